@@ -1,0 +1,168 @@
+"""What agents need from the outside, as small protocols. `service` implements them and hands them over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from manifests.entity import Adapter, Entity
+from topics.commands import RunOutcome
+from topics.ids import run_id
+
+PAGES_PER_COMMIT_MAX = 16  # pages of one entity that share a database transaction
+PARENTS_PER_LEASE_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """One run of one entity. `number` grows from run to run of the same workflow and is the fence."""
+
+    workflow: str
+    number: int
+    org: str
+    adapter: str
+    entity: str
+    type: str
+
+    @property
+    def id(self) -> str:
+        return run_id(self.workflow, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAsk:
+    """What a fetcher is about to read: `units` pages from page `first`, or all pages of the named parents."""
+
+    run: RunRef
+    first: int
+    units: int
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """A committed page. `parent` is empty where the entity stands at the top level."""
+
+    parent: str
+    page: int
+    records: int
+    rejected: int
+    is_last: bool
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseGrant:
+    """Whether the run may write, and which of the asked pages the ledger holds already."""
+
+    is_open: bool
+    lines: tuple[LedgerLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RowWrite:
+    """A record as it is stored: typed values in the order of the entity's columns, and the record itself.
+
+    `content_hash` is over what the record says, not over how it was written (see agents.records). `updated_at` is
+    the source's own time, None where it has none.
+    """
+
+    key: str
+    values: tuple[object, ...]
+    raw: str
+    content_hash: bytes
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRecord:
+    """A record that cannot be stored as a row: set aside with its reason. `raw` is text that any database takes."""
+
+    key: str
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageWrite:
+    """All of one page: stored whole or not at all."""
+
+    run: RunRef
+    entity: Entity
+    parent: str
+    page: int
+    rows: tuple[RowWrite, ...]
+    rejected: tuple[RejectedRecord, ...]
+    is_last: bool
+    next_cursor: str | None
+    fetched_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PageOutcome:
+    """committed: now in the database. already: the ledger held it before. fenced: the run is closed, nothing written.
+
+    `records` and `rejected` are the ledger's own counts (for "already": those of the commit that won).
+    """
+
+    status: Literal["committed", "already", "fenced"]
+    records: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunTotals:
+    pages: int
+    records: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A row under which children are read: its key, and its columns that the child's path names."""
+
+    key: str
+    columns: Mapping[str, str]
+
+
+class Sink(Protocol):
+    """The database: rows, page ledger and run fences. Each method is one transaction, safe to repeat.
+
+    Raises Retryable where the database cannot be reached, or the outcome of a commit is not known; Rejected for a
+    configuration that can never work; Broken for an invariant that does not hold.
+    """
+
+    async def prepare(self, adapter: Adapter) -> None:
+        """Create what the adapter's entities need: a table each, and the columns that are not there yet."""
+        ...
+
+    async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
+        """Open each run unless it or a newer one of its workflow was closed or opened; read the ledger.
+
+        Opening a run closes every older open run of its workflow ("superseded").
+        """
+        ...
+
+    async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
+        """Write pages of one entity's table (at most PAGES_PER_COMMIT_MAX), each all or nothing, in one transaction.
+
+        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction. A row
+        replaces the stored one if its source time is newer, or equal (or unknown) with another hash.
+        """
+        ...
+
+    async def parents(
+        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
+    ) -> Sequence[Parent]:
+        """Up to `limit` rows of a parent entity in key order (by bytes), behind the key `after`."""
+        ...
+
+    async def count(self, adapter: str, entity: Entity, org: str) -> int:
+        """How many rows the organisation has of an entity."""
+        ...
+
+    async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
+        """Close the run (opened or not) and fold its ledger lines into totals. Repeated: the same totals."""
+        ...
+
+    async def close(self) -> None: ...

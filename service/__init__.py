@@ -1,0 +1,1 @@
+"""The processes: settings, command line, API clients, sinks, the embedded broker, the simulator."""
