@@ -1,0 +1,38 @@
+"""How commands speak: a table or a sentence for people, one JSON document for programs, errors on stderr."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from topics.errors import SluiceError
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+
+def show(value: Any, as_json: bool, render: Callable[[Any], None]) -> None:
+    """Print `value` (anything msgspec can encode) as JSON, or let `render` print it for people."""
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+    else:
+        render(value)
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A plain table; columns whose name starts with '#' are numbers and stand to the right."""
+    grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        grid.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    console.print(grid)
+
+
+def fail(error: SluiceError) -> None:
+    errors.print(f"[bold red]sluice:[/] {error}", markup=True)
