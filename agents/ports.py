@@ -125,6 +125,16 @@ class Parent:
     columns: Mapping[str, str]
 
 
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The wall clock, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+
 class Sink(Protocol):
     """The database: rows, page ledger and run fences. Each method is one transaction, safe to repeat.
 

@@ -1,5 +1,6 @@
 """The shape of a manifest: an adapter (one API) and its entities. Strict: an unknown field is an error."""
 
+import re
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
@@ -7,10 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraint
 ENTITY_PATTERN = r"^[a-z][a-z0-9_]{0,30}\.[a-z][a-z0-9_]{0,30}$"
 COLUMN_PATTERN = r"^[a-z][a-z0-9_]{0,50}$"
 DOTTED_PATTERN = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)*$"
+BRACES = re.compile(r"\{([a-z][a-z0-9_]*)\}")  # what a path names
+ORGANISATION = "org"  # {org} in a path
 
 EntityName = Annotated[str, StringConstraints(pattern=ENTITY_PATTERN)]
 Column = Annotated[str, StringConstraints(pattern=COLUMN_PATTERN)]
 Dotted = Annotated[str, StringConstraints(pattern=DOTTED_PATTERN)]
+ProductName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$")]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,1000}$")]
+Headers = dict[HeaderName, HeaderValue]
 FieldType = Literal["text", "integer", "number", "boolean", "timestamp", "date", "json"]
 
 RESERVED_COLUMNS = frozenset(
@@ -44,7 +51,7 @@ class Reference(Shape):
 class Under(Shape):
     """An entity that the API serves only below its parent: read once per parent row, a hard dependency.
 
-    `column` keeps the parent's key. The path may name any column of the parent's row in braces, its key as {id}.
+    `column` keeps the parent's key. The path names columns of the parent's row in braces, its key as {id}.
     """
 
     entity: EntityName
@@ -76,7 +83,8 @@ class DeltaRead(Shape):
     """What changed since a watermark, as far as the API can tell.
 
     where-and-order: filtered and ordered by the field. where: filtered, in key order. order: newest first, read down
-    to the watermark. append: an append-only log by its creation time.
+    to the watermark. append: an append-only log by its creation time. `field` is a path in a record; the last part of
+    it is the name that the API's parameters know.
     """
 
     by: Literal["where-and-order", "where", "order", "append"]
@@ -96,19 +104,27 @@ class After(Shape):
 
 
 class Entity(Shape):
-    """One kind of record of an API and how it is read."""
+    """One kind of record of an API and how it is read.
 
-    name: EntityName
-    title: str = ""
-    path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./{}-]+$")]
-    key: Annotated[tuple[Dotted, ...], Field(min_length=1)] = ("id",)
-    updated_at: Dotted | None = None
-    headers: dict[str, str] = {}
+    A path may name the organisation in braces, {org}; that of an entity read under a parent also columns of the
+    parent's row, its key as {id}.
+    """
+
+    name: EntityName = Field(description="product.type, the same as the file's path: product/type.yaml.")
+    title: str = Field("", description="What people call these records.")
+    path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./{}-]+$")] = Field(
+        description="The collection's path behind base_url; {org} is the organisation, {id} the parent's key."
+    )
+    key: Annotated[tuple[Dotted, ...], Field(min_length=1)] = Field(
+        ("id",), description="The paths in a record whose values make its key."
+    )
+    updated_at: Dotted | None = Field(None, description="The path of the source's own time of the last change.")
+    headers: Headers = Field({}, description="Headers besides those of the adapter and of the product.")
     paging: Annotated[OffsetPaging | LinkPaging, Field(discriminator="style")] = OffsetPaging()
     reads: Reads = Reads()
     under: Under | None = None
-    fields: dict[Column, FieldSource] = {}
-    references: dict[Column, Reference] = {}
+    fields: dict[Column, FieldSource] = Field({}, description="Typed columns of the table, in this order.")
+    references: dict[Column, Reference] = Field({}, description="Columns that hold other entities' keys.")
     after: After = After()
 
 
@@ -146,16 +162,29 @@ class ColumnSpec(NamedTuple):
     source: str
 
 
+class Product(Shape):
+    """A part of an API with its own title and headers; the loader gives the headers to each of its entities."""
+
+    title: str
+    headers: Headers = {}
+
+
 class AdapterFile(Shape):
     """adapter.yaml: what all entities of one API share."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,20}$")]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,20}$")] = Field(
+        description="The same as the directory's name; the first part of each table's name."
+    )
     title: str
-    base_url: Annotated[str, StringConstraints(pattern=r"^https?://")]
-    headers: dict[str, str] = {}
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+(/[^\s/?#]+)*$")] = Field(
+        description="Scheme, host and what all paths begin with; no slash at the end."
+    )
+    headers: Headers = Field({}, description="Headers of every request. Credentials are no business of a manifest.")
     body: Body
     parameters: Parameters = Parameters()
     limit: RateLimit
+    size_max: PositiveInt | None = Field(None, description="The most records that the API puts on a page.")
+    products: dict[ProductName, Product] = Field({}, description="By the first part of the entities' names.")
 
 
 class Adapter(Shape):
@@ -180,3 +209,8 @@ def columns(entity: Entity) -> tuple[ColumnSpec, ...]:
 def table_name(adapter: str, entity: str) -> str:
     """`pco`, `people.person` -> `pco_people_person`: the table that holds the entity's rows."""
     return f"{adapter}_{entity.replace('.', '_')}"
+
+
+def path_columns(entity: Entity) -> tuple[str, ...]:
+    """The columns of the parent's row, besides its key, that the entity's path names in braces."""
+    return tuple(sorted(set(BRACES.findall(entity.path)) - {"id", ORGANISATION}))

@@ -2,20 +2,15 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
 
+from agents.ports import Clock
 
-class Clock(Protocol):
-    def now(self) -> datetime:
-        """The wall clock, in UTC."""
-        ...
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        ...
+__all__ = ["Clock", "SystemClock"]
 
 
 class SystemClock:
+    """The machine's own time."""
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 

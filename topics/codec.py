@@ -38,17 +38,26 @@ def encode(command: Command) -> bytes:
     return command.__pydantic_serializer__.to_json(command, exclude_none=True)
 
 
-def headers(command: Command, trace_of: str, sent_by: str) -> Headers:
-    """The command's headers; `trace_of` names the run whose trace it belongs to.
+def trace_of(run_id: str) -> str:
+    """The trace id (32 hex digits) of a run and of all that follows from it."""
+    return derive_id("trace", run_id)
 
-    The trace context (W3C traceparent) is computed like every other id: one trace per run, one span id per command.
-    """
+
+def trace_in(headers: Sequence[tuple[str, bytes]]) -> str | None:
+    """The trace id that a message carries, if it carries a W3C traceparent."""
+    for name, content in headers:
+        if name == TRACE_HEADER and len(parts := content.split(b"-")) == 4 and len(parts[1]) == 32:
+            return parts[1].decode("ascii", errors="replace")
+    return None
+
+
+def headers(command: Command, trace_id: str, sent_by: str) -> Headers:
+    """The command's headers. The span in its W3C traceparent is computed from its id, like every other id."""
     command_id = command.id
-    trace = f"00-{derive_id('trace', trace_of)}-{command_id[:16]}-01"
     return (
         (ID_HEADER, command_id.encode()),
         (SCHEMA_HEADER, str(command.version).encode()),
-        (TRACE_HEADER, trace.encode()),
+        (TRACE_HEADER, f"00-{trace_id}-{command_id[:16]}-01".encode()),
         (SENT_BY_HEADER, sent_by.encode()),
     )
 

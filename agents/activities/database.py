@@ -1,0 +1,75 @@
+"""The sink as activities use it: calls share transactions, and a database that is away for a moment is waited for."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from agents.activities.grouping import GroupCall
+from agents.ports import (
+    PAGES_PER_COMMIT_MAX,
+    LeaseAsk,
+    LeaseGrant,
+    PageOutcome,
+    PageWrite,
+    Parent,
+    RunRef,
+    RunTotals,
+    Sink,
+)
+from agents.retry import backoff_seconds
+from manifests.entity import Entity
+from topics.commands import RunOutcome
+from topics.errors import Retryable
+
+GRANTS_PER_TRIP_MAX = 64
+GRANT_TRIPS_MAX = 2
+COMMIT_TRIPS_MAX = 4
+ATTEMPTS_MAX = 6  # with the waits below about 15 s; then the lease is given back
+WAIT_FIRST_SECONDS = 0.5
+WAIT_LONGEST_SECONDS = 8.0
+
+Sleep = Callable[[float], Awaitable[None]]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Database:
+    """A sink with group commit and patience. Every call is safe to repeat, so each is repeated on Retryable."""
+
+    def __init__(self, sink: Sink, sleep: Sleep) -> None:
+        self._sink = sink
+        self._sleep = sleep
+        self._grants: GroupCall[LeaseAsk, LeaseGrant] = GroupCall(
+            sink.grant, size_max=GRANTS_PER_TRIP_MAX, trips_max=GRANT_TRIPS_MAX
+        )
+        self._commits: GroupCall[PageWrite, PageOutcome] = GroupCall(
+            sink.commit,
+            size_max=PAGES_PER_COMMIT_MAX,
+            trips_max=COMMIT_TRIPS_MAX,
+            group_of=lambda page: (page.run.adapter, page.entity.name),
+        )
+
+    async def grant(self, ask: LeaseAsk) -> LeaseGrant:
+        return await self._patiently(lambda: self._grants(ask))
+
+    async def commit(self, page: PageWrite) -> PageOutcome:
+        return await self._patiently(lambda: self._commits(page))
+
+    async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
+        return await self._patiently(lambda: self._sink.finish(run, outcome))
+
+    async def count(self, adapter: str, entity: Entity, org: str) -> int:
+        return await self._patiently(lambda: self._sink.count(adapter, entity, org))
+
+    async def parents(
+        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
+    ) -> Sequence[Parent]:
+        return await self._patiently(lambda: self._sink.parents(adapter, entity, org, columns, after, limit))
+
+    async def _patiently(self, call: Callable[[], Awaitable[R]]) -> R:
+        for attempt in range(1, ATTEMPTS_MAX):
+            try:
+                return await call()
+            except Retryable as error:
+                wait = backoff_seconds(attempt, WAIT_FIRST_SECONDS, WAIT_LONGEST_SECONDS, error.after_seconds)
+            await self._sleep(wait)
+        return await call()

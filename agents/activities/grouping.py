@@ -1,0 +1,65 @@
+"""Calls that come at the same time share one trip: what arrives while a trip is under way goes together in the next.
+
+This is the group commit: alone, a call costs what it always did; under load, a trip carries many.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Trip = Callable[[Sequence[T]], Awaitable[Sequence[R]]]
+
+
+class GroupCall(Generic[T, R]):
+    """`await call(item)` answers what the trip answered for the item.
+
+    At most `trips_max` trips are under way, each with at most `size_max` items of one group. Groups take turns. If a
+    trip fails, each of its items gets the error. What waits is bounded by the callers: each waits for its answer.
+    """
+
+    def __init__(
+        self, trip: Trip[T, R], *, size_max: int, trips_max: int, group_of: Callable[[T], Hashable] = lambda item: None
+    ) -> None:
+        self._trip = trip
+        self._size_max = size_max
+        self._trips_max = trips_max
+        self._group_of = group_of
+        self._waiting: dict[Hashable, deque[tuple[T, asyncio.Future[R]]]] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, item: T) -> R:
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(self._group_of(item), deque()).append((item, answer))
+        self._depart()
+        return await answer
+
+    def _depart(self) -> None:
+        while self._waiting and len(self._under_way) < self._trips_max:
+            group = next(iter(self._waiting))
+            queue = self._waiting.pop(group)
+            passengers = [queue.popleft() for _ in range(min(self._size_max, len(queue)))]
+            if queue:
+                self._waiting[group] = queue  # behind the other groups
+            task = asyncio.create_task(self._travel(passengers))
+            self._under_way.add(task)
+            task.add_done_callback(self._arrived)
+
+    def _arrived(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._depart()
+
+    async def _travel(self, passengers: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            answers = await self._trip([item for item, _ in passengers])
+        except Exception as error:  # every kind: it belongs to the callers, not to this task
+            for _, answer in passengers:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        for (_, answer), result in zip(passengers, answers, strict=True):
+            if not answer.done():
+                answer.set_result(result)

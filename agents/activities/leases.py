@@ -1,0 +1,239 @@
+"""Reading a lease: each page costs one call of the API and its share of a database transaction, nothing else.
+
+A page that the ledger holds is told again and not fetched again. A lease ends when its units are done, when the source
+ends, when something fails, or when its time is up; it tells how far it got, and the decider leases the rest anew.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from agents.activities.database import Database
+from agents.activities.source import PageAsk, Source
+from agents.activities.units import Fenced, UnitDone, UnitResult, failure_of, tell
+from agents.ports import Clock, LeaseAsk, LedgerLine, PageOutcome, PageWrite, Parent, RunRef
+from agents.records import PageBody
+from manifests.entity import Adapter, Entity, path_columns
+from topics.commands import FetchPages, PageDone
+from topics.errors import Rejected, SluiceError
+
+LEASE_SECONDS_MAX = 5.0  # after that no further unit is begun; at least one always is
+UNITS_IN_FLIGHT_MAX = 8  # units of one lease that are read at the same time
+COMMITS_AHEAD_MAX = 4  # pages of a chain that wait for their commit while the next is fetched
+PAGES_PER_PARENT_MAX = 10_000
+
+Known = Mapping[tuple[str, int], LedgerLine]
+
+
+class LeaseReader:
+    """Runs `fetch-page` commands. Safe to run twice, at once or after a crash: the ledger decides."""
+
+    def __init__(self, source: Source, database: Database, adapters: Mapping[str, Adapter], clock: Clock) -> None:
+        self._source = source
+        self._database = database
+        self._adapters = adapters
+        self._clock = clock
+
+    async def read(self, command: FetchPages) -> PageDone:
+        """Read and commit what the lease asks for. Never raises what a decider should know about."""
+        started = self._clock.monotonic()
+        try:
+            done = await self._read(command, started)
+        except (SluiceError, Fenced) as error:
+            done = tell(command, [failure_of(error)], 0)
+        elapsed_ms = int((self._clock.monotonic() - started) * 1000)
+        return done.model_copy(update={"elapsed_ms": elapsed_ms})
+
+    async def _read(self, command: FetchPages, started: float) -> PageDone:
+        adapter = self._adapters.get(command.adapter)
+        if adapter is None or command.entity not in adapter.entities:
+            raise Rejected(f"{command.adapter} has no entity {command.entity!r} here")
+        entity = adapter.entities[command.entity]
+        job = _Job(self._source, self._database, command, adapter, entity, self._clock, started)
+        if entity.under is not None:
+            return await job.read_parents(adapter.entities[entity.under.entity])
+        grant = await self._database.grant(LeaseAsk(job.run, command.first, command.units))
+        known = _known(grant.is_open, grant.lines)
+        if entity.paging.style == "link":
+            return tell(command, await job.read_chain(known), 0)
+        return tell(command, await job.read_pages(known), 0)
+
+
+class _Job:
+    """One lease in the making."""
+
+    def __init__(
+        self,
+        source: Source,
+        database: Database,
+        command: FetchPages,
+        adapter: Adapter,
+        entity: Entity,
+        clock: Clock,
+        started: float,
+    ) -> None:
+        self._source = source
+        self._database = database
+        self._command = command
+        self._adapter = adapter
+        self._entity = entity
+        self._clock = clock
+        self._ends_at = started + LEASE_SECONDS_MAX
+        self._stopped = False
+        self.run = RunRef(command.workflow, command.run, command.org, command.adapter, command.entity, command.type)
+
+    async def read_pages(self, known: Known) -> list[UnitResult]:
+        """Pages by their numbers, several at a time."""
+        first = self._command.first
+
+        async def unit(index: int) -> UnitDone:
+            return await self._page(first + index, known)
+
+        return await self._in_window(self._command.units, unit)
+
+    async def read_parents(self, parent_entity: Entity) -> PageDone:
+        """Every page under each of the next parents, several parents at a time; a parent is a unit."""
+        command = self._command
+        found = await self._database.parents(
+            command.adapter,
+            parent_entity,
+            command.org,
+            path_columns(self._entity),
+            command.cursor,
+            command.units + 1,
+        )
+        parents, last = found[: command.units], len(found) <= command.units
+        total = None
+        if command.first == 1:
+            total = await self._database.count(command.adapter, parent_entity, command.org)
+        keys = tuple(parent.key for parent in parents)
+        grant = await self._database.grant(LeaseAsk(self.run, command.first, command.units, keys))
+        known = _known(grant.is_open, grant.lines)
+        if not parents:
+            return tell(command, [], 0, total).model_copy(update={"end": True})
+
+        async def unit(index: int) -> UnitDone:
+            return await self._under(parents[index], known, is_last=last and index == len(parents) - 1)
+
+        return tell(command, await self._in_window(len(parents), unit), 0, total)
+
+    async def read_chain(self, known: Known) -> list[UnitResult]:
+        """Pages that name each other: the next one is fetched while the ones before are being committed."""
+        results: list[UnitResult | asyncio.Task[UnitResult]] = []
+        slots = asyncio.Semaphore(COMMITS_AHEAD_MAX)
+        link = self._command.cursor
+        async with asyncio.TaskGroup() as group:
+            for page in range(self._command.first, self._command.first + self._command.units):
+                if results and self._must_stop():
+                    break
+                if (line := known.get(("", page))) is not None:
+                    results.append(_told(line))
+                    link, is_last = line.next_cursor, line.is_last
+                else:
+                    await slots.acquire()
+                    try:
+                        body = await self._fetch(page, link)
+                    except SluiceError as error:
+                        results.append(failure_of(error))
+                        break
+                    results.append(group.create_task(self._caught(self._written(page, body), slots)))
+                    link, is_last = body.next, _is_last(body)
+                if is_last:
+                    break
+        return [result.result() if isinstance(result, asyncio.Task) else result for result in results]
+
+    async def _in_window(self, count: int, unit: Callable[[int], Awaitable[UnitDone]]) -> list[UnitResult]:
+        """Units in order, UNITS_IN_FLIGHT_MAX at a time, until one fails, one is the end, or time is up."""
+        slots = asyncio.Semaphore(UNITS_IN_FLIGHT_MAX)
+        tasks: list[asyncio.Task[UnitResult]] = []
+        async with asyncio.TaskGroup() as group:
+            for index in range(count):
+                await slots.acquire()
+                if tasks and self._must_stop():
+                    break
+                tasks.append(group.create_task(self._caught(unit(index), slots)))
+        return [task.result() for task in tasks]
+
+    async def _caught(self, unit: Awaitable[UnitDone], slots: asyncio.Semaphore) -> UnitResult:
+        try:
+            done = await unit
+            self._stopped = self._stopped or done.end
+            return done
+        except (SluiceError, Fenced) as error:
+            self._stopped = True
+            return failure_of(error)
+        finally:
+            slots.release()
+
+    def _must_stop(self) -> bool:
+        return self._stopped or self._clock.monotonic() >= self._ends_at
+
+    async def _page(self, page: int, known: Known) -> UnitDone:
+        if (line := known.get(("", page))) is not None:
+            return _told(line)
+        return await self._written(page, await self._fetch(page, None))
+
+    async def _under(self, parent: Parent, known: Known, is_last: bool) -> UnitDone:
+        pages = records = rejected = 0
+        for page in range(1, PAGES_PER_PARENT_MAX + 1):
+            line = known.get((parent.key, page))
+            if line is None:
+                body = await self._source.fetch(self._ask(page, None, parent)) or PageBody((), (), None, 0, 0)
+                outcome = await self._commit(page, body, parent.key)
+                ended, counts = _is_last(body), (outcome.records, outcome.rejected)
+            else:
+                ended, counts = line.is_last, (line.records, line.rejected)
+            pages, records, rejected = pages + 1, records + counts[0], rejected + counts[1]
+            if ended:
+                return UnitDone(pages, records, rejected, end=is_last, next_cursor=parent.key)
+        raise Rejected(f"parent {parent.key} has more than {PAGES_PER_PARENT_MAX} pages: is its paging a loop?")
+
+    async def _fetch(self, page: int, link: str | None) -> PageBody:
+        body = await self._source.fetch(self._ask(page, link, None))
+        if body is None:
+            raise Rejected(f"{self._entity.path} does not exist")
+        if body.next is not None and body.next == link:
+            raise Rejected(f"page {page} of {self._entity.name} names itself as the next one")
+        return body
+
+    def _ask(self, page: int, link: str | None, parent: Parent | None) -> PageAsk:
+        return PageAsk(self._command.org, self._adapter, self._entity, page, link, parent)
+
+    async def _written(self, page: int, body: PageBody) -> UnitDone:
+        outcome = await self._commit(page, body, "")
+        total = None
+        if body.total is not None:
+            total = -(-body.total // self._entity.paging.size)
+        return UnitDone(1, outcome.records, outcome.rejected, _is_last(body), body.next, total)
+
+    async def _commit(self, page: int, body: PageBody, parent: str) -> PageOutcome:
+        outcome = await self._database.commit(
+            PageWrite(
+                run=self.run,
+                entity=self._entity,
+                parent=parent,
+                page=page,
+                rows=body.rows,
+                rejected=body.rejected,
+                is_last=_is_last(body),
+                next_cursor=body.next,
+                fetched_at=self._clock.now(),
+            )
+        )
+        if outcome.status == "fenced":
+            raise Fenced
+        return outcome
+
+
+def _known(is_open: bool, lines: tuple[LedgerLine, ...]) -> Known:
+    if not is_open:
+        raise Fenced
+    return {(line.parent, line.page): line for line in lines}
+
+
+def _told(line: LedgerLine) -> UnitDone:
+    return UnitDone(1, line.records, line.rejected, line.is_last, line.next_cursor)
+
+
+def _is_last(body: PageBody) -> bool:
+    """An empty page that names a next one is the end, too: `per_page=0` would go on for ever."""
+    return body.next is None or body.records == 0

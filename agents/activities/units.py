@@ -1,0 +1,78 @@
+"""What became of the units of a lease, and how far it got: the units done without a gap from its first one on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from topics.commands import ErrorKind, FetchPages, PageDone
+from topics.errors import Retryable, SluiceError
+
+REASON_CHARACTERS_MAX = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a unit was not done; `after_seconds` is what the other side asked for."""
+
+    kind: ErrorKind
+    reason: str
+    after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitDone:
+    """A unit whose pages are all committed. `end`: nothing follows it. `total` is in units, as the source claims."""
+
+    pages: int
+    records: int
+    rejected: int
+    end: bool = False
+    next_cursor: str | None = None
+    total: int | None = None
+
+
+UnitResult = UnitDone | Failure
+
+
+class Fenced(Exception):
+    """The database knows that this run is closed: whoever still works on it has nothing to say any more."""
+
+
+def failure_of(error: SluiceError | Fenced) -> Failure:
+    """What a decider is told of an error."""
+    match error:
+        case Fenced():
+            return Failure("fenced", "the database holds a newer run, or has closed this one")
+        case Retryable():
+            return Failure("retryable", str(error), error.after_seconds)
+    return Failure("rejected", str(error))
+
+
+def tell(command: FetchPages, results: Sequence[UnitResult], elapsed_ms: int, total: int | None = None) -> PageDone:
+    """The result of a lease. `results` are in order; what stands behind a failure is in the ledger, not in the tale."""
+    done: list[UnitDone] = []
+    failure: Failure | None = None
+    for result in results:
+        if isinstance(result, Failure):
+            failure = result
+            break
+        done.append(result)
+        if result.end:
+            break
+    claims = [unit.total for unit in done if unit.total is not None]
+    return PageDone(
+        workflow=command.workflow,
+        run=command.run,
+        lease=command.lease,
+        attempt=command.attempt,
+        units=len(done),
+        pages=sum(unit.pages for unit in done),
+        records=sum(unit.records for unit in done),
+        rejected=sum(unit.rejected for unit in done),
+        end=failure is None and bool(done) and done[-1].end,
+        next_cursor=done[-1].next_cursor if done else command.cursor,
+        total_units=total if total is not None else max(claims, default=None),
+        elapsed_ms=elapsed_ms,
+        error=failure.kind if failure else None,
+        reason=failure.reason[:REASON_CHARACTERS_MAX] if failure else "",
+        after_seconds=failure.after_seconds if failure else None,
+    )

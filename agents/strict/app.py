@@ -1,0 +1,106 @@
+"""The Faust app of the strict layer: one chunk of records from the fetch to the handover."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+
+from agents.strict.batch import Batch
+from agents.strict.consumer import StrictTransport
+from agents.strict.order import check_order
+from agents.strict.producer import Deliveries
+from agents.strict.watchdog import EXIT_WAS_FROZEN, watch
+from tables.stores import StrictTable
+
+log = logging.getLogger("sluice.strict")
+
+STOP_SECONDS_MAX = 30.0
+DIE_SECONDS_MAX = 5.0
+EXIT_DIE_WAS_SLOW = 70
+EXIT_STOP_WAS_SLOW = 71
+
+
+Handler = Callable[[Batch], None]
+
+
+class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
+    """Exit codes: 1 a crash, 70 a crash that could not clean up, 71 a stop that hung, 72 the process was frozen."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.strict_tables: list[StrictTable] = []
+        self.next_offset: dict[Any, int | None] = {}  # source partition -> the offset that must come next
+        self.deliveries = Deliveries(lambda error: self.die(repr(error)))
+        self.tick = time.monotonic()
+        self._handlers: dict[str, tuple[Handler, StrictTable]] = {}
+        super().__init__(*args, **{"Table": StrictTable, **kwargs})
+
+    def _new_transport(self) -> StrictTransport:
+        return StrictTransport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> StrictTransport:
+        return StrictTransport(self.conf.broker_producer, self)
+
+    def handle_batches(self, channel: Any, table: StrictTable, handler: Handler) -> None:
+        """Let `handler` take every batch of the channel's topics. One handler per table: two would lose updates."""
+        self._handlers.update({topic: (handler, table) for topic in channel.topics})
+
+        async def subscription(stream: Any) -> None:
+            async for event in stream.events():
+                self.die(f"an event went past the batch layer: {event.message.tp}")
+
+        self.agent(channel, name="deciders", concurrency=1)(subscription)
+
+    async def handle_chunk(self, consumer: Any, tp: Any, records: Sequence[Any]) -> None:
+        """Records of one partition, in order: restore them, or decide on them and hand over what follows."""
+        if tp in self.tables.recovery.tp_to_table:
+            await self._restore(tp, records)
+            return
+        if time.monotonic() - self.tick > self.conf.broker_session_timeout:
+            os._exit(EXIT_WAS_FROZEN)  # somebody else owns our partitions by now
+        check_order(self.next_offset.get(tp), records, f"{tp.topic}/{tp.partition}")
+        handler, table = self._handlers[tp.topic]
+        batch = Batch(table, tp, records, self.consumer_generation_id)
+        handler(batch)
+        await self._hand_over(batch, table)
+        self.next_offset[tp] = consumer.handled[tp] = records[-1].offset + 1
+        self.monitor.stream_inbound_time[tp] = time.monotonic()
+
+    async def _restore(self, tp: Any, records: Sequence[Any]) -> None:
+        recovery = self.tables.recovery
+        offsets = recovery.active_offsets if tp in recovery.active_tps else recovery.standby_offsets
+        recovery.tp_to_table[tp].restore(tp.partition, records, offsets.get(tp))
+        offsets[tp] = max(records[-1].offset, offsets.get(tp) or 0)
+        # Faust's own task decides when recovery ends: show it the last record.
+        last = SimpleNamespace(message=SimpleNamespace(tp=tp, offset=records[-1].offset))
+        self.tables.changelog_queue.put_nowait(last)
+        await asyncio.sleep(0)
+
+    async def _hand_over(self, batch: Batch, table: StrictTable) -> None:
+        """The store first: it may be ahead of the changelog (a replay repairs that), never behind."""
+        producer, partition = self.producer._producer, batch.tp.partition
+        if batch.changes:
+            table.store(partition, batch.changes)
+        await self.deliveries.send(
+            producer, table.changelog_topic_name, partition, batch.changelog, table.note_delivered
+        )
+        for (topic, target), outs in batch.outputs.items():
+            await self.deliveries.send(producer, topic, target, outs)
+
+    def die(self, why: str) -> None:
+        """End the process with nothing more committed; the supervisor starts a fresh one."""
+        log.critical("fatal: %s; the process ends within %s s", why, DIE_SECONDS_MAX)
+        asyncio.get_event_loop().call_later(DIE_SECONDS_MAX, os._exit, EXIT_DIE_WAS_SLOW)
+        self._dying = asyncio.ensure_future(self.crash(RuntimeError(why)))
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self.add_future(watch(self))
+
+    async def on_stop(self) -> None:
+        asyncio.get_event_loop().call_later(STOP_SECONDS_MAX, os._exit, EXIT_STOP_WAS_SLOW)
+        await super().on_stop()

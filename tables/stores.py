@@ -1,0 +1,103 @@
+"""How the table is stored: RocksDB with bounded memory, written in batches, restored from the changelog in batches.
+
+Faust opens and closes the databases and keeps the position in the changelog; each read and write is ours. A record of
+the changelog replaces the stored one unless its guard (generation, seq) is lower: a frozen process may have written
+after its successor.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import faust
+from rocksdict import WriteBatch
+
+from tables.row import due_of, guard_of
+
+BLOCK_CACHE_BYTES = 16 * 2**20  # per partition, like all below: 8 partitions hold at most about 200 MB
+WRITE_BUFFER_BYTES = 4 * 2**20
+WRITE_BUFFERS_MAX = 2
+FILE_BYTES = 16 * 2**20
+OPEN_FILES_MAX = 128
+
+OPTIONS: Mapping[str, int] = {
+    "block_cache_size": BLOCK_CACHE_BYTES,
+    "write_buffer_size": WRITE_BUFFER_BYTES,
+    "max_write_buffer_number": WRITE_BUFFERS_MAX,
+    "target_file_size_base": FILE_BYTES,
+    "max_open_files": OPEN_FILES_MAX,
+}
+
+
+class ChangelogRecord(Protocol):
+    """What a Kafka consumer delivers, as far as restoring needs it."""
+
+    key: bytes
+    value: bytes | None
+    offset: int
+
+
+class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
+    """Faust's table, minus its per-key reads and writes. `stale` counts the changelog records that were too old."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "options": dict(OPTIONS)})
+        self.stale = 0
+        self._delivered: dict[Any, int] = {}
+        self.app.strict_tables.append(self)
+
+    def read(self, partition: int, key: bytes) -> bytes | None:
+        value: bytes | None = self.data._db_for_partition(partition).get(key)
+        return value
+
+    def store(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
+        """Write the changes of one batch at once; None deletes."""
+        self.data._db_for_partition(partition).write(_write_batch(changes))
+
+    def deadlines(self, partition: int) -> Iterator[tuple[str, int]]:
+        """Key and deadline (Unix ms) of every record that has one."""
+        for key, value in self.data._db_for_partition(partition).items():
+            if key != self.data.offset_key and (due := due_of(value)):
+                yield key.decode(), due
+
+    def note_delivered(self, tp: Any, offset: int) -> None:
+        """The broker has confirmed the changelog up to `offset`; told to the store with the next commit."""
+        self._delivered[tp] = offset
+
+    def persist_offsets(self) -> None:
+        """The store was written before the changelog, so it is never behind what is noted here."""
+        delivered, self._delivered = self._delivered, {}
+        for tp, offset in delivered.items():
+            if tp.partition in self.data._dbs:  # a revoked partition stays closed
+                self.data.set_persisted_offset(tp, offset)
+
+    def forget_delivered(self) -> None:
+        self._delivered.clear()
+
+    def restore(self, partition: int, records: Sequence[ChangelogRecord], seen: int | None) -> None:
+        """Fold changelog records behind the offset `seen` into the store, with the new position, in one write."""
+        last = records[-1].offset
+        if seen is not None and last <= seen:
+            return
+        db = self.data._db_for_partition(partition)
+        changes: dict[bytes, bytes | None] = {}
+        for record in records:
+            if seen is not None and record.offset <= seen:
+                continue
+            before = changes[record.key] if record.key in changes else db.get(record.key)
+            if before is not None and record.value is not None and guard_of(record.value) < guard_of(before):
+                self.stale += 1
+            else:
+                changes[record.key] = record.value
+        batch = _write_batch(changes)
+        batch.put(self.data.offset_key, str(last).encode())
+        db.write(batch)
+
+
+def _write_batch(changes: Mapping[bytes, bytes | None]) -> Any:
+    batch = WriteBatch(raw_mode=True)
+    for key, value in changes.items():
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
+    return batch

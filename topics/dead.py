@@ -1,0 +1,63 @@
+"""A dead letter: a message that can never be handled, as it came, with where it came from and why in its headers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from topics.catalog import RECORD_BYTES_MAX
+from topics.codec import Headers
+
+PREFIX = "sluice-dead-"
+REASON_BYTES_MAX = 2000
+VALUE_BYTES_MAX = RECORD_BYTES_MAX - 20_000  # a longer value is cut, which a header says
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """`at` is when the broker took the message (Unix ms); topic, partition and offset say where it stands."""
+
+    topic: str
+    partition: int
+    offset: int
+    at: int
+    reason: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def bury(letter: DeadLetter) -> tuple[bytes | None, bytes | None, Headers]:
+    """Key, value and headers of the record in the dead-letter topic."""
+    value = letter.value
+    cut: Headers = ()
+    if value is not None and len(value) > VALUE_BYTES_MAX:
+        cut = ((PREFIX + "cut-from-bytes", str(len(value)).encode()),)
+        value = value[:VALUE_BYTES_MAX]
+    origin = (
+        (PREFIX + "topic", letter.topic.encode()),
+        (PREFIX + "partition", str(letter.partition).encode()),
+        (PREFIX + "offset", str(letter.offset).encode()),
+        (PREFIX + "at", str(letter.at).encode()),
+        (PREFIX + "reason", letter.reason.encode(errors="replace")[:REASON_BYTES_MAX]),
+    )
+    kept = tuple((name, content) for name, content in letter.headers if not name.startswith(PREFIX))
+    return letter.key, value, (*kept, *origin, *cut)
+
+
+def dig_up(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> DeadLetter:
+    """The dead letter in a record of the dead-letter topic; what a header does not say is empty or 0."""
+    said = {name.removeprefix(PREFIX): content for name, content in headers if name.startswith(PREFIX)}
+
+    def number(name: str) -> int:
+        content = said.get(name, b"")
+        return int(content) if content.isdigit() else 0
+
+    return DeadLetter(
+        topic=said.get("topic", b"").decode(errors="replace"),
+        partition=number("partition"),
+        offset=number("offset"),
+        at=number("at"),
+        reason=said.get("reason", b"").decode(errors="replace"),
+        key=key,
+        value=value,
+        headers=tuple((name, content) for name, content in headers if not name.startswith(PREFIX)),
+    )
