@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 from aiokafka.partitioner import murmur2
@@ -32,14 +33,20 @@ SESSION_TIMEOUT_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """What a worker must be told. `name` is its static membership: unique, and the same after a restart."""
+    """What a worker must be told. `name` is its static membership: unique, and the same after a restart.
+
+    `broker_urls` are kafka://host:port; a user means SASL, a TLS context means TLS.
+    """
 
     name: str
-    bootstrap: str
-    credentials: SASLCredentials | SSLCredentials | None
+    broker_urls: tuple[str, ...]
     partitions: int
     replication: int
     datadir: Path
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    sasl_mechanism: str | None = None
+    ssl_context: SSLContext | None = None
 
 
 def partitioner(partitions: int) -> PartitionOf:
@@ -94,8 +101,8 @@ def _timer_due(key: str, due: int, sent_by: str) -> Out:
 
 def _faust_app(config: WorkerConfig) -> StrictApp:
     options: dict[str, Any] = {
-        "broker": "kafka://" + config.bootstrap.replace(",", ";kafka://"),
-        "broker_credentials": config.credentials,
+        "broker": list(config.broker_urls),
+        "broker_credentials": _credentials(config),
         "processing_guarantee": "at_least_once",
         "stream_wait_empty": True,
         "store": "rocksdb://",
@@ -128,3 +135,14 @@ def _faust_app(config: WorkerConfig) -> StrictApp:
         "debug": False,
     }
     return StrictApp(APP_ID, **options)
+
+
+def _credentials(config: WorkerConfig) -> SASLCredentials | SSLCredentials | None:
+    if config.username:
+        return SASLCredentials(
+            username=config.username,
+            password=config.password,
+            mechanism=config.sasl_mechanism,
+            ssl_context=config.ssl_context,
+        )
+    return SSLCredentials(config.ssl_context) if config.ssl_context else None

@@ -98,3 +98,8 @@ def _from_file(name: str, value: str) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise Rejected(f"{name} names {path}, which cannot be read: {error.strerror}") from None
+
+
+def environment() -> Mapping[str, str]:
+    """What `env:NAME` references in the connections file refer to."""
+    return os.environ

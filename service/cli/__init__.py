@@ -1,9 +1,10 @@
-"""The command line. Each module holds one group of commands; nothing is imported before it is needed elsewhere."""
+"""The command line. Each module holds one group of commands."""
 
 import sys
 
 import typer
 
+from service.cli import kafka, manifests, run, simulate, topics
 from service.cli.output import fail
 from topics.errors import SluiceError
 
@@ -13,12 +14,18 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+for command in (run.dev, run.worker, run.fetcher, run.projector):
+    app.command()(command)
+app.add_typer(kafka.app, name="kafka")
+app.add_typer(topics.app, name="topics")
+app.add_typer(manifests.app, name="manifests")
+app.add_typer(simulate.app, name="simulate")
 
 
 def main() -> None:
     """Run the command; an error that we know ends in one sentence and exit code 1."""
     try:
-        app()
+        app(prog_name="sluice")
     except SluiceError as error:
         fail(error)
         sys.exit(1)

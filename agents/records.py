@@ -1,0 +1,212 @@
+"""A page of an API, as bytes, to rows: typed values, canonical text, content hash. Pure; it runs for every record.
+
+A record that cannot be a row is set aside with its reason and never spoils its page; a body that is no page at all
+is Retryable, since half an answer or a proxy's HTML page passes.
+
+Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 unescaped, the last of duplicate keys.
+`RowWrite.raw` is the canonical JSON of the record; `content_hash` is BLAKE2b (16 bytes) over the canonical JSON of
+the record without its top-level `links`: links say where a record is served, not what it says.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from agents.ports import RejectedRecord, RowWrite
+from agents.values import CONVERT, INTEGER_MAX, Misfit, check_storable, encode, parse, shown, start, storable_text
+from manifests.entity import AdapterFile, Entity, columns
+from topics.errors import Retryable
+
+RECORD_BYTES_MAX = 1_000_000  # canonical JSON of one record; a longer one is rejected
+KEY_CHARS_MAX = 500  # an index entry of PostgreSQL takes about 2,700 bytes; a longer key is rejected
+READERS_MAX = 1_000  # compiled entities that are kept; at the maximum all are compiled anew
+
+_LINKS = "links"
+_NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class PageBody:
+    """What a page says. `records` counts rows and rejected ones; `total` is the source's claim, a hint only."""
+
+    rows: tuple[RowWrite, ...]
+    rejected: tuple[RejectedRecord, ...]
+    next: str | None
+    total: int | None
+    records: int
+
+
+def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "") -> PageBody:
+    """The rows of one page, and the records that cannot be rows. `parent` is the key of the row it was read under.
+
+    Retryable if the body is not JSON or has no list of records where the adapter says.
+    """
+    key = (id(adapter), id(entity))
+    reader = _readers.get(key)
+    if reader is None:
+        if len(_readers) >= READERS_MAX:
+            _readers.clear()
+        reader = _readers[key] = RecordReader(adapter, entity)
+    return reader.read(body, parent)
+
+
+class _Column(NamedTuple):
+    name: str
+    holder: int  # the object that has it: an index into the record's opened objects
+    field: str
+    convert: Callable[[Any], Any]
+    is_required: bool
+
+
+class RecordReader:
+    """One entity's records, compiled: which objects of a record to open, and what to take from each."""
+
+    def __init__(self, adapter: AdapterFile, entity: Entity) -> None:
+        self._of = (adapter, entity)  # held, so that their ids stay theirs while this reader is cached
+        self._records = _path(adapter.body.records)
+        self._next = _path(adapter.body.next)
+        self._total = _path(adapter.body.total)
+        self._key_paths = tuple(_path(key) for key in entity.key)
+        self._is_under = entity.under is not None
+        self._holders: list[tuple[int, str]] = []
+        self._holder_of: dict[tuple[str, ...], int] = {(): 0}
+        required = {name for name, reference in entity.references.items() if reference.required}
+        self._columns = [
+            self._column(spec.name, spec.source, CONVERT[spec.type], spec.name in required)
+            for spec in columns(entity)
+            if spec.source
+        ]
+        self._has_time = entity.updated_at is not None
+        if entity.updated_at is not None:
+            self._columns.append(self._column("updated_at", entity.updated_at, CONVERT["timestamp"], False))
+
+    def read(self, body: bytes, parent: str) -> PageBody:
+        document, is_suspect = parse(body)
+        records = _dig(document, self._records)
+        if type(records) is not list:
+            raise Retryable(
+                f"the answer has no list of records at {'.'.join(self._records)}: it starts with {start(body)}"
+            )
+        rows: list[RowWrite] = []
+        rejected: list[RejectedRecord] = []
+        for record in records:
+            found = self._read_record(record, parent, is_suspect)
+            if isinstance(found, RowWrite):
+                rows.append(found)
+            else:
+                rejected.append(found)
+        return PageBody(tuple(rows), tuple(rejected), self._link(document), self._count(document), len(records))
+
+    def _read_record(self, record: Any, parent: str, is_suspect: bool) -> RowWrite | RejectedRecord:
+        key = ""
+        try:
+            if type(record) is not dict:
+                raise Misfit(f"the record is not an object ({shown(record)})")
+            found = self._key(record)
+            if is_suspect:
+                check_storable(found)
+            key = found
+            if is_suspect:
+                check_storable(record)
+            values, updated_at = self._values(record, parent)
+            raw, content_hash = _canonical(record)
+        except Misfit as misfit:
+            return RejectedRecord(key, str(misfit), storable_text(record))
+        return RowWrite(key, values, raw, content_hash, updated_at)
+
+    def _key(self, record: dict[str, Any]) -> str:
+        """The key's parts joined by ":"; in a key of several, ":" and "%" are percent-encoded, so that none collide."""
+        parts = [_key_part(_dig(record, path), path) for path in self._key_paths]
+        if len(parts) > 1:
+            parts = [part.replace("%", "%25").replace(":", "%3A") for part in parts]
+        key = ":".join(parts)
+        if len(key) > KEY_CHARS_MAX:
+            raise Misfit(f"key: {len(key)} characters, at most {KEY_CHARS_MAX} ({shown(key)})")
+        return key
+
+    def _values(self, record: dict[str, Any], parent: str) -> tuple[tuple[object, ...], datetime | None]:
+        """The typed values in the order of the entity's columns, and the source's own time."""
+        opened: list[Mapping[str, Any]] = [record]
+        for holder, field in self._holders:
+            opened.append(_opened(opened[holder].get(field), field))
+        values: list[Any] = [parent] if self._is_under else []
+        for name, holder, field, convert, is_required in self._columns:
+            value = opened[holder].get(field)
+            if value is not None:
+                try:
+                    value = convert(value)
+                except Misfit as misfit:
+                    raise Misfit(f"{name}: {misfit} ({shown(value)})") from None
+            elif is_required:
+                raise Misfit(f"{name}: required, but the record has none")
+            values.append(value)
+        updated_at = values.pop() if self._has_time else None
+        return tuple(values), updated_at
+
+    def _column(self, name: str, source: str, convert: Callable[[Any], Any], is_required: bool) -> _Column:
+        *outer, field = source.split(".")
+        return _Column(name, self._holder(tuple(outer)), field, convert, is_required)
+
+    def _holder(self, path: tuple[str, ...]) -> int:
+        if path not in self._holder_of:
+            self._holders.append((self._holder(path[:-1]), path[-1]))
+            self._holder_of[path] = len(self._holders)
+        return self._holder_of[path]
+
+    def _link(self, document: Any) -> str | None:
+        found = _dig(document, self._next) if self._next else None
+        if found is None or found == "":
+            return None
+        if type(found) is not str:
+            raise Retryable(f"the answer's {'.'.join(self._next)} is not a link: {shown(found)}")
+        return found
+
+    def _count(self, document: Any) -> int | None:
+        found = _dig(document, self._total) if self._total else None
+        return found if type(found) is int and 0 <= found <= INTEGER_MAX else None
+
+
+_readers: dict[tuple[int, int], RecordReader] = {}
+
+
+def _path(dotted: str | None) -> tuple[str, ...]:
+    return tuple(dotted.split(".")) if dotted else ()
+
+
+def _dig(value: Any, path: tuple[str, ...]) -> Any:
+    for field in path:
+        if type(value) is not dict:
+            return None
+        value = value.get(field)
+    return value
+
+
+def _opened(value: Any, field: str) -> Mapping[str, Any]:
+    if type(value) is dict:
+        return value
+    if value is None:
+        return _NOTHING
+    raise Misfit(f"{field}: not an object ({shown(value)})")
+
+
+def _key_part(value: Any, path: tuple[str, ...]) -> str:
+    if type(value) is int:
+        return str(value)
+    if type(value) is str and value:
+        return value
+    raise Misfit(f"key: {'.'.join(path)} is neither text nor a whole number ({shown(value)})")
+
+
+def _canonical(record: dict[str, Any]) -> tuple[str, bytes]:
+    """The record's canonical text, and the hash of what it says."""
+    try:
+        raw = content = encode(record)
+        if _LINKS in record:
+            content = encode({field: value for field, value in record.items() if field != _LINKS})
+    except RecursionError:
+        raise Misfit("the record is nested too deeply") from None
+    if len(raw) > RECORD_BYTES_MAX:
+        raise Misfit(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
+    return raw.decode(), blake2b(content, digest_size=16).digest()

@@ -1,0 +1,106 @@
+"""Which address a page of an entity has. Pure: no IO, no secrets."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
+
+from agents.ports import Parent
+from manifests.entity import AdapterFile, Entity, OffsetPaging
+from topics.errors import Rejected
+
+LINK_CHARS_MAX = 8_000  # of a link to the next page; what servers commonly take as an address
+
+_BRACES = re.compile(r"\{([a-z0-9_]+)\}")
+_DEFAULT_PORT = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """A GET. `target` is the encoded path and query behind the origin; `path` is the part that errors may show.
+
+    `is_under_parent` says that a 404 can mean that the parent is gone.
+    """
+
+    origin: str
+    target: str
+    is_under_parent: bool = False
+
+    @property
+    def url(self) -> str:
+        return self.origin + self.target
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+
+def page_request(
+    adapter: AdapterFile,
+    entity: Entity,
+    org: str,
+    base_url: str,
+    page: int = 1,
+    link: str | None = None,
+    parent: Parent | None = None,
+) -> PageRequest:
+    """The request for page `page` (from 1), or for the page that `link`, out of the page before, names.
+
+    `base_url` is the connection's. Only the path and query of a link are used, and only if it leads to the same
+    host; Rejected otherwise, and for a parent without the column that the path names.
+    """
+    base = urlsplit(base_url)
+    origin = f"{base.scheme}://{base.netloc}"
+    path = base.path.rstrip("/") + _BRACES.sub(lambda found: _part(found[1], org, parent, entity.name), entity.path)
+    if link is not None:
+        return PageRequest(origin, _linked(origin + path, link), parent is not None)
+    query = urlencode(_query(adapter, entity, page), quote_via=quote)
+    return PageRequest(origin, f"{path}?{query}", parent is not None)
+
+
+def _query(adapter: AdapterFile, entity: Entity, page: int) -> Mapping[str, str]:
+    names, full = adapter.parameters, entity.reads.full
+    query = dict(full.query)
+    if full.order is not None:
+        query[names.order] = full.order
+    query[names.size] = str(entity.paging.size)
+    if isinstance(entity.paging, OffsetPaging):
+        query[names.offset] = str((page - 1) * entity.paging.size)
+    return query
+
+
+def _part(name: str, org: str, parent: Parent | None, entity: str) -> str:
+    if name == "org":
+        value = org
+    elif parent is None:
+        raise Rejected(f"{entity}: the path names {{{name}}}, but the page is not read under a parent")
+    else:
+        value = parent.key if name == "id" else parent.columns.get(name, "")
+    if value in ("", ".", ".."):
+        place = f"the parent {parent.key!r}" if parent else "the organisation"
+        raise Rejected(f"{entity}: the path names {{{name}}}, for which {place} has {value!r}")
+    return quote(value, safe="")
+
+
+def _linked(here: str, link: str) -> str:
+    """The path and query that a link, absolute or relative, leads to from here."""
+    if len(link) > LINK_CHARS_MAX:
+        raise Rejected(f"the link to the next page has {len(link)} characters, at most {LINK_CHARS_MAX}")
+    try:
+        target = urlsplit(urljoin(here, link))
+        is_same_host = _host(target) == _host(urlsplit(here))
+    except ValueError:
+        raise Rejected("the link to the next page is not an address") from None
+    if not is_same_host:
+        raise Rejected(
+            f"the link to the next page leads to {target.hostname}, not to the connection's host: "
+            "it is not followed; put right base_url in the connections file"
+        )
+    path = quote(target.path, safe="/%:@!$&'()*+,;=~") or "/"
+    query = quote(target.query, safe="/%:@!$&'()*+,;=~?[]")
+    return f"{path}?{query}" if query else path
+
+
+def _host(url: SplitResult) -> tuple[str | None, int | None]:
+    """A host for comparison; http and https on their own ports are one, for links from behind a proxy that ends TLS."""
+    return url.hostname, None if url.port == _DEFAULT_PORT.get(url.scheme) else url.port

@@ -1,0 +1,33 @@
+"""The Source of agents.activities on HTTP: from a page that is asked for to its rows."""
+
+from functools import partial
+
+from agents.activities.source import PageAsk
+from agents.records import PageBody, read_page
+from service.api.answers import Gone
+from service.api.client import ApiClient
+from service.api.connections import Connections
+from service.api.requests import page_request
+
+
+class ApiSource:
+    """Pages of every organisation's APIs, as the connections file says how to reach them."""
+
+    def __init__(self, client: ApiClient, connections: Connections) -> None:
+        self._client = client
+        self._connections = connections
+
+    async def fetch(self, ask: PageAsk) -> PageBody | None:
+        file, entity = ask.adapter.file, ask.entity
+        connection = self._connections.find(ask.org, ask.adapter.name)
+        request = page_request(file, entity, ask.org, connection.base_url or file.base_url, ask.page, ask.link, ask.parent)
+        parent = ask.parent.key if ask.parent else ""
+        read = partial(read_page, adapter=file, entity=entity, parent=parent)
+        try:
+            answer = await self._client.get(connection, file, entity, request, read)
+        except Gone:
+            return None
+        return answer.content
+
+    async def close(self) -> None:
+        await self._client.close()

@@ -1,0 +1,190 @@
+"""`sluice manifests`: what can be synced, in which order, and whether the files that say so are right."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from manifests.entity import Adapter, columns, table_name
+from manifests.graph import Dependencies, children, plan
+from manifests.loader import load, load_packaged
+from manifests.schema import adapter_schema, entity_schema
+from service.cli.output import AsJson, console, show, table
+
+app = typer.Typer(help="What can be synced: adapters, their entities, and what waits for what.", no_args_is_help=True)
+
+Plan = Mapping[str, Dependencies]
+
+
+@app.command()
+def check(
+    path: Annotated[Path | None, typer.Argument(help="A directory of adapters; without it, those of Sluice.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read every file and say whether all is in order; the first bad file ends it with its name, line and reason."""
+    catalog = load(path) if path else load_packaged()
+    show([_summary(adapter) for adapter in catalog.adapters.values()], as_json, _print_checked)
+
+
+@app.command("show")
+def show_(
+    adapter: Annotated[str | None, typer.Argument(help="One API; without it, all of them.")] = None,
+    entity: Annotated[str | None, typer.Argument(help="One of its entities, with all that is known of it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the adapters, the entities of one, or everything about one entity."""
+    catalog = load_packaged()
+    if adapter is None:
+        show([_summary(each) for each in catalog.adapters.values()], as_json, _print_adapters)
+    elif entity is None:
+        found = catalog.adapter(adapter)
+        waits = plan(found)
+        show([_facts(found, name, waits) for name in found.entities], as_json, _print_entities)
+    else:
+        name = catalog.entity(adapter, entity).name
+        found = catalog.adapter(adapter)
+        show(_facts(found, name, plan(found)), as_json, _print_entity)
+
+
+@app.command()
+def graph(
+    adapter: Annotated[str, typer.Argument(help="One API.")] = "pco",
+    as_json: AsJson = False,
+    as_dot: Annotated[bool, typer.Option("--dot", help="Print the graph for Graphviz.")] = False,
+) -> None:
+    """Show what waits for what: one level after another, each after all hard dependencies of its own."""
+    if as_json and as_dot:
+        raise typer.BadParameter("--json and --dot cannot be had together")
+    found = plan(load_packaged().adapter(adapter))
+    if as_dot:
+        typer.echo("\n".join(_dot(adapter, found)))
+    else:
+        show(found, as_json, _print_levels)
+
+
+@app.command()
+def schema(of: Annotated[Literal["entity", "adapter"], typer.Argument(help="Which kind of file.")] = "entity") -> None:
+    """Print the JSON Schema that editors check manifests with."""
+    typer.echo(entity_schema() if of == "entity" else adapter_schema(), nl=False)
+
+
+def _summary(adapter: Adapter) -> dict[str, Any]:
+    levels = [found.level for found in plan(adapter).values()]
+    return {
+        "adapter": adapter.name,
+        "title": adapter.file.title,
+        "base_url": adapter.file.base_url,
+        "entities": len(adapter.entities),
+        "under_a_parent": sum(entity.under is not None for entity in adapter.entities.values()),
+        "levels": max(levels) + 1,
+    }
+
+
+def _facts(adapter: Adapter, name: str, found: Plan) -> dict[str, Any]:
+    entity = adapter.entities[name]
+    return {
+        **entity.model_dump(mode="json", by_alias=True),
+        "headers": {**adapter.file.headers, **entity.headers},
+        "level": found[name].level,
+        "hard": found[name].hard,
+        "soft": found[name].soft,
+        "dangling": found[name].dangling,
+        "children": children(adapter, name),
+        "table": table_name(adapter.name, name),
+        "columns": [column._asdict() for column in columns(entity)],
+    }
+
+
+def _print_checked(adapters: list[dict[str, Any]]) -> None:
+    _print_adapters(adapters)
+    files = sum(1 + each["entities"] for each in adapters)
+    console.print(f"All {files} files are in order.")
+
+
+def _print_adapters(adapters: list[dict[str, Any]]) -> None:
+    names = ["adapter", "title", "entities", "under_a_parent", "levels"]
+    rows = [[str(each[name]) for name in names] for each in adapters]
+    table("", ["adapter", "title", "#entities", "#under a parent", "#levels"], rows)
+
+
+def _print_entities(entities: list[dict[str, Any]]) -> None:
+    rows = [
+        [each["name"], str(each["level"]), each["under"]["entity"] if each["under"] else "", _delta(each).split(" ")[0]]
+        for each in entities
+    ]
+    table("", ["entity", "#level", "read under", "delta by"], rows)
+
+
+def _print_entity(facts: dict[str, Any]) -> None:
+    lines = [
+        ("title", facts["title"]),
+        ("path", facts["path"]),
+        ("headers", _pairs(facts["headers"])),
+        ("key", " ".join(facts["key"])),
+        ("updated at", facts["updated_at"]),
+        ("paging", f"{facts['paging']['style']}, {facts['paging']['size']} records a page"),
+        (
+            "full read",
+            " ".join((facts["reads"]["full"]["order"] or "", _pairs(facts["reads"]["full"]["query"]))).strip(),
+        ),
+        ("delta by", _delta(facts)),
+        ("read under", f"{facts['under']['entity']}, kept in {facts['under']['column']}" if facts["under"] else ""),
+        ("children", " ".join(facts["children"])),
+        ("level", str(facts["level"])),
+        ("hard", " ".join(facts["hard"])),
+        ("soft", " ".join(facts["soft"])),
+        ("dangling", " ".join(facts["dangling"])),
+        ("table", facts["table"]),
+    ]
+    console.print(facts["name"], markup=False, style="bold")
+    for label, value in lines:
+        console.print(f"  {label:<11} {value or '-'}", markup=False, soft_wrap=True)
+    console.print()
+    table(
+        "",
+        ["column", "type", "from"],
+        [[each["name"], each["type"], _origin(facts, each)] for each in facts["columns"]],
+    )
+
+
+def _origin(facts: dict[str, Any], column: dict[str, str]) -> str:
+    reference = facts["references"].get(column["name"])
+    if reference:
+        return f"{column['source']} = {reference['entity']}{' (required)' if reference['required'] else ''}"
+    return column["source"] or f"the parent's key = {facts['under']['entity']}"
+
+
+def _delta(facts: dict[str, Any]) -> str:
+    delta = facts["reads"]["delta"]
+    return f"{delta['by']} {delta['field']}" if delta else "-"
+
+
+def _pairs(values: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _print_levels(found: Plan) -> None:
+    width = max(len(name) for name in found)
+    for level in range(max(each.level for each in found.values()) + 1):
+        console.print(f"level {level}", style="bold")
+        for name, each in found.items():
+            if each.level == level:
+                console.print(f"  {name:<{width}}  {_waits(each)}".rstrip(), markup=False, soft_wrap=True)
+
+
+def _waits(each: Dependencies) -> str:
+    soft = (f"({name})" for name in each.soft)
+    dangling = (f"[{name}]" for name in each.dangling)
+    return " ".join((*each.hard, *soft, *dangling))
+
+
+def _dot(adapter: str, found: Plan) -> Iterator[str]:
+    """Arrows lead from an entity to what it needs: solid hard, dashed soft, dotted dangling."""
+    yield f'digraph "{adapter}" {{'
+    yield "  rankdir=RL; node [shape=box];"
+    for name, each in found.items():
+        yield f'  "{name}";'
+        for style, targets in (("solid", each.hard), ("dashed", each.soft), ("dotted", each.dangling)):
+            yield from (f'  "{name}" -> "{target}" [style={style}];' for target in targets)
+    yield "}"

@@ -1,0 +1,76 @@
+"""Everything on one machine: the broker, the topics, and a supervised process for each role."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+from service.clock import Clock
+from service.kafka import broker as brokers
+from service.kafka import embedded
+from service.kafka.topics import ensure_topics
+from service.roles import ROLES
+from service.settings import Settings
+from service.supervisor import Child, Supervisor
+
+BROKER_CHECK_SECONDS = 1.0
+
+Tell = Callable[[str], None]
+
+
+class Dev:
+    """The processes of one installation. `start`, then `run` until `stop`; the broker is kept alive like the rest."""
+
+    def __init__(self, settings: Settings, clock: Clock, tell: Tell, others: Sequence[Child] = ()) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._tell = tell
+        parent = str(os.getpid())
+        children = [Child(role, (role, "--parent", parent)) for role in ROLES]
+        self.supervisor = Supervisor([*others, *children], settings.home.absolute() / "logs", clock)
+
+    async def start(self) -> None:
+        """The broker answers and the topics are there."""
+        if not self._settings.kafka_bootstrap:
+            await embedded.up(self._settings, self._tell, self._clock)
+        created = await ensure_topics(self._settings, self._clock)
+        if created:
+            self._tell(f"created {len(created)} topics")
+
+    async def run(self) -> None:
+        """Until `stop`; leaves the embedded broker stopped, too."""
+        keeping = None if self._settings.kafka_bootstrap else asyncio.create_task(self._keep_broker())
+        try:
+            await self.supervisor.run()
+        finally:
+            if keeping is not None:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
+                await embedded.down(self._settings, self._tell, self._clock)
+
+    def stop(self) -> None:
+        self.supervisor.stop()
+
+    async def _keep_broker(self) -> None:
+        while True:
+            await asyncio.sleep(BROKER_CHECK_SECONDS)
+            if brokers.find(embedded.home_of(self._settings)) is None:
+                self._tell("the broker has ended and starts again")
+                await embedded.up(self._settings, self._tell, self._clock)
+
+
+async def run_dev(settings: Settings, clock: Clock, tell: Tell) -> None:
+    """`sluice dev`: until SIGINT or SIGTERM."""
+    dev = Dev(settings, clock, tell)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, dev.stop)
+    await dev.start()
+    tell(f"worker, fetcher and projector run; rows go to {shown_sink(settings)}; Ctrl-C stops all")
+    await dev.run()
+
+
+def shown_sink(settings: Settings) -> str:
+    """The sink's address without its password."""
+    scheme, separator, rest = settings.sink.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -1,0 +1,201 @@
+"""The fetcher's process: consume, take turns, work, tell, commit."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from agents.intake import dead_letter, read_command
+from service.fetcher.offsets import Offsets
+from service.fetcher.turns import Turns
+from topics.catalog import DATA_TOPICS, DEAD_LETTERS
+from topics.codec import encode, headers, trace_in, trace_of
+from topics.commands import AnyCommand, Command
+from topics.dead import bury
+from topics.errors import Rejected
+
+log = logging.getLogger("sluice.fetcher")
+
+GROUP = "sluice-fetchers"
+IN_HAND_PER_CONNECTION_MAX = 8
+IN_HAND_MAX = 512
+WAITING_MAX = 2_000  # commands read ahead; at the maximum no more are read until some are done
+POLL_RECORDS_MAX = 500
+POLL_MS = 200
+COMMIT_SECONDS = 0.5
+SESSION_TIMEOUT_MS = 10_000
+HEARTBEAT_MS = 2_000
+MAX_POLL_INTERVAL_MS = 3_600_000
+PUBLISH_TIMEOUT_MS = 60_000
+EXIT_WAS_FROZEN = 72
+
+Do = Callable[[AnyCommand], Awaitable[Command | None]]
+PartitionOf = Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """A command and the record that brought it."""
+
+    tp: TopicPartition
+    record: Any
+    command: AnyCommand
+
+
+class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """One process of the data plane. `name` is its static membership: unique, and the same after a restart."""
+
+    def __init__(self, client: dict[str, Any], name: str, do: Do, partition_of: PartitionOf) -> None:
+        self._name = name
+        self._do = do
+        self._partition_of = partition_of
+        self._turns: Turns[InHand] = Turns(IN_HAND_PER_CONNECTION_MAX)
+        self._offsets: dict[TopicPartition, Offsets] = {}
+        self._tasks: dict[asyncio.Task[None], InHand] = {}
+        self._ids: set[str] = set()
+        self._space = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._consumer = AIOKafkaConsumer(
+            **client,
+            group_id=GROUP,
+            group_instance_id=name,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        )
+        self._producer = AIOKafkaProducer(**client, acks="all", request_timeout_ms=PUBLISH_TIMEOUT_MS, linger_ms=0)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set: finish nothing new, commit what is done, leave. Raises what must end the process."""
+        await self._producer.start()
+        await self._consumer.start()
+        self._consumer.subscribe(list(DATA_TOPICS), listener=self)
+        log.info("fetcher ready", extra={"sluice.name": self._name})
+        side = [asyncio.create_task(self._commit_for_ever()), asyncio.create_task(_watch_for_freezing())]
+        try:
+            while not stop.is_set() and self._failure is None:
+                await self._read_on()
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            for task in side:
+                task.cancel()
+            await self._let_go(self._tasks)
+            await self._commit()
+            await self._consumer.stop()
+            await self._producer.stop()
+
+    async def _read_on(self) -> None:
+        if self._turns.waiting >= WAITING_MAX:
+            self._space.clear()
+            await asyncio.wait([asyncio.ensure_future(self._space.wait())], timeout=POLL_MS / 1000)
+            return
+        fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
+        for tp, records in fetched.items():
+            for record in records:
+                await self._accept(tp, record)
+        self._dispatch()
+
+    async def _accept(self, tp: TopicPartition, record: Any) -> None:
+        offsets = self._offsets.setdefault(tp, Offsets())
+        offsets.begin(record.offset)
+        try:
+            command = read_command(record)
+        except Rejected as error:
+            key, value, kept = bury(dead_letter(record, str(error)))
+            await self._producer.send_and_wait(DEAD_LETTERS, value, key, record.partition, headers=list(kept))
+            offsets.end(record.offset)
+            return
+        if command.id in self._ids:  # asked again while it is being worked on
+            offsets.end(record.offset)
+            return
+        self._ids.add(command.id)
+        self._turns.add(command.key, InHand(tp, record, command))
+
+    def _dispatch(self) -> None:
+        while len(self._tasks) < IN_HAND_MAX and (turn := self._turns.take()) is not None:
+            connection, item = turn
+            task = asyncio.create_task(self._work(item))
+            self._tasks[task] = item
+            task.add_done_callback(partial(self._worked, connection))
+        self._space.set()
+
+    async def _work(self, item: InHand) -> None:
+        result = await self._do(item.command)
+        if result is not None:
+            trace = trace_in(item.record.headers) or trace_of(item.command.key)
+            await self._producer.send_and_wait(
+                result.topic,
+                encode(result),
+                result.key.encode(),
+                self._partition_of(result.key),
+                headers=list(headers(result, trace, self._name)),
+            )
+        self._offsets[item.tp].end(item.record.offset)
+
+    def _worked(self, connection: str, task: "asyncio.Task[None]") -> None:
+        item = self._tasks.pop(task)
+        self._ids.discard(item.command.id)
+        self._turns.done(connection)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = self._failure or error
+        self._dispatch()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Somebody else goes on from the last commit: stop at once, or pages would be asked for twice."""
+        lost = set(revoked)
+        self._turns.drop(lambda item: item.tp in lost and self._forget(item))
+        await self._let_go([task for task, item in self._tasks.items() if item.tp in lost])
+        await self._commit()
+        for tp in lost:
+            self._offsets.pop(tp, None)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        for tp in assigned:
+            self._offsets[tp] = Offsets()
+
+    def _forget(self, item: InHand) -> bool:
+        self._ids.discard(item.command.id)
+        return True
+
+    async def _let_go(self, tasks: Iterable["asyncio.Task[None]"]) -> None:
+        going = list(tasks)
+        for task in going:
+            task.cancel()
+        await asyncio.gather(*going, return_exceptions=True)
+
+    async def _commit_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        done = {tp: offsets.next_offset for tp, offsets in self._offsets.items() if offsets.next_offset is not None}
+        if not done:
+            return
+        try:
+            await self._consumer.commit(done)
+        except KafkaError as error:  # tried again in a moment; a redelivered command is told from the ledger
+            log.warning("offsets not committed yet: %s", error)
+            return
+        for tp, offset in done.items():
+            if tp in self._offsets and self._offsets[tp].next_offset == offset:
+                self._offsets[tp].next_offset = None
+
+
+async def _watch_for_freezing() -> None:
+    """A process that stood still for longer than the session timeout has lost its partitions: it must not go on."""
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(1.0)
+        if time.monotonic() - before > SESSION_TIMEOUT_MS / 1000:
+            os._exit(EXIT_WAS_FROZEN)

@@ -1,0 +1,101 @@
+"""How every Kafka connection of ours is opened: the settings, checked, in the words of each client library."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypedDict
+
+from service.settings import Settings
+from topics.errors import Rejected
+
+SERVERS_MAX = 32  # bootstrap servers in one setting; a client needs two or three
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaAccess:
+    """The raw values: where the cluster is, how to talk to it, as whom. SASL values are None without SASL."""
+
+    servers: tuple[str, ...]
+    security: str
+    sasl_mechanism: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ssl_context: ssl.SSLContext | None = None
+
+    @property
+    def broker_urls(self) -> tuple[str, ...]:
+        """The servers as Faust names them."""
+        return tuple(f"kafka://{server}" for server in self.servers)
+
+
+class ClientArguments(TypedDict, total=False):
+    """Keyword arguments that aiokafka's consumer, producer and admin client have in common."""
+
+    bootstrap_servers: list[str]
+    security_protocol: str
+    ssl_context: ssl.SSLContext
+    sasl_mechanism: str
+    sasl_plain_username: str
+    sasl_plain_password: str
+
+
+def access(settings: Settings) -> KafkaAccess:
+    """The settings as raw values; Rejected says which setting is missing or wrong."""
+    security = settings.kafka_security
+    if not settings.kafka_bootstrap and security != "PLAINTEXT":
+        raise Rejected(
+            f"SLUICE_KAFKA_SECURITY is {security}, but the embedded broker speaks PLAINTEXT only: "
+            "set SLUICE_KAFKA_BOOTSTRAP to your cluster, or unset SLUICE_KAFKA_SECURITY"
+        )
+    username, password = _credentials(settings) if security.startswith("SASL_") else (None, None)
+    return KafkaAccess(
+        servers=_servers(settings.bootstrap),
+        security=security,
+        sasl_mechanism=settings.kafka_sasl_mechanism if username else None,
+        username=username,
+        password=password,
+        ssl_context=_ssl_context(settings.kafka_ca_file) if security.endswith("SSL") else None,
+    )
+
+
+def client_arguments(settings: Settings) -> ClientArguments:
+    """What to hand to any aiokafka client; Rejected says which setting is missing or wrong."""
+    found = access(settings)
+    arguments = ClientArguments(bootstrap_servers=list(found.servers), security_protocol=found.security)
+    if found.ssl_context:
+        arguments["ssl_context"] = found.ssl_context
+    if found.sasl_mechanism and found.username and found.password:
+        arguments["sasl_mechanism"] = found.sasl_mechanism
+        arguments["sasl_plain_username"] = found.username
+        arguments["sasl_plain_password"] = found.password
+    return arguments
+
+
+def _servers(bootstrap: str) -> tuple[str, ...]:
+    servers = tuple(part.strip() for part in bootstrap.split(","))
+    if len(servers) > SERVERS_MAX:
+        raise Rejected(f"SLUICE_KAFKA_BOOTSTRAP names {len(servers)} servers, at most {SERVERS_MAX} are taken")
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        if not host or "/" in server or not port.isdecimal() or not 1 <= int(port) <= 65535:
+            raise Rejected(f"SLUICE_KAFKA_BOOTSTRAP holds {server!r}; it takes HOST:PORT, several with commas between")
+    return servers
+
+
+def _credentials(settings: Settings) -> tuple[str, str]:
+    password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
+    if not settings.kafka_username or not password:
+        raise Rejected(
+            f"SLUICE_KAFKA_SECURITY is {settings.kafka_security}: "
+            "set SLUICE_KAFKA_USERNAME and SLUICE_KAFKA_PASSWORD as well"
+        )
+    return settings.kafka_username, password
+
+
+def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file.expanduser() if ca_file else None)
+    except ssl.SSLError:
+        raise Rejected(f"SLUICE_KAFKA_CA_FILE names {ca_file}, which holds no certificate in PEM form") from None
+    except OSError as error:
+        raise Rejected(f"SLUICE_KAFKA_CA_FILE names {ca_file}, which cannot be read: {error.strerror}") from None

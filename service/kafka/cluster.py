@@ -1,0 +1,140 @@
+"""What a cluster is asked and told about its topics. Errors of the client become ours here."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from service.kafka.client import ClientArguments
+from topics.errors import Rejected, Retryable
+
+REQUEST_SECONDS_MAX = 15
+CLOSE_SECONDS_MAX = 5
+NO_ERROR = 0
+TOPIC_EXISTS = 36
+REFUSED = {29, 31, 37, 38, 40, 44}  # not authorised (topic, cluster), partitions, replication, config, policy
+
+
+@dataclass(frozen=True, slots=True)
+class NewTopicSpec:
+    """A topic as it is to be created."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTopic:
+    """A topic as the cluster has it. `has_leaders`: every partition can be read and written now."""
+
+    name: str
+    partitions: int
+    has_leaders: bool
+
+
+class Cluster:
+    """A connection to a cluster. Every method raises Retryable or Rejected."""
+
+    def __init__(self, admin: AIOKafkaAdminClient) -> None:
+        self._admin = admin
+
+    async def topics(self) -> dict[str, FoundTopic]:
+        """All topics by name. Asks for all, since a broker may create a topic that is asked for by name."""
+        found = await self._admin.describe_topics()
+        return {topic["topic"]: _found(topic) for topic in found}
+
+    async def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Each topic's settings, its own and the cluster's defaults."""
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        configs: dict[str, dict[str, str]] = {}
+        for response in await self._admin.describe_configs(resources) if resources else ():
+            for code, message, _, name, entries in response.resources:
+                _raise_for(code, f"the settings of topic {name} cannot be read", message)
+                configs[name] = {key: value for key, value, *_ in entries}
+        return configs
+
+    async def create(self, specs: Sequence[NewTopicSpec]) -> None:
+        """Create the topics; one that somebody else has created meanwhile is left as it is."""
+        new = [
+            NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.config)) for spec in specs
+        ]
+        response = await self._admin.create_topics(new, timeout_ms=REQUEST_SECONDS_MAX * 1000)
+        for name, code, message in response.topic_errors:
+            if code != TOPIC_EXISTS:
+                _raise_for(code, f"topic {name} could not be created", message)
+
+
+@asynccontextmanager
+async def open_cluster(arguments: ClientArguments) -> AsyncIterator[Cluster]:
+    """A connection for a few questions. Retryable if no broker lets us in; the sentence says what it answered."""
+    servers = ", ".join(arguments["bootstrap_servers"])
+    admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=REQUEST_SECONDS_MAX * 1000)
+    try:
+        await _connect(admin, servers)
+        yield Cluster(admin)
+    except KafkaError as error:
+        raise Retryable(f"Kafka at {servers} did not do as asked: {error}") from error
+    except TimeoutError:
+        raise Retryable(f"Kafka at {servers} did not answer within {REQUEST_SECONDS_MAX} s") from None
+    finally:
+        await asyncio.wait_for(admin.close(), CLOSE_SECONDS_MAX)
+
+
+async def answers(bootstrap: str) -> bool:
+    """Whether a broker without authentication listens at HOST:PORT and lists its topics."""
+    host, _, port = bootstrap.rpartition(":")
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), REQUEST_SECONDS_MAX)
+        writer.close()
+        await writer.wait_closed()
+        async with open_cluster(ClientArguments(bootstrap_servers=[bootstrap], security_protocol="PLAINTEXT")) as found:
+            await found.topics()
+    except (OSError, Retryable):
+        return False
+    return True
+
+
+class _Reasons(logging.Handler):
+    """Keeps what the client only logs: why it could not connect."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = "it gave no reason"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage()
+
+
+async def _connect(admin: AIOKafkaAdminClient, servers: str) -> None:
+    reasons, log = _Reasons(), logging.getLogger("aiokafka")
+    log.addHandler(reasons)
+    try:
+        await admin.start()
+    except KafkaError:
+        raise Retryable(
+            f"no Kafka broker lets us in at {servers} ({reasons.last}): is it running (`sluice kafka up` "
+            "starts the embedded one), and do the SLUICE_KAFKA_ settings fit it?"
+        ) from None
+    finally:
+        log.removeHandler(reasons)
+
+
+def _found(topic: dict[str, object]) -> FoundTopic:
+    partitions = topic["partitions"]
+    assert isinstance(partitions, list)
+    codes = [topic["error_code"], *(partition["error_code"] for partition in partitions)]
+    return FoundTopic(str(topic["topic"]), len(partitions), all(code == NO_ERROR for code in codes))
+
+
+def _raise_for(code: int, what: str, message: str | None) -> None:
+    if code == NO_ERROR:
+        return
+    sentence = f"{what}: {message or for_code(code).__name__}"
+    raise Rejected(sentence) if code in REFUSED else Retryable(sentence)

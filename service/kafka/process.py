@@ -1,0 +1,83 @@
+"""Processes that outlive whoever starts them: told apart by their command line, ended within a bound."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.clock import Clock
+
+POLL_SECONDS = 0.05
+LAUNCH_SECONDS_MAX = 30
+KILL_SECONDS_MAX = 10  # for the kernel to take away a process that got SIGKILL
+_PROC = Path("/proc")
+_DETACH = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
+
+
+def launch(command: Sequence[str | Path], log: Path) -> int:
+    """Start the command in a session of its own, its output appended to `log`; the process id.
+
+    A shell starts it and ends at once, so that it is nobody's child: no terminal, no signal to a process group and no
+    end of its starter reaches it, and nobody need collect it.
+    """
+    shell = subprocess.run(
+        ["/bin/sh", "-c", _DETACH, "sh", log, *command],
+        stdout=subprocess.PIPE,
+        check=True,
+        start_new_session=True,
+        timeout=LAUNCH_SECONDS_MAX,
+    )
+    return int(shell.stdout)
+
+
+def is_running(pid: int, mark: str) -> bool:
+    """Whether process `pid` runs and has `mark` in its command line; ids are used again, so the id alone says nothing.
+
+    A process that has ended but was not collected has no command line, and counts as ended.
+    """
+    return mark in _command_line(pid)
+
+
+async def end(pid: int, mark: str, grace_seconds: float, clock: Clock) -> bool:
+    """Ask the process to end, kill it after `grace_seconds`; whether it ended by itself."""
+    _signal(pid, mark, signal.SIGTERM)
+    if await _is_gone(pid, mark, grace_seconds, clock):
+        return True
+    await kill(pid, mark, clock)
+    return False
+
+
+async def kill(pid: int, mark: str, clock: Clock) -> None:
+    """End the process at once, as a power cut would, and wait until it is gone (at most KILL_SECONDS_MAX)."""
+    _signal(pid, mark, signal.SIGKILL)
+    await _is_gone(pid, mark, KILL_SECONDS_MAX, clock)
+
+
+async def _is_gone(pid: int, mark: str, seconds: float, clock: Clock) -> bool:
+    deadline = clock.monotonic() + seconds
+    while is_running(pid, mark):
+        if clock.monotonic() >= deadline:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
+
+
+def _signal(pid: int, mark: str, number: signal.Signals) -> None:
+    if is_running(pid, mark):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return  # it ended in between
+
+
+def _command_line(pid: int) -> str:
+    """Empty where there is no such process."""
+    if _PROC.joinpath("self").exists():
+        try:
+            return os.fsdecode((_PROC / str(pid) / "cmdline").read_bytes()).replace("\0", " ")
+        except OSError:
+            return ""
+    answer = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, timeout=LAUNCH_SECONDS_MAX)
+    return os.fsdecode(answer.stdout)

@@ -1,0 +1,30 @@
+"""Places on disk: made, and found large enough, before anything is put there."""
+
+import shutil
+from pathlib import Path
+
+from topics.errors import Rejected
+
+MIB = 1024 * 1024
+
+
+def prepare_directory(path: Path, free_bytes_min: int, setting: str) -> Path:
+    """Make the directory and return it as an absolute path.
+
+    Rejected if it cannot be written or fewer than `free_bytes_min` bytes are free; `setting` is what moves it.
+    """
+    place = path.expanduser().absolute()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        probe = place / ".writable"
+        probe.touch()
+        probe.unlink(missing_ok=True)
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        raise Rejected(f"{place} cannot be written: {error.strerror}; make it writable or set {setting}") from None
+    if free < free_bytes_min:
+        raise Rejected(
+            f"{place} has {free // MIB} MiB free, at least {free_bytes_min // MIB} MiB are needed: "
+            f"free some space or set {setting}"
+        )
+    return place

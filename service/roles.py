@@ -1,0 +1,123 @@
+"""The composition root: each role of the one image, put together from its parts."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from urllib.parse import urlsplit
+
+import uvloop
+
+from agents.activities.database import Database
+from agents.activities.leases import LeaseReader
+from agents.strict.app import run_app
+from agents.wiring import WorkerConfig, build_app, make_shell, partitioner
+from manifests.loader import load_packaged
+from service.api.client import ApiClient
+from service.api.connections import read_connections
+from service.api.source import ApiSource
+from service.clock import SystemClock
+from service.fetcher.process import Fetcher
+from service.fetcher.work import Work
+from service.kafka.client import access, client_arguments
+from service.kafka.topics import check_topics
+from service.settings import Settings, environment
+from service.sinks import POSTGRES_SCHEMES, SQLITE_SCHEME, open_sink
+from service.status.postgres import PostgresStatus
+from service.status.projector import project
+from service.status.sqlite import SqliteStatus
+from service.status.store import StatusStore
+
+ROLES = ("worker", "fetcher", "projector")
+
+
+def run_worker(settings: Settings, name: str) -> None:
+    """Decide: consume the control topics and keep the workflows' table. Returns after SIGTERM."""
+    clock = SystemClock()
+    asyncio.run(check_topics(settings, clock))
+    found = access(settings)
+    datadir = settings.home.absolute() / "tables" / name
+    datadir.mkdir(parents=True, exist_ok=True)
+    config = WorkerConfig(
+        name=name,
+        broker_urls=found.broker_urls,
+        partitions=settings.partitions,
+        replication=settings.replication,
+        datadir=datadir,
+        username=found.username,
+        password=found.password,
+        sasl_mechanism=found.sasl_mechanism,
+        ssl_context=found.ssl_context,
+    )
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = build_app(config, make_shell(load_packaged().adapters), lambda: int(clock.now().timestamp() * 1000))
+    run_app(app, loop)
+
+
+def run_fetcher(settings: Settings, name: str) -> None:
+    """Read pages and run actions. Returns after SIGTERM; raises what must end the process."""
+
+    async def run(stop: asyncio.Event) -> None:
+        clock = SystemClock()
+        await check_topics(settings, clock)
+        adapters = load_packaged().adapters
+        sink = open_sink(settings.sink, clock)
+        for adapter in adapters.values():
+            await sink.prepare(adapter)
+        database = Database(sink, asyncio.sleep)
+        source = open_source(settings, clock)
+        work = Work(LeaseReader(source, database, adapters, clock), database)
+        fetcher = Fetcher(dict(client_arguments(settings)), name, work.do, partitioner(settings.partitions))
+        try:
+            await fetcher.run(stop)
+        finally:
+            await source.close()
+            await sink.close()
+
+    _run_until_stopped(run)
+
+
+def run_projector(settings: Settings, name: str) -> None:
+    """Publish what the journal says. Returns after SIGTERM."""
+
+    async def run(stop: asyncio.Event) -> None:
+        store = open_status(settings, SystemClock())
+        try:
+            await project(dict(client_arguments(settings)), name, store, stop)
+        finally:
+            await store.close()
+
+    _run_until_stopped(run)
+
+
+def open_source(settings: Settings, clock: SystemClock) -> ApiSource:
+    """The APIs, as the connections file says how to reach them."""
+    client = ApiClient(clock, Random(), settings.home, environment())
+    return ApiSource(client, read_connections(settings.connections))
+
+
+def open_status(settings: Settings, clock: SystemClock) -> StatusStore:
+    """The status tables in the sink's database; to be called where an event loop runs."""
+    if settings.sink.startswith(POSTGRES_SCHEMES):
+        parts = urlsplit(settings.sink)
+        return PostgresStatus(settings.sink, clock, f"PostgreSQL at {parts.hostname or ''}{parts.path}")
+    return SqliteStatus(Path(settings.sink.removeprefix(SQLITE_SCHEME)).expanduser(), clock)
+
+
+def _run_until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await run(stop)
+
+    uvloop.run(main())
+
+
+def default_name(role: str) -> str:
+    """The static membership of the only process of its role on a machine."""
+    return f"{os.uname().nodename}-{role}"

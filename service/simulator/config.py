@@ -1,0 +1,36 @@
+"""What one simulator is told: its organisations, their size, and how it behaves."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
+
+PEOPLE_BY_SIZE = {"small": 200, "medium": 2_000, "large": 12_000}
+ORGS_MAX = 1_000
+PEOPLE_MAX = 200_000
+OrgName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+class SimulatorConfig(BaseModel):
+    """The same organisations, people and seed give the same data in every process."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="0: any free port")] = 8765
+    orgs: Annotated[tuple[OrgName, ...], Field(min_length=1, max_length=ORGS_MAX)] = ("org-1",)
+    people: Annotated[int, Field(ge=1, le=PEOPLE_MAX, description="Persons in each organisation")] = 200
+    seed: int = 1
+    rate_limit: bool = True
+    rate_requests: PositiveInt = 100
+    rate_seconds: PositiveInt = 20
+    rate_requests_deep: Annotated[PositiveInt, Field(description="The limit where offset > 30,000")] = 75
+    rate_period: Annotated[
+        Literal["number", "words"], Field(description="The period header says `20` or `20 seconds`; both were seen")
+    ] = "number"
+    latency_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+    token_seconds: Annotated[PositiveInt, Field(description="How long an OAuth access token lives")] = 7_200
+    included_when_empty: Annotated[bool, Field(description="Some recordings have an empty `included`, some none")] = (
+        True
+    )
+    journal: Annotated[Path | None, Field(description="A file that outlives the process: each page served")] = None

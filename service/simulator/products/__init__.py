@@ -1,0 +1,1 @@
+"""What each Planning Center product serves, and how its data is made up."""

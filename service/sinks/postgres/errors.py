@@ -1,0 +1,64 @@
+"""What PostgreSQL and its driver raise, as errors that say what happens next.
+
+The classes are those of appendix A of PostgreSQL's manual, "PostgreSQL Error Codes".
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from service.sinks.group import DataRefused
+from topics.errors import Rejected, Retryable, SluiceError
+
+# 22 data exception, 23 integrity constraint, 54 a limit (an index key too long, JSON too deep), P0 a user's trigger.
+REFUSED_CLASSES = frozenset({"22", "23", "54", "P0"})
+# 28 authorization, 3D no such database, 3F no such schema, 42 what we ask does not fit what is there, or no permission.
+REJECTED_CLASSES = frozenset({"28", "3D", "3F", "42"})
+MISSING_CODES = frozenset({"42P01", "42703", "42883", "42P10"})  # table, column, function, key to conflict on
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
+@contextmanager
+def translated(database: str) -> Iterator[None]:
+    """Raise what the block raises in our words. `database` names it without credentials."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        raise translate(error, database) from error
+
+
+def translate(error: Exception, database: str) -> SluiceError | DataRefused:
+    if isinstance(error, asyncpg.PostgresError):
+        return _from_server(error, database)
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return Rejected(f"SLUICE_SINK is not an address of a PostgreSQL database: {error}")
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        # The driver's own DataError (its name is taken by the server's): a value that its column's type cannot hold.
+        return DataRefused(str(error))
+    if isinstance(error, TimeoutError):
+        return Retryable(f"{database} did not answer in time; it is overloaded, stopped or out of reach")
+    if isinstance(error, OSError):
+        return Retryable(f"{database} cannot be reached: {error}")
+    return Retryable(f"the connection to {database} was lost: {error}")
+
+
+def _from_server(error: asyncpg.PostgresError, database: str) -> SluiceError | DataRefused:
+    code = error.sqlstate or ""
+    said = _sentence(error)
+    if code[:2] in REFUSED_CLASSES:
+        return DataRefused(said)
+    if code in MISSING_CODES:
+        return Rejected(
+            f"{database} is not prepared for this: {said}. A fetcher creates what its manifests need when it starts: "
+            "restart one that runs this version"
+        )
+    if code[:2] in REJECTED_CLASSES:
+        return Rejected(f"{database} refuses us: {said}. Check SLUICE_SINK and the user's rights, then start again")
+    # The rest passes: 08 connection, 40 deadlock, 53 no resources, 55 locked, 57 shutting down or timed out, 58 disk.
+    return Retryable(f"{database} could not do it now ({code}): {said}")
+
+
+def _sentence(error: asyncpg.PostgresError) -> str:
+    detail = getattr(error, "detail", None)
+    return f"{error.args[0]} ({detail})" if detail else str(error.args[0])

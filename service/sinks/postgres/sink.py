@@ -1,0 +1,226 @@
+"""The sink on PostgreSQL. One statement, and so one round trip and one transaction, per grant, commit and finish."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from agents.ports import LeaseAsk, LeaseGrant, LedgerLine, PageOutcome, PageWrite, Parent, RunRef, RunTotals
+from manifests.entity import Adapter, Entity
+from service.clock import Clock
+from service.sinks.group import DataRefused, one_row, write_group
+from service.sinks.parents import PARENTS_READ_MAX, column_types, parent
+from service.sinks.postgres.errors import translate, translated
+from service.sinks.postgres.statements import commit_arguments, commit_statement
+from service.sinks.postgres.tables import Connection, create_tables, migrate
+from service.sinks.schema import EntityTable, entity_table, entity_tables
+from topics.commands import RunOutcome
+from topics.errors import Rejected
+
+POOL_CONNECTIONS_MAX = 8
+ASKS_PER_STATEMENT_MAX = 256  # each run that is opened holds a lock in the server's shared memory until it is done
+CONNECT_TIMEOUT_SECONDS = 10
+STATEMENT_TIMEOUT_SECONDS = 60
+# The client's own limits, for a server that no longer says anything.
+COMMAND_TIMEOUT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 10
+ACQUIRE_TIMEOUT_SECONDS = COMMAND_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS
+IDLE_CONNECTION_SECONDS = 300
+STATEMENTS_CACHED_MAX = 300  # each entity has one of its own; the least recently used is prepared anew
+RACES_MAX = 3
+CLOSE_TIMEOUT_SECONDS = 10
+
+R = TypeVar("R")
+
+SESSION = {
+    "application_name": "sluice",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+    "default_transaction_isolation": "read committed",
+    # Everything here goes by key. A plan made while a table was small must not read it from end to end once it has
+    # grown, and a plan over arrays is the same whatever they hold: plan once, by index, without compiling.
+    "enable_seqscan": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
+
+_GRANT = "select * from sluice_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+_FINISH = "select pages, records, rejected from sluice_finish($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+
+
+class PostgresSink:
+    """Connects when it is first asked, and again after a connection was lost. Bound to the event loop of its making."""
+
+    def __init__(self, dsn: str, clock: Clock) -> None:
+        self._clock = clock
+        self._database = _named(dsn)
+        self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=POOL_CONNECTIONS_MAX,
+            max_inactive_connection_lifetime=IDLE_CONNECTION_SECONDS,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
+            statement_cache_size=STATEMENTS_CACHED_MAX,
+            max_cached_statement_lifetime=0,
+            max_cacheable_statement_size=0,
+            server_settings=SESSION,
+            reset=_leave_as_it_is,
+        )
+
+    async def prepare(self, adapter: Adapter) -> None:
+        async with self._connection() as connection:
+            await migrate(connection, self._clock, self._database)
+            await create_tables(connection, entity_tables(adapter))
+
+    async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
+        grants: list[LeaseGrant] = []
+        for start in range(0, len(asks), ASKS_PER_STATEMENT_MAX):
+            some = asks[start : start + ASKS_PER_STATEMENT_MAX]
+            async with self._connection() as connection:
+                found = await connection.fetch(_GRANT, *self._grant_arguments(some))
+            grants += _grants(found, len(some))
+        return grants
+
+    async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
+        return await write_group(self, pages)
+
+    async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
+        statement, columns = _commit(pages[0])
+        arguments = commit_arguments(pages, columns, self._clock.now())
+        async with self._connection() as connection:
+            found = await _repeated(lambda: connection.fetch(statement, *arguments))
+        return [PageOutcome(*outcome) for outcome in found]
+
+    async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
+        refused: dict[int, str] = {}
+        statement, columns = _commit(page)
+        async with self._connection() as connection:
+            attempt = connection.transaction()
+            await attempt.start()
+            try:
+                await connection.execute("set constraints all immediate")
+                for position in range(len(page.rows)):
+                    arguments = commit_arguments([one_row(page, position)], columns, self._clock.now())
+                    problem = await self._try(connection, statement, arguments)
+                    if problem is not None:
+                        refused[position] = problem
+            finally:
+                await attempt.rollback()
+        return refused
+
+    async def _try(self, connection: Connection, statement: str, arguments: Sequence[object]) -> str | None:
+        """Keep the row for those that come after it (they may clash with it), or say why the database refused it."""
+
+        async def attempt() -> None:
+            async with connection.transaction():
+                await connection.fetch(statement, *arguments)
+
+        try:
+            await _repeated(attempt)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            problem = translate(error, self._database)
+            if isinstance(problem, DataRefused):
+                return str(problem)
+            raise
+        return None
+
+    async def parents(
+        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
+    ) -> Sequence[Parent]:
+        table = entity_table(adapter, entity)
+        types = column_types(table, columns)
+        named = "".join(f', "{name}"' for name in types)
+        query = f'select id{named} from "{table.name}" where org = $1 and id > $2 order by id limit $3'
+        async with self._connection() as connection:
+            found = await connection.fetch(query, org, after or "", min(limit, PARENTS_READ_MAX))
+        return [parent(row[0], types, tuple(row)[1:]) for row in found]
+
+    async def count(self, adapter: str, entity: Entity, org: str) -> int:
+        query = f'select count(*) from "{entity_table(adapter, entity).name}" where org = $1'
+        async with self._connection() as connection:
+            return int(await connection.fetchval(query, org))
+
+    async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
+        names = (run.id, run.workflow, run.number, run.org, run.adapter, run.entity, run.type)
+        async with self._connection() as connection:
+            found = await connection.fetch(_FINISH, *names, outcome, self._clock.now())
+        return RunTotals(*found[0])
+
+    async def close(self) -> None:
+        """Let what is in flight end, for a while; then cut it off, which loses nothing that was committed."""
+        await self._pool
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                await self._pool.close()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        with translated(self._database):
+            await self._pool
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+                yield connection
+
+    def _grant_arguments(self, asks: Sequence[LeaseAsk]) -> list[object]:
+        named = [(number, parent) for number, ask in enumerate(asks, start=1) for parent in ask.parents]
+        return [
+            [ask.run.id for ask in asks],
+            [ask.run.workflow for ask in asks],
+            [ask.run.number for ask in asks],
+            [ask.run.org for ask in asks],
+            [ask.run.adapter for ask in asks],
+            [ask.run.entity for ask in asks],
+            [ask.run.type for ask in asks],
+            [ask.first for ask in asks],
+            [ask.units for ask in asks],
+            [number for number, _ in named],
+            [parent for _, parent in named],
+            self._clock.now(),
+        ]
+
+
+async def _repeated(write: Callable[[], Awaitable[R]]) -> R:
+    """Run a commit again when it met a row that another transaction stored in the same moment: now it sees that row.
+
+    After RACES_MAX times it is no race, but a unique constraint of the table's owner.
+    """
+    for _ in range(RACES_MAX - 1):
+        with suppress(asyncpg.UniqueViolationError):
+            return await write()
+    return await write()
+
+
+def _grants(found: Sequence[asyncpg.Record], asks: int) -> list[LeaseGrant]:
+    is_open = [False] * asks
+    lines: list[list[LedgerLine]] = [[] for _ in range(asks)]
+    for row in found:
+        ask = row["ask"] - 1
+        is_open[ask] = row["is_open"]
+        if row["page"] is not None:
+            lines[ask].append(LedgerLine(*tuple(row)[2:]))
+    return [LeaseGrant(*grant) for grant in zip(is_open, map(tuple, lines), strict=True)]
+
+
+def _commit(page: PageWrite) -> tuple[str, int]:
+    table = entity_table(page.run.adapter, page.entity)
+    return _statement(table), len(table.columns)
+
+
+@lru_cache(maxsize=STATEMENTS_CACHED_MAX)
+def _statement(table: EntityTable) -> str:
+    return commit_statement(table)
+
+
+async def _leave_as_it_is(connection: object) -> None:
+    """On release to the pool: our sessions change no setting, so the round trip that resets them all is saved."""
+
+
+def _named(dsn: str) -> str:
+    """The database as a person knows it, without the password."""
+    try:
+        parts = urlsplit(dsn)
+    except ValueError as error:
+        raise Rejected(f"SLUICE_SINK is not an address of a PostgreSQL database: {error}") from None
+    return f"PostgreSQL at {parts.netloc.rpartition('@')[2] or 'its default address'}{parts.path}"

@@ -1,0 +1,71 @@
+"""Creating what the sink needs in PostgreSQL, once, whoever else tries to at the same moment."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import asyncpg
+
+from service.clock import Clock
+from service.sinks.migrations import READ_APPLIED, RECORD_TABLE, Migration, pending, shipped
+from service.sinks.parents import iso
+from service.sinks.postgres.statements import DIALECT
+from service.sinks.schema import EntityTable
+
+# One process at a time changes the schema; the number is ours, next to the one that 001_ledger.sql locks runs by.
+_LOCK = "select pg_advisory_xact_lock(1397511498, 0)"
+_COLUMNS = """
+select class.relname as table, attribute.attname as column,
+    format_type(attribute.atttypid, attribute.atttypmod) as type
+from pg_attribute as attribute join pg_class as class on class.oid = attribute.attrelid
+where class.oid in (select to_regclass(name) from unnest($1::text[]) as name)
+    and attribute.attnum > 0 and not attribute.attisdropped
+"""
+
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+
+async def migrate(connection: Connection, clock: Clock, database: str) -> None:
+    """Bring the internal tables up to this version of the code. Rejected if the database is newer or another one."""
+    if not await _pending(connection, database):
+        return
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        await connection.execute(RECORD_TABLE)
+        for migration in await _pending(connection, database):
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "insert into sluice_migrations (number, name, checksum, applied_at) values ($1, $2, $3, $4)",
+                *(migration.number, migration.name, migration.checksum, iso(clock.now())),
+            )
+
+
+async def _pending(connection: Connection, database: str) -> tuple[Migration, ...]:
+    applied: dict[int, str] = {}
+    if await connection.fetchval("select to_regclass('sluice_migrations')") is not None:
+        applied = {row["number"]: row["checksum"] for row in await connection.fetch(READ_APPLIED)}
+    return pending(shipped("postgres"), applied, database)
+
+
+async def create_tables(connection: Connection, tables: Sequence[EntityTable]) -> None:
+    """Create the tables that are missing and add the columns that are. Rejected if a column has another type."""
+    lacking = _lacking(await _existing(connection, tables), tables)
+    if not lacking:
+        return
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        existing = await _existing(connection, lacking)
+        for table in lacking:
+            await connection.execute(table.create(DIALECT))
+            for column in table.missing(existing[table.name], DIALECT) if table.name in existing else ():
+                await connection.execute(table.add_column(column, DIALECT))
+
+
+def _lacking(existing: Mapping[str, Mapping[str, str]], tables: Sequence[EntityTable]) -> list[EntityTable]:
+    return [t for t in tables if t.name not in existing or t.missing(existing[t.name], DIALECT)]
+
+
+async def _existing(connection: Connection, tables: Sequence[EntityTable]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for row in await connection.fetch(_COLUMNS, [table.name for table in tables]):
+        found.setdefault(row["table"], {})[row["column"]] = row["type"]
+    return found

@@ -1,0 +1,39 @@
+"""Reading stored records back, in the order of their keys by bytes: for checks, never on the way of a sync."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+
+from service.sinks.postgres.errors import translated
+from topics.errors import Rejected
+
+ROWS_PER_FETCH = 1_000
+SQLITE_SCHEME = "sqlite:///"
+
+
+async def stored_records(url: str, table: str, org: str) -> AsyncIterator[tuple[str, str]]:
+    """Key and raw JSON of each row that the organisation has in an entity's table."""
+    if url.startswith(SQLITE_SCHEME):
+        for row in _from_sqlite(Path(url.removeprefix(SQLITE_SCHEME)), table, org):
+            yield row
+        return
+    with translated("PostgreSQL"):
+        connection = await asyncpg.connect(url)
+        try:
+            async with connection.transaction(readonly=True):
+                query = f'select id, raw::text from "{table}" where org = $1 order by id'
+                async for row in connection.cursor(query, org, prefetch=ROWS_PER_FETCH):
+                    yield row[0], row[1]
+        finally:
+            await connection.close()
+
+
+def _from_sqlite(path: Path, table: str, org: str) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        try:
+            return connection.execute(f'select id, raw from "{table}" where org = ? order by id', (org,)).fetchall()
+        except sqlite3.OperationalError as error:
+            raise Rejected(f"the SQLite file {path} cannot be read: {error}") from error

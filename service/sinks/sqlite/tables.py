@@ -1,0 +1,67 @@
+"""Creating what the sink needs in a SQLite file, once, whoever else tries to at the same moment."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from service.clock import Clock
+from service.sinks.migrations import READ_APPLIED, RECORD_TABLE, Migration, pending, shipped
+from service.sinks.parents import iso
+from service.sinks.schema import EntityTable
+from service.sinks.sqlite.connection import transaction
+from service.sinks.sqlite.statements import DIALECT
+from topics.errors import Broken
+
+
+def migrate(connection: sqlite3.Connection, clock: Clock, database: str) -> None:
+    """Bring the internal tables up to this version of the code. Rejected if the file is newer, or set up otherwise."""
+    if not _pending(connection, database):
+        return
+    with transaction(connection):
+        connection.execute(RECORD_TABLE)
+        for migration in _pending(connection, database):
+            for statement in statements(migration.sql):
+                connection.execute(statement)
+            connection.execute(
+                "insert into sluice_migrations (number, name, checksum, applied_at) values (?, ?, ?, ?)",
+                (migration.number, migration.name, migration.checksum, iso(clock.now())),
+            )
+
+
+def _pending(connection: sqlite3.Connection, database: str) -> tuple[Migration, ...]:
+    is_there = connection.execute("select 1 from sqlite_schema where name = 'sluice_migrations'").fetchone()
+    applied = dict(connection.execute(READ_APPLIED).fetchall()) if is_there else {}
+    return pending(shipped("sqlite"), applied, database)
+
+
+def statements(script: str) -> Iterator[str]:
+    """The script's statements one by one: run as a whole it would commit the transaction around it."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        raise Broken(f"a migration ends within a statement: {statement.strip()[:80]!r}")
+
+
+def create_tables(connection: sqlite3.Connection, tables: Sequence[EntityTable]) -> None:
+    """Create the tables that are missing and add the columns that are. Rejected if a column has another type."""
+    if not any(_lacks(connection, table) for table in tables):
+        return
+    with transaction(connection):
+        for table in tables:
+            existing = _existing(connection, table)
+            connection.execute(table.create(DIALECT))
+            for column in table.missing(existing, DIALECT) if existing else ():
+                connection.execute(table.add_column(column, DIALECT))
+
+
+def _lacks(connection: sqlite3.Connection, table: EntityTable) -> bool:
+    existing = _existing(connection, table)
+    return not existing or bool(table.missing(existing, DIALECT))
+
+
+def _existing(connection: sqlite3.Connection, table: EntityTable) -> dict[str, str]:
+    query = "select name, type from pragma_table_info(?)"
+    return {name: type_.lower() for name, type_ in connection.execute(query, (table.name,))}

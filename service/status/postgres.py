@@ -1,0 +1,77 @@
+"""Published state in PostgreSQL, the same database that the sink writes."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from service.clock import Clock
+from service.sinks.postgres.errors import translated
+from service.sinks.postgres.tables import Connection, migrate
+from service.status import statements
+from service.status.rows import StatusRows
+from service.status.store import Published, PublishedEntity, TimelineEntry, read_entity, read_sync
+
+POOL_CONNECTIONS_MAX = 2
+TIMEOUT_SECONDS = 30
+
+
+class PostgresStatus:
+    """Connects when it is first asked, and again after a connection was lost. `database` names it in errors."""
+
+    def __init__(self, dsn: str, clock: Clock, database: str) -> None:
+        self._clock = clock
+        self._database = database
+        self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=POOL_CONNECTIONS_MAX,
+            timeout=TIMEOUT_SECONDS,
+            command_timeout=TIMEOUT_SECONDS,
+            server_settings={"application_name": "sluice-status"},
+        )
+
+    async def prepare(self) -> None:
+        async with self._connection() as connection:
+            await migrate(connection, self._clock, self._database)
+
+    async def publish(self, rows: StatusRows) -> None:
+        async with self._connection() as connection, connection.transaction():
+            for statement, values in (
+                (statements.upsert_syncs(_placeholder), rows.syncs),
+                (statements.upsert_entities(_placeholder), rows.entities),
+                (statements.insert_timeline(_placeholder), rows.timeline),
+            ):
+                if values:
+                    await connection.executemany(statement, values)
+
+    async def syncs(self, name: str = "") -> Sequence[Published]:
+        found = await self._query(statements.select_syncs(_placeholder), name)
+        return [read_sync(row["state"], row["seq"]) for row in found]
+
+    async def entities(self, sync_run_id: str) -> Sequence[PublishedEntity]:
+        found = await self._query(statements.select_entities(_placeholder), sync_run_id)
+        return [read_entity(row["state"], row["seq"]) for row in found]
+
+    async def timeline(self, workflow: str) -> Sequence[TimelineEntry]:
+        found = await self._query(statements.select_timeline(_placeholder), workflow)
+        return [TimelineEntry(*row) for row in found]
+
+    async def close(self) -> None:
+        await self._pool
+        await self._pool.close()
+
+    async def _query(self, statement: str, argument: str) -> list[asyncpg.Record]:
+        async with self._connection() as connection:
+            return await connection.fetch(statement, argument)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        with translated(self._database):
+            await self._pool
+            async with self._pool.acquire(timeout=TIMEOUT_SECONDS) as connection:
+                yield connection
+
+
+def _placeholder(number: int) -> str:
+    return f"${number}"

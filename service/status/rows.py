@@ -1,0 +1,104 @@
+"""From a workflow's record to the rows that tell of it. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from tables.catalog import State
+from tables.entities import EntityState
+from tables.row import Row
+from tables.syncs import SyncState
+from topics.ids import run_id
+
+Values = tuple[object, ...]
+
+SYNC_COLUMNS = (
+    "run_id", "workflow", "org", "adapter", "type", "request", "status", "reason", "started_at", "ended_at",
+    "pages", "records", "rejected", "generation", "seq", "state",
+)  # fmt: skip
+ENTITY_COLUMNS = (
+    "run_id", "workflow", "sync_run_id", "org", "adapter", "entity", "type", "status", "reason", "error",
+    "started_at", "ended_at", "units", "total_units", "pages", "records", "rejected", "generation", "seq", "state",
+)  # fmt: skip
+TIMELINE_COLUMNS = ("workflow", "at", "seq", "cause", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRows:
+    """Rows for the three tables, in the order of their columns; at most one per run."""
+
+    syncs: tuple[Values, ...]
+    entities: tuple[Values, ...]
+    timeline: tuple[Values, ...]
+
+
+def status_rows(records: Iterable[Row[State]]) -> StatusRows:
+    """What records of the journal say, later ones over earlier ones of the same run."""
+    syncs: dict[str, Values] = {}
+    entities: dict[str, Values] = {}
+    timeline: dict[Values, None] = {}
+    for row in records:
+        match row.state:
+            case SyncState() as state:
+                syncs[state.run_id] = _sync(row, state)
+            case EntityState() as state:
+                entities[state.run_id] = _entity(row, state)
+            case None:
+                continue
+        for entry in row.trail:
+            timeline[state.key, when(entry.at), entry.seq, entry.cause, entry.note] = None
+    return StatusRows(tuple(syncs.values()), tuple(entities.values()), tuple(timeline))
+
+
+def when(ms: int) -> datetime | None:
+    """Unix ms as a time; 0 is none."""
+    return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
+
+
+def _sync(row: Row[State], state: SyncState) -> Values:
+    children = state.children.values()
+    return (
+        state.run_id,
+        state.key,
+        state.org,
+        state.adapter,
+        state.type,
+        state.request,
+        state.status,
+        state.reason,
+        when(state.started_at),
+        when(state.ended_at),
+        sum(child.pages for child in children),
+        sum(child.records for child in children),
+        sum(child.rejected for child in children),
+        row.generation,
+        row.seq,
+        msgspec.json.encode(state).decode(),
+    )
+
+
+def _entity(row: Row[State], state: EntityState) -> Values:
+    return (
+        state.run_id,
+        state.key,
+        run_id(state.parent, state.parent_run),
+        state.org,
+        state.adapter,
+        state.entity,
+        state.type,
+        state.status,
+        state.reason,
+        state.error_reason,
+        when(state.started_at),
+        when(state.ended_at),
+        state.units,
+        state.total_units,
+        state.pages,
+        state.records,
+        state.rejected,
+        row.generation,
+        row.seq,
+        msgspec.json.encode(state).decode(),
+    )

@@ -1,0 +1,81 @@
+"""Published state in a SQLite file, the same one that the sink writes."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from service.clock import Clock
+from service.sinks.parents import iso
+from service.sinks.sqlite.connection import connect, transaction, translated
+from service.sinks.sqlite.tables import migrate
+from service.status import statements
+from service.status.rows import StatusRows, Values
+from service.status.store import Published, PublishedEntity, TimelineEntry, read_entity, read_sync
+
+R = TypeVar("R")
+
+
+class SqliteStatus:
+    """Opens the file when it is first asked. The connection never leaves its thread."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sluice-status")
+        self._opened: sqlite3.Connection | None = None
+
+    async def prepare(self) -> None:
+        await self._run(lambda connection: migrate(connection, self._clock, f"the SQLite file {self._path}"))
+
+    async def publish(self, rows: StatusRows) -> None:
+        def call(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                connection.executemany(statements.upsert_syncs(_placeholder), map(_stored, rows.syncs))
+                connection.executemany(statements.upsert_entities(_placeholder), map(_stored, rows.entities))
+                connection.executemany(statements.insert_timeline(_placeholder), map(_stored, rows.timeline))
+
+        await self._run(call)
+
+    async def syncs(self, name: str = "") -> Sequence[Published]:
+        found = await self._query(statements.select_syncs(_placeholder), name)
+        return [read_sync(state, seq) for state, _, seq in found]
+
+    async def entities(self, sync_run_id: str) -> Sequence[PublishedEntity]:
+        found = await self._query(statements.select_entities(_placeholder), sync_run_id)
+        return [read_entity(state, seq) for state, _, seq in found]
+
+    async def timeline(self, workflow: str) -> Sequence[TimelineEntry]:
+        found = await self._query(statements.select_timeline(_placeholder), workflow)
+        return [TimelineEntry(seq, datetime.fromisoformat(at), cause, note) for seq, at, cause, note in found]
+
+    async def close(self) -> None:
+        def call(connection: sqlite3.Connection) -> None:
+            connection.close()
+
+        if self._opened is not None:
+            await self._run(call)
+        self._thread.shutdown()
+
+    async def _query(self, statement: str, argument: str) -> list[tuple[Any, ...]]:
+        return await self._run(lambda connection: connection.execute(statement, (argument,)).fetchall())
+
+    async def _run(self, call: Callable[[sqlite3.Connection], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call)
+
+    def _call(self, call: Callable[[sqlite3.Connection], R]) -> R:
+        with translated(self._path):
+            if self._opened is None:
+                self._opened = connect(self._path)
+            return call(self._opened)
+
+
+def _placeholder(number: int) -> str:
+    return f"?{number}"
+
+
+def _stored(values: Values) -> Values:
+    return tuple(iso(value) if isinstance(value, datetime) else value for value in values)

@@ -1,0 +1,94 @@
+"""The sinks that the conformance suite runs against, and a way to look into each database past its sink."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+import pytest
+
+from agents.ports import Sink
+from service.clock import SystemClock
+from service.sinks import open_sink
+from tests.sinks.builders import adapter
+from tests.support.postgres import postgres_dsn, postgres_server
+
+__all__ = ["postgres_dsn", "postgres_server"]
+
+
+class Place(Protocol):
+    """One database. Sinks that it opens are closed with it."""
+
+    url: str
+
+    def open(self) -> Sink: ...
+
+    async def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run any SQL and commit it; the rows, if it has any."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Sinks:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._opened: list[Sink] = []
+
+    def open(self) -> Sink:
+        sink = open_sink(self.url, SystemClock())
+        self._opened.append(sink)
+        return sink
+
+    async def close(self) -> None:
+        for sink in self._opened:
+            await sink.close()
+
+
+class SqlitePlace(Sinks):
+    async def query(self, sql: str) -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(self.url.removeprefix("sqlite:///"), isolation_level=None)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+
+class PostgresPlace(Sinks):
+    async def query(self, sql: str) -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(self.url)
+        try:
+            return [tuple(row) for row in await connection.fetch(sql)]
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'below' / 'sluice.db'}"
+    dsn: str = request.getfixturevalue("postgres_dsn")
+    return dsn
+
+
+@pytest.fixture
+async def place(url: str) -> AsyncIterator[Place]:
+    found = SqlitePlace(url) if url.startswith("sqlite") else PostgresPlace(url)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def sink(place: Place) -> Sink:
+    """A sink that is prepared for the address book."""
+    sink = place.open()
+    await sink.prepare(adapter())
+    return sink
+
+
+@pytest.fixture
+async def other(place: Place, sink: Sink) -> Sink:
+    """A second sink on the same database, as another process has one."""
+    return place.open()

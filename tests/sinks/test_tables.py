@@ -1,0 +1,149 @@
+"""Tables: made, widened, refused; their values and keys. For every sink."""
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+
+from agents.ports import Parent, Sink
+from manifests.entity import Entity
+from service.clock import SystemClock
+from service.sinks import open_sink
+from tests.sinks.builders import CONTACT, EVERY_TYPE, TYPED, adapter, commit, grant, page, row, run, typed_row, write
+from tests.sinks.conftest import Place
+from topics.errors import Rejected
+
+
+def contact_with(**types: str) -> Entity:
+    fields = {name: {"type": type_, "from": name} for name, type_ in types.items()}
+    return Entity.model_validate({"name": CONTACT.name, "path": CONTACT.path, "fields": fields})
+
+
+async def test_preparing_again_changes_nothing(sink: Sink, place: Place) -> None:
+    await write(sink, run(), row("a", "Ann"))
+    before = await place.query("select number, checksum, applied_at from sluice_migrations")
+    await sink.prepare(adapter())
+    assert await place.query("select number, checksum, applied_at from sluice_migrations") == before
+    assert await sink.count("book", CONTACT, "acme") == 1
+
+
+async def test_a_new_field_becomes_a_column_and_old_rows_stay(sink: Sink, place: Place) -> None:
+    await write(sink, run(), row("a", "Ann"))
+    wider = contact_with(age="integer", name="text")
+    await sink.prepare(adapter(wider))
+    await grant(sink, run())
+    await commit(sink, page(run(), 2, typed_row("b", 7, "Bob"), entity=wider))
+    found = await place.query("select id, name, age from book_book_contact order by id")
+    assert found == [("a", "Ann", None), ("b", "Bob", 7)]
+
+
+async def test_a_field_that_is_gone_leaves_its_column(sink: Sink, place: Place) -> None:
+    await write(sink, run(), row("a", "Ann"))
+    await sink.prepare(adapter(contact_with(age="integer")))
+    assert await place.query("select name from book_book_contact") == [("Ann",)]
+
+
+@pytest.mark.parametrize("type_", ["integer", "number", "boolean", "timestamp", "date", "json"])
+async def test_a_field_of_another_type_than_its_column_is_refused(sink: Sink, type_: str) -> None:
+    with pytest.raises(Rejected, match="column name of table book_book_contact is text, and the manifest makes it"):
+        await sink.prepare(adapter(contact_with(name=type_)))
+
+
+async def test_a_table_of_somebody_else_is_refused(place: Place) -> None:
+    sink = place.open()
+    await sink.prepare(adapter(TYPED))
+    await place.query("create table book_book_contact (id integer, name text)")
+    with pytest.raises(Rejected, match="table book_book_contact exists, but has no column org: Sluice did not make it"):
+        await sink.prepare(adapter())
+
+
+async def test_a_database_newer_than_the_program_is_refused(sink: Sink, place: Place) -> None:
+    await place.query("insert into sluice_migrations values (999, '999_later.sql', 'x', 'now')")
+    with pytest.raises(Rejected, match=r"has migration 999.*newer than the program"):
+        await sink.prepare(adapter())
+
+
+async def test_a_migration_that_was_changed_after_it_was_applied_is_refused(sink: Sink, place: Place) -> None:
+    await place.query("update sluice_migrations set checksum = 'x' where number = 1")
+    with pytest.raises(Rejected, match=r"another 001_ledger.sql than this version"):
+        await sink.prepare(adapter())
+
+
+async def test_every_type_of_column_keeps_its_value(sink: Sink, place: Place) -> None:
+    of = run(entity=TYPED)
+    await grant(sink, of)
+    nothing = typed_row("b", *(None for _ in EVERY_TYPE))
+    await commit(sink, page(of, 1, typed_row("a", *EVERY_TYPE), nothing, entity=TYPED))
+    names = ", ".join(f'"{name}"' for name in TYPED.fields)
+    found, empty = await place.query(f"select {names} from book_book_typed order by id")
+    assert found[:4] == EVERY_TYPE[:4]
+    assert [_moment(found[4]), _day(found[5]), json.loads(found[6])] == [EVERY_TYPE[4], EVERY_TYPE[5], {"a": [1]}]
+    assert empty == (None,) * len(EVERY_TYPE)
+
+
+def _moment(stored: str | datetime) -> datetime:
+    return stored if isinstance(stored, datetime) else datetime.fromisoformat(stored)
+
+
+def _day(stored: str | date) -> date:
+    return stored if isinstance(stored, date) else date.fromisoformat(stored)
+
+
+async def test_times_are_kept_to_the_microsecond_in_utc(sink: Sink, place: Place) -> None:
+    of = run(entity=TYPED)
+    await grant(sink, of)
+    moment = datetime.fromisoformat("2026-01-05T13:00:00.000001+01:00")
+    await commit(sink, page(of, 1, typed_row("a", None, None, None, None, moment, None, None), entity=TYPED))
+    ((stored,),) = await place.query("select ord from book_book_typed")
+    assert _moment(stored) == datetime(2026, 1, 5, 12, 0, 0, 1, tzinfo=UTC)
+
+
+async def test_rows_are_counted_by_organisation(sink: Sink) -> None:
+    await write(sink, run(), row("a"), row("b"))
+    await write(sink, run(org="other"), row("a"))
+    assert [await sink.count("book", CONTACT, org) for org in ("acme", "other", "nobody")] == [2, 1, 0]
+
+
+async def test_parents_come_in_the_order_of_their_bytes(sink: Sink) -> None:
+    await write(sink, run(), *(row(key) for key in ("10", "9", "a", "B", "é", "z", "-1")))
+    found = await sink.parents("book", CONTACT, "acme", (), None, 100)
+    assert [parent.key for parent in found] == ["-1", "10", "9", "B", "a", "z", "é"]
+
+
+async def test_parents_are_read_in_steps_behind_the_last_key(sink: Sink) -> None:
+    await write(sink, run(), *(row(str(number)) for number in range(5)))
+    await write(sink, run(org="other"), row("11"))
+    first = await sink.parents("book", CONTACT, "acme", (), None, 2)
+    second = await sink.parents("book", CONTACT, "acme", (), first[-1].key, 100)
+    assert [parent.key for parent in (*first, *second)] == ["0", "1", "2", "3", "4"]
+    assert await sink.parents("book", CONTACT, "acme", (), "4", 100) == []
+
+
+async def test_a_parents_columns_are_text(sink: Sink) -> None:
+    of = run(entity=TYPED)
+    await grant(sink, of)
+    await commit(sink, page(of, 1, typed_row("a", *EVERY_TYPE[:6], None), entity=TYPED))
+    (found,) = await sink.parents("book", TYPED, "acme", ("id", *TYPED.fields), None, 1)
+    assert found == Parent(
+        "a",
+        {
+            "id": "a",
+            "order": "text",
+            "position": str(2**63 - 1),
+            "type": "1.5",
+            "parent": "true",
+            "ord": "2026-01-05T12:00:00.000000Z",
+            "key": "2026-01-05",
+        },
+    )
+
+
+async def test_a_column_that_the_parent_does_not_have_is_refused(sink: Sink) -> None:
+    with pytest.raises(Rejected, match="table book_book_contact has no column phone"):
+        await sink.parents("book", CONTACT, "acme", ("phone",), None, 1)
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://", "sqlite:///", "", "postgresql:/host"])
+def test_an_address_of_another_kind_is_refused(url: str) -> None:
+    with pytest.raises(Rejected, match="it must be sqlite:///PATH or"):
+        open_sink(url, SystemClock())

@@ -1,0 +1,188 @@
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from service.api.connections import BasicAuth, Connection, Connections, NoAuth, OAuth, read_connections
+from service.api.credentials import SECRET_BYTES_MAX, Login, StaticAccount, resolve
+from topics.errors import Rejected
+
+SECRET = "pco-secret-77"
+
+
+def connections(tmp_path: Path, text: str) -> Connections:
+    path = tmp_path / "connections.yaml"
+    path.write_text(text)
+    return read_connections(path)
+
+
+def basic(secret: str) -> str:
+    return f"acme/pco: {{auth: {{kind: basic, id: 'env:PCO_ID', secret: '{secret}'}}}}\n"
+
+
+def test_an_entry_says_how_an_api_is_reached(tmp_path: Path) -> None:
+    found = connections(
+        tmp_path,
+        """
+        acme/pco:
+          base_url: http://127.0.0.1:8765/
+          auth: {kind: basic, id: "env:PCO_ID", secret: "file:/run/secrets/pco"}
+          concurrency: 4
+        """,
+    ).find("acme", "pco")
+    assert (found.key, found.base_url, found.concurrency) == ("acme/pco", "http://127.0.0.1:8765", 4)
+    assert isinstance(found.auth, BasicAuth)
+    assert found.auth.secret.get_secret_value() == "file:/run/secrets/pco"
+
+
+def test_no_login_is_said_with_a_word(tmp_path: Path) -> None:
+    assert isinstance(connections(tmp_path, "acme/bench: {auth: none}").find("acme", "bench").auth, NoAuth)
+
+
+def test_a_pattern_serves_all_organisations(tmp_path: Path) -> None:
+    text = "'*/pco': {auth: {kind: basic, id: 'literal:{org}', secret: 'literal:secret-{org}'}}"
+    auth = connections(tmp_path, text).find("org-17", "pco").auth
+    assert isinstance(auth, BasicAuth)
+    assert (auth.id.get_secret_value(), auth.secret.get_secret_value()) == ("literal:org-17", "literal:secret-org-17")
+
+
+def test_an_organisations_own_entry_comes_before_the_pattern(tmp_path: Path) -> None:
+    found = connections(tmp_path, "'*/pco': {auth: none, concurrency: 2}\nacme/pco: {auth: none, concurrency: 3}")
+    assert (found.find("acme", "pco").concurrency, found.find("other", "pco").concurrency) == (3, 2)
+
+
+def test_oauth_names_its_token_endpoint(tmp_path: Path) -> None:
+    auth = "{kind: oauth, client_id: 'env:A', client_secret: 'env:B', refresh_token: 'env:C', token_url: 'https://x/t'}"
+    assert isinstance(connections(tmp_path, f"acme/pco: {{auth: {auth}}}").find("acme", "pco").auth, OAuth)
+
+
+def test_a_connection_that_is_missing_is_named_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(Rejected) as caught:
+        connections(tmp_path, "acme/pco: {auth: none}").find("other", "pco")
+    assert str(caught.value) == (
+        f"{tmp_path}/connections.yaml has no connection for other/pco: add the key 'other/pco', "
+        "or '*/pco' for all organisations"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("acme: {auth: none}", ":1: acme: a connection is named ORG/ADAPTER, or */ADAPTER for all"),
+        ("acme/pco:\n  auth: none\n  colour: red", ":3: acme/pco.colour: there is no such field"),
+        ("acme/pco: {}", ":1: acme/pco.auth: is missing"),
+        ("acme/pco: 5", ":1: acme/pco: must be a mapping"),
+        ("acme/pco: {auth: basic}", ":1: acme/pco.auth: must be a mapping"),
+        ("acme/pco: {auth: {kind: magic}}", ":1: acme/pco.auth: kind must be basic, bearer, oauth or none"),
+        ("acme/pco: {auth: {}}", ":1: acme/pco.auth: must say its kind"),
+        ("acme/pco: {auth: {kind: bearer}}", ":1: acme/pco.auth.token: is missing"),
+        (
+            "acme/pco:\n  auth:\n    kind: bearer\n    token: naked",
+            ":4: acme/pco.auth.token: must be env:NAME, file:PATH or (for simulators only) literal:TEXT",
+        ),
+        ("acme/pco: {auth: none, concurrency: 0}", ":1: acme/pco.concurrency: Input should be greater than"),
+        ("acme/pco: {auth: none, concurrency: 65}", ":1: acme/pco.concurrency: Input should be less than"),
+        ("acme/pco: {auth: none, concurrency: many}", ":1: acme/pco.concurrency: Input should be a valid integer"),
+        ("acme/pco: {auth: none, base_url: ftp://x}", ":1: acme/pco.base_url: must be an address like"),
+        ("acme/pco: {auth: none, base_url: 'http://u:p@x'}", ":1: acme/pco.base_url: must hold no user"),
+        ("acme/pco: {auth: none, base_url: 'http://x/?key=1'}", ":1: acme/pco.base_url: must hold no user"),
+        ("acme/pco: {auth: none, base_url: 'http://x:port'}", ":1: acme/pco.base_url: must be an address like"),
+        ("acme/pco: {auth: none}\nacme/pco: {auth: none}", ":2: acme/pco: given twice"),
+        ("[]", ":1: the file must hold a mapping"),
+        ("acme/pco: {auth", ":2: not YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_file_line_and_field(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        connections(tmp_path, text)
+    assert f"connections.yaml{problem}" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match=r"nowhere\.yaml cannot be read .* SLUICE_CONNECTIONS"):
+        read_connections(tmp_path / "nowhere.yaml")
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "connections.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(Rejected, match="not UTF-8"):
+        read_connections(tmp_path / "connections.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"acme/pco: {{auth: {{kind: bearer, token: {SECRET}}}}}",
+        f"acme/pco: {{auth: {{kind: bearer, token: [{SECRET}]}}}}",
+        f"acme/pco: {{auth: {{kind: bearer, token: {{a: {SECRET}}}}}}}",
+        f"acme/pco: {{auth: {{kind: basic, id: 'env:A', secret: 'literal:{SECRET}', more: {SECRET}}}}}",
+        f"acme/pco: {{auth: none, base_url: 'https://user:{SECRET}@x'}}",
+        f"acme/pco: {{auth: {SECRET}}}",
+    ],
+)
+def test_an_error_in_the_file_shows_no_secret(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        connections(tmp_path, text)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_connection_shows_no_literal(tmp_path: Path) -> None:
+    assert SECRET not in repr(connections(tmp_path, basic(f"literal:{SECRET}")).find("acme", "pco"))
+
+
+async def test_basic_is_looked_up_for_each_request(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    found = connections(tmp_path, basic(f"file:{file}")).find("acme", "pco")
+    account = StaticAccount(found, {"PCO_ID": "id"})
+    file.write_text("one\n")
+    assert (await account.login()).authorization == "Basic aWQ6b25l"
+    file.write_text("two")
+    assert (await account.login()).authorization == "Basic aWQ6dHdv"
+
+
+async def test_a_bearer_token_is_sent_as_it_is(tmp_path: Path) -> None:
+    found = connections(tmp_path, "acme/pco: {auth: {kind: bearer, token: 'env:TOKEN'}}").find("acme", "pco")
+    assert (await StaticAccount(found, {"TOKEN": "abc"}).login()).authorization == "Bearer abc"
+
+
+async def test_a_token_that_no_header_carries_is_rejected_unseen(tmp_path: Path) -> None:
+    found = connections(tmp_path, "acme/pco: {auth: {kind: bearer, token: 'env:TOKEN'}}").find("acme", "pco")
+    with pytest.raises(Rejected, match="no header can carry") as caught:
+        await StaticAccount(found, {"TOKEN": f"{SECRET}\r\nX: y"}).login()
+    assert SECRET not in str(caught.value)
+
+
+async def test_without_a_login_no_header_is_sent() -> None:
+    assert (await StaticAccount(Connection("acme", "bench", NoAuth(kind="none")), {}).login()).authorization is None
+
+
+def test_a_login_shows_no_secret() -> None:
+    login = Login(f"Bearer {SECRET}", (SECRET,))
+    assert SECRET not in repr(login)
+    assert login.hide(f"you said {SECRET}") == "you said ***"
+
+
+@pytest.mark.parametrize(
+    ("reference", "problem"),
+    [
+        ("env:MISSING", "acme/pco: auth.secret refers to env:MISSING, which is not set"),
+        ("env:EMPTY", "acme/pco: auth.secret refers to env:EMPTY, which is not set"),
+        ("file:/nowhere/secret", "refers to file:/nowhere/secret, which cannot be read: No such file or directory"),
+    ],
+)
+def test_a_secret_that_cannot_be_had_is_named_by_its_reference(reference: str, problem: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        resolve(SecretStr(reference), {"EMPTY": ""}, "acme/pco: auth.secret")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b" \n", "is empty"), (b"\xff", "not UTF-8"), (b"x" * (SECRET_BYTES_MAX + 1), "not a secret")],
+)
+def test_a_secret_file_without_a_secret_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    with pytest.raises(Rejected, match=problem):
+        resolve(SecretStr(f"file:{file}"), {}, "acme/pco: auth.secret")
