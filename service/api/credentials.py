@@ -59,8 +59,8 @@ class StaticAccount:
 
 
 def bearer(token: str, connection: Connection) -> Login:
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise Rejected(f"{connection.key}: the bearer token holds characters that no header can carry")
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise Rejected(f"{connection.key}: the bearer token is empty or holds characters that no header can carry")
     return Login(f"Bearer {token}", (token,))
 
 

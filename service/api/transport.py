@@ -63,10 +63,8 @@ async def exchange(
                 return Reply(response.status_code, response.headers, await _body(response, what))
             finally:
                 await response.aclose()
-    except (TimeoutError, httpx.TimeoutException) as error:
-        raise Retryable(f"{what} had no answer in time ({_named(error)})") from None
-    except (httpx.TransportError, httpx.DecodingError, aiohttp.ClientError, OSError) as error:
-        # aiohttp's own errors come through where the transport has no httpx error for them (an answer that is not HTTP)
+    except (TimeoutError, httpx.TransportError, httpx.DecodingError, aiohttp.ClientError, OSError) as error:
+        # aiohttp's own come through where the transport has no httpx error for them: an answer that is not HTTP
         raise Retryable(f"{what} had no whole answer ({_named(error)})") from None
 
 
@@ -82,4 +80,8 @@ async def _body(response: httpx.Response, what: str) -> bytes:
 
 
 def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX] if str(error) else type(error).__name__
+    """The engine's own name for what went wrong; httpx-aiohttp calls a refused connection a time-out."""
+    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
+    if isinstance(cause, aiohttp.ClientResponseError | aiohttp.InvalidURL):
+        return type(cause).__name__  # their texts show the query
+    return f"{type(cause).__name__}: {cause}"[:ERROR_CHARS_MAX] if str(cause) else type(cause).__name__

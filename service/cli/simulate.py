@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from service.simulator.config import PEOPLE_BY_SIZE, SimulatorConfig
+from service.simulator.config import ORGS_MAX, PEOPLE_BY_SIZE, SimulatorConfig
 from topics.errors import Rejected
 
 app = typer.Typer(help="Run a simulated API on this machine.", no_args_is_help=True)
@@ -61,5 +61,5 @@ def pco(
 
 def _names(orgs: str) -> tuple[str, ...]:
     if orgs.isdecimal():
-        return tuple(f"org-{number}" for number in range(1, int(orgs) + 1))
+        return tuple(f"org-{number}" for number in range(1, min(int(orgs), ORGS_MAX + 1) + 1))
     return tuple(name.strip() for name in orgs.split(","))

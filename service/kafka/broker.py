@@ -28,6 +28,7 @@ HEAP_MAX = "512m"
 START_SECONDS_MAX = 90  # a few seconds as a rule; after a kill the broker reads its newest segments again
 FORMAT_SECONDS_MAX = 90
 STOP_SECONDS_MAX = 30
+PORTS_SECONDS_MAX = 3
 LOCK_SECONDS_MAX = START_SECONDS_MAX + FORMAT_SECONDS_MAX
 POLL_SECONDS = 0.1
 LOG_LINES_SHOWN_MAX = 3
@@ -78,7 +79,7 @@ async def start(home: Path, port: int, java: Path, jars: Path, tell: Callable[[s
     async with held(home / "broker.lock", LOCK_SECONDS_MAX, clock):
         broker = find(home)
         if broker is None:
-            _check_ports(port)
+            await _wait_for_ports(port, clock)
             await format_data(home, port, java, jars, tell)
             broker = _launch(home, port, java, jars)
         elif broker.port != port:
@@ -123,17 +124,27 @@ async def kill(broker: Broker, clock: Clock) -> None:
     await process.kill(broker.pid, broker.mark, clock)
 
 
-def _check_ports(port: int) -> None:
+async def _wait_for_ports(port: int, clock: Clock) -> None:
+    """A broker that was just killed may hold its ports a moment longer."""
+    deadline = clock.monotonic() + PORTS_SECONDS_MAX
     for each in (port, port + CONTROLLER_PORT_OFFSET):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", each))
-            except OSError as error:
+        while (problem := _port_problem(each)) is not None:
+            if clock.monotonic() >= deadline:
                 raise Rejected(
-                    f"port {each} on 127.0.0.1 cannot be had ({error.strerror}); the broker needs {port} and "
+                    f"port {each} on 127.0.0.1 cannot be had ({problem}); the broker needs {port} and "
                     f"{port + CONTROLLER_PORT_OFFSET}: end what holds it, or set SLUICE_KAFKA_PORT to another one"
-                ) from None
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _port_problem(port: int) -> str | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.strerror
+    return None
 
 
 def _run_storage_tool(java: Path, jars: Path, properties: Path) -> None:

@@ -50,7 +50,10 @@ async def end(pid: int, mark: str, grace_seconds: float, clock: Clock) -> bool:
 
 
 async def kill(pid: int, mark: str, clock: Clock) -> None:
-    """End the process at once, as a power cut would, and wait until it is gone (at most KILL_SECONDS_MAX)."""
+    """End the process at once, as a power cut would, and wait (at most KILL_SECONDS_MAX) until it is.
+
+    The kernel may take a moment longer to close its sockets and files.
+    """
     _signal(pid, mark, signal.SIGKILL)
     await _is_gone(pid, mark, KILL_SECONDS_MAX, clock)
 

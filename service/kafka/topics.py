@@ -1,7 +1,7 @@
 """The topics of the catalogue on a cluster: created where missing, and checked before anything relies on them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -79,7 +79,7 @@ async def ensure_topics(settings: Settings, clock: Clock) -> tuple[str, ...]:
         if missing:
             await cluster.create(missing)
             created.update((spec.name, None) for spec in missing)
-        _refuse(await _settled_states(cluster), settings)
+        _refuse(await _settled_states(cluster, created), settings)
 
     await _until_settled(settings, clock, attempt)
     return tuple(created)
@@ -118,9 +118,11 @@ async def _states(cluster: Cluster) -> list[TopicState]:
     return [_state(spec, found.get(spec.name), configs.get(spec.name, {})) for spec in TOPICS]
 
 
-async def _settled_states(cluster: Cluster) -> list[TopicState]:
+async def _settled_states(cluster: Cluster, created: Container[str] = ()) -> list[TopicState]:
+    """Retryable until all that is there, or was just created, can be read and written."""
     states = await _states(cluster)
-    waiting = [state.spec.name for state in states if state.partitions is not None and not state.has_leaders]
+    present = [state for state in states if state.partitions is not None or state.spec.name in created]
+    waiting = [state.spec.name for state in present if not state.has_leaders]
     if waiting:
         raise Retryable(f"partitions of {', '.join(waiting)} have no leader: are enough brokers up?")
     return states

@@ -7,6 +7,7 @@ from service.simulator.answers import Answer, Header, too_many
 from service.simulator.config import SimulatorConfig
 
 DEEP_OFFSET = 30_000
+NO_LIMIT = 1_000_000  # what the headers say with the limit off: clients steer by them
 
 
 @dataclass(slots=True)
@@ -20,8 +21,8 @@ class Limiter:
 
     def __init__(self, config: SimulatorConfig) -> None:
         self._is_on = config.rate_limit
-        self._limit = config.rate_requests
-        self._limit_deep = min(config.rate_requests, config.rate_requests_deep)
+        self._limit = config.rate_requests if config.rate_limit else NO_LIMIT
+        self._limit_deep = min(self._limit, config.rate_requests_deep) if config.rate_limit else NO_LIMIT
         self._seconds = config.rate_seconds
         self._windows: dict[str, Window] = {}
         words = " seconds" if config.rate_period == "words" else ""
@@ -39,7 +40,7 @@ class Limiter:
             (b"x-pco-api-request-rate-count", b"%d" % window.count),
             (b"x-pco-api-request-rate-period", self._period),
         )
-        if not self._is_on or window.count <= limit:
+        if window.count <= limit or not self._is_on:
             return headers, None
         retry_after = max(1, math.ceil(window.started + self._seconds - now))
         return headers, too_many(window.count, limit, self._seconds, retry_after)

@@ -9,6 +9,7 @@ from topics.errors import Broken, Rejected
 
 CULPRIT_ROUNDS_MAX = 3  # how often a page is searched for rows that the database refuses, before it is given up
 REASON_CHARACTERS_MAX = 1000
+REFUSED_KEY_CHARACTERS_MAX = 500  # of a key that is kept of a refused record: it has to fit an index
 
 
 class DataRefused(Rejected):
@@ -82,7 +83,9 @@ def _set_aside(page: PageWrite, refused: Mapping[int, str]) -> PageWrite:
 
 
 def _storable(record: RejectedRecord) -> RejectedRecord:
-    return RejectedRecord(storable_text(record.key), storable_text(record.reason), storable_text(record.raw))
+    return RejectedRecord(
+        storable_text(record.key)[:REFUSED_KEY_CHARACTERS_MAX], storable_text(record.reason), storable_text(record.raw)
+    )
 
 
 def storable_text(text: str) -> str:

@@ -24,9 +24,9 @@ async def stored_records(url: str, table: str, org: str) -> AsyncIterator[tuple[
         connection = await asyncpg.connect(url)
         try:
             async with connection.transaction(readonly=True):
-                query = f'select id, raw::text from "{table}" where org = $1 order by id'
-                async for row in connection.cursor(query, org, prefetch=ROWS_PER_FETCH):
-                    yield row[0], row[1]
+                query = f'select id, raw::text as raw from "{table}" where org = $1 order by id'
+                async for found in connection.cursor(query, org, prefetch=ROWS_PER_FETCH):
+                    yield found["id"], found["raw"]
         finally:
             await connection.close()
 

@@ -34,10 +34,9 @@ async def tell(settings: Settings, value: bytes) -> None:
 
 async def hear(settings: Settings) -> list[bytes]:
     """All that is on PLACE."""
-    async with AIOKafkaConsumer(**client_arguments(settings)) as consumer:
+    async with AIOKafkaConsumer(**client_arguments(settings), auto_offset_reset="earliest") as consumer:
         consumer.assign([PLACE])
         end = (await consumer.end_offsets([PLACE]))[PLACE]
-        await consumer.seek_to_beginning(PLACE)
         return [(await consumer.getone()).value for _ in range(end)]
 
 

@@ -1,5 +1,6 @@
 """`sluice topics` against a real broker: what is missing is created, what is wrong is refused, the rest left alone."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 
@@ -19,8 +20,14 @@ from topics.errors import Rejected, Retryable
 
 pytestmark = pytest.mark.kafka
 CLOCK = SystemClock()
+DELETE_POLLS_MAX = 200
 
 Run = Callable[..., Result]
+
+
+async def ours(admin: AIOKafkaAdminClient) -> list[str]:
+    """All topics but those that Kafka keeps for itself."""
+    return [topic for topic in await admin.list_topics() if not topic.startswith("__")]
 
 
 @pytest.fixture
@@ -29,7 +36,11 @@ async def settings(kafka_settings: Settings) -> AsyncIterator[Settings]:
     admin = AIOKafkaAdminClient(**client_arguments(kafka_settings))
     await admin.start()
     try:
-        await admin.delete_topics([topic for topic in await admin.list_topics() if not topic.startswith("__")])
+        await admin.delete_topics(await ours(admin))
+        for _ in range(DELETE_POLLS_MAX):
+            if not await ours(admin):
+                break
+            await asyncio.sleep(0.05)
         yield kafka_settings.model_copy(update={"partitions": 2})
     finally:
         await admin.close()

@@ -74,6 +74,38 @@ async def test_a_commit_that_is_cut_off_is_repeated_and_written_once(
     assert (await sink.finish(run(), "done")).pages == 2
 
 
+async def test_whoever_opens_a_newer_run_waits_for_the_one_who_opens_an_older(sink: Sink, place: PostgresPlace) -> None:
+    older = run(1)
+    names = (older.id, older.workflow, older.number, older.org, older.adapter, older.entity, older.type)
+    first = await asyncpg.connect(place.url)
+    opening = first.transaction()
+    await opening.start()
+    arrays = ", ".join(f"array[${position}]" for position in range(1, 8))
+    await first.execute(f"select sluice_open_runs({arrays}, now())", *names)
+    second = asyncio.create_task(grant(sink, run(2)))
+    await blocked(place)
+    await opening.commit()
+    await first.close()
+    assert (await second).is_open
+    assert not (await grant(sink, older)).is_open
+
+
+async def test_a_new_row_that_another_transaction_stores_at_that_moment_is_compared_with_it(
+    sink: Sink, place: PostgresPlace
+) -> None:
+    await write(sink, run(), row("other", "newer", 2))
+    first = await asyncpg.connect(place.url)
+    storing = first.transaction()
+    await storing.start()
+    await first.execute("update book_book_contact set id = 'a'")
+    second = asyncio.create_task(commit(sink, page(run(), 2, row("a", "older", 1), row("b", "Bob"))))
+    await blocked(place)
+    await storing.commit()
+    await first.close()
+    assert await second == [PageOutcome("committed", 2, 0)]
+    assert await place.query("select id, name from book_book_contact order by id") == [("a", "newer"), ("b", "Bob")]
+
+
 async def test_a_server_that_is_not_there_is_tried_again_later() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

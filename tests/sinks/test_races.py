@@ -46,10 +46,10 @@ async def test_new_rows_stored_by_two_runs_at_once_end_with_the_newest(sink: Sin
     for number in range(1, ROUNDS):
         older = [row(f"{number}-{key}", "older", 1) for key in range(50)]
         newer = [row(f"{number}-{key}", "newer", 2) for key in reversed(range(50))]
-        outcomes = await asyncio.gather(
+        ours, theirs = await asyncio.gather(
             commit(sink, page(full, number, *older)), commit(other, page(delta, number, *newer))
         )
-        assert outcomes == [[PageOutcome("committed", 50)]] * 2
+        assert ours == theirs == [PageOutcome("committed", 50)]
     assert await place.query("select distinct name from book_book_contact") == [("newer",)]
 
 
@@ -75,8 +75,10 @@ async def test_what_was_committed_before_the_finish_is_in_its_totals_and_the_res
     for number in range(1, ROUNDS):
         of = run(number)
         await grant(sink, of)
-        pages = (commit(sink, page(of, position, row(f"{number}-{position}"))) for position in range(1, 6))
-        totals, *outcomes = await asyncio.gather(other.finish(of, "done"), *pages)
+        pages = [commit(sink, page(of, position, row(f"{number}-{position}"))) for position in range(1, 6)]
+        finishing = asyncio.create_task(other.finish(of, "done"))
+        outcomes = await asyncio.gather(*pages)
+        totals = await finishing
         committed = [outcome for (outcome,) in outcomes if outcome.status == "committed"]
         assert totals == RunTotals(len(committed), len(committed), 0)
         assert await sink.finish(of, "done") == totals
@@ -98,9 +100,9 @@ def _write_in_a_process_of_its_own(url: str, org: str) -> list[str]:
         sink = open_sink(url, SystemClock())
         await sink.prepare(adapter())
         await grant(sink, run(org=org))
-        outcomes = [
-            (await commit(sink, page(run(org=org), number, row(str(number)))))[0].status for number in range(ROUNDS)
-        ]
+        outcomes: list[str] = []
+        for number in range(ROUNDS):
+            outcomes += [each.status for each in await commit(sink, page(run(org=org), number, row(str(number))))]
         await sink.close()
         return outcomes
 

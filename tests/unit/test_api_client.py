@@ -3,7 +3,7 @@
 import asyncio
 import random
 import tomllib
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -47,8 +47,6 @@ BASIC = BasicAuth(kind="basic", id=SecretStr("literal:acme"), secret=SecretStr(f
 NONE = NoAuth(kind="none")
 PAGE = b'{"data":[{"id":"1"}]}'
 
-Script = Iterator[httpx.Response | Exception]
-
 
 class MovedClock:
     """A clock that its own `sleep` moves."""
@@ -56,6 +54,8 @@ class MovedClock:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.slept: list[float] = []
+        self.stands_still = False
+        self.is_slept = asyncio.Event()
 
     def now(self) -> datetime:
         return datetime(2026, 1, 5, tzinfo=UTC) + timedelta(seconds=self.seconds)
@@ -64,17 +64,33 @@ class MovedClock:
         return self.seconds
 
     async def sleep(self, seconds: float) -> None:
+        self.is_slept.set()
+        if self.stands_still:
+            await asyncio.Event().wait()
         self.slept.append(seconds)
         self.seconds += seconds
         await asyncio.sleep(0)
 
 
+@dataclass(frozen=True)
+class Said:
+    """An answer that can be given many times."""
+
+    status: int
+    content: bytes
+    headers: tuple[tuple[str, str], ...]
+
+    def response(self) -> httpx.Response:
+        return httpx.Response(self.status, headers=list(self.headers), stream=httpx.ByteStream(self.content))
+
+
 class World:
     """A client, and an API that answers by a list; its last line is repeated."""
 
-    def __init__(self, *answers: httpx.Response | Exception, auth: Auth = BASIC, **connection: Any) -> None:
+    def __init__(self, *answers: Said | Exception, auth: Auth = BASIC, **connection: Any) -> None:
         self.clock = MovedClock()
         self.asked: list[httpx.Request] = []
+        self.asked_at: list[float] = []
         self._answers = list(answers)
         self._connection = Connection("acme", "pco", auth, **connection)
         self.client = ApiClient(
@@ -94,18 +110,15 @@ class World:
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
+        self.asked_at.append(self.clock.seconds)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return answer.response()
 
 
-def answer(status: int = 200, content: bytes = PAGE, **headers: str) -> httpx.Response:
-    return httpx.Response(status, content=content, headers={name.replace("_", "-"): headers[name] for name in headers})
-
-
-def page() -> httpx.Response:
-    return answer()
+def answer(status: int = 200, content: bytes = PAGE, **headers: str) -> Said:
+    return Said(status, content, tuple((name.replace("_", "-"), value) for name, value in headers.items()))
 
 
 async def test_a_page_is_read() -> None:
@@ -114,7 +127,7 @@ async def test_a_page_is_read() -> None:
 
 
 async def test_we_say_who_we_are_and_what_we_take() -> None:
-    world = World(page())
+    world = World(answer())
     await world.get()
     headers = world.asked[0].headers
     assert headers["User-Agent"] == USER_AGENT
@@ -125,7 +138,7 @@ async def test_we_say_who_we_are_and_what_we_take() -> None:
 
 
 async def test_without_a_login_none_is_sent() -> None:
-    world = World(page(), auth=NONE)
+    world = World(answer(), auth=NONE)
     await world.get()
     assert "Authorization" not in world.asked[0].headers
 
@@ -155,8 +168,8 @@ def test_the_version_is_the_projects() -> None:
         answer(200, b"\x1f\x8b not gzip", content_encoding="gzip"),
     ],
 )
-async def test_a_passing_fault_is_tried_again(failure: httpx.Response | Exception) -> None:
-    world = World(failure, page())
+async def test_a_passing_fault_is_tried_again(failure: Said | Exception) -> None:
+    world = World(failure, answer())
     assert (await world.get()).content.records == 1
     assert len(world.asked) == 2
 
@@ -189,20 +202,20 @@ async def test_no_attempt_begins_after_the_time_for_a_page() -> None:
 
 
 async def test_retry_after_is_waited_for() -> None:
-    world = World(answer(503, retry_after="12"), page())
+    world = World(answer(503, retry_after="12"), answer())
     await world.get()
     assert world.clock.slept == [12.0]
 
 
 async def test_retry_after_may_be_a_date() -> None:
-    world = World(answer(503, retry_after="Mon, 05 Jan 2026 00:00:30 GMT"), page())
+    world = World(answer(503, retry_after="Mon, 05 Jan 2026 00:00:30 GMT"), answer())
     await world.get()
     assert world.clock.slept == [30.0]
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "", "Mon, 05 Jan 2020 00:00:30 GMT"])
 async def test_a_retry_after_without_sense_waits_as_usual(value: str) -> None:
-    world = World(answer(503, retry_after=value), page())
+    world = World(answer(503, retry_after=value), answer())
     await world.get()
     assert 0 <= world.clock.slept[0] <= module.BACKOFF_SECONDS
 
@@ -216,10 +229,11 @@ async def test_a_server_that_wants_to_be_left_alone_gets_its_page_given_back() -
 
 
 async def test_after_a_429_no_other_page_of_the_connection_is_asked_for_either() -> None:
-    world = World(answer(429, x_limit="100", x_count="118", retry_after="19"), page())
+    world = World(answer(429, x_limit="100", x_count="118", retry_after="19"), answer())
     await asyncio.gather(world.get(), world.get(), world.get())
-    assert len(world.asked) == 4
-    assert world.clock.seconds >= 19
+    assert world.asked_at[0] == 0
+    assert len(world.asked_at) == 4
+    assert min(world.asked_at[1:]) >= 19
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422])
@@ -256,8 +270,10 @@ async def test_redirects_are_not_followed(location: str) -> None:
         (b'{"errors":[{"title":"A","detail":"b"},{"detail":"c"}]}', ": A: b; c"),
         (b'{"error":"invalid_grant","error_description":"used"}', ": invalid_grant: used"),
         (b'{"message":"no such thing"}', ": no such thing"),
-        (b"<html><head><title>x</title></head><body>\n HTTP Basic: \x07Access  denied.</body></html>",) * 1
-        + (": HTTP Basic: Access denied.",),
+        (
+            b"<html><head><title>x</title></head><body>\n HTTP Basic: \x07Access  denied.</body></html>",
+            ": HTTP Basic: Access denied.",
+        ),
         (b'"text"', ""),
         (b"", ""),
         (b"\xff", ": \ufffd"),
@@ -276,7 +292,7 @@ async def test_no_error_shows_a_secret_that_the_api_says_back(
     status: int, auth: Auth, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    world = World(page(), auth=auth)
+    world = World(answer(), auth=auth)
     await world.get()
     echo = f"you sent {world.asked[0].headers['Authorization']}, that is {SECRET}".encode()
     with pytest.raises((Rejected, Retryable)) as caught:
@@ -298,22 +314,24 @@ async def test_an_error_shows_no_query() -> None:
 async def test_a_body_over_the_bound_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.api.transport.BODY_BYTES_MAX", 10)
     with pytest.raises(Rejected, match="more than 10 bytes"):
-        await World(page()).get()
+        await World(answer()).get()
 
 
 async def test_connections_do_not_wait_for_each_other() -> None:
-    world = World(answer(429, retry_after="60"), page(), auth=NONE)
+    world = World(answer(429, retry_after="60"), answer(), auth=NONE)
+    world.clock.stands_still = True
+    waiting = asyncio.create_task(world.get())
+    await world.clock.is_slept.wait()
     request = page_request(ADAPTER, EMAILS, "other", BASE)
-    first = asyncio.create_task(world.get())
-    await asyncio.sleep(0)
     await world.client.get(Connection("other", "pco", NONE), ADAPTER, EMAILS, request, len)
-    await first
-    assert len(world.asked) == 3
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
 
 
 async def test_the_connections_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LANES_MAX", 2)
-    world = World(page(), auth=NONE)
+    world = World(answer(), auth=NONE)
     request = page_request(ADAPTER, EMAILS, "acme", BASE)
     for org in ("a", "b", "c", "d"):
         await world.client.get(Connection(org, "pco", NONE), ADAPTER, EMAILS, request, len)
@@ -321,7 +339,7 @@ async def test_the_connections_that_are_remembered_are_bounded(monkeypatch: pyte
 
 
 async def test_a_reader_that_rejects_is_not_asked_again() -> None:
-    world = World(page())
+    world = World(answer())
     request = page_request(ADAPTER, EMAILS, "acme", BASE)
 
     def refuse(body: bytes) -> None:

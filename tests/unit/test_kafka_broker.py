@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.clock import SystemClock
+from service.kafka import broker as module
 from service.kafka.broker import find, start
 from service.kafka.properties import server_properties
 from tests.support.kafka import free_port
@@ -48,12 +49,16 @@ def test_a_broken_record_is_stale(record: str, tmp_path: Path) -> None:
     assert find(tmp_path) is None
 
 
-async def test_a_taken_port_is_named(taken_port: int, tmp_path: Path) -> None:
+async def test_a_taken_port_is_named(taken_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PORTS_SECONDS_MAX", 0)
     with pytest.raises(Rejected, match=rf"port {taken_port} on 127.0.0.1 cannot be had.*set SLUICE_KAFKA_PORT"):
         await start_with(java_that("exit 0", tmp_path), taken_port)
 
 
-async def test_a_taken_controller_port_is_named(taken_port: int, tmp_path: Path) -> None:
+async def test_a_taken_controller_port_is_named(
+    taken_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PORTS_SECONDS_MAX", 0)
     with pytest.raises(Rejected, match=rf"port {taken_port} on 127.0.0.1 cannot be had"):
         await start_with(java_that("exit 0", tmp_path), taken_port - 1)
 

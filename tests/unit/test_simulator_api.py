@@ -234,6 +234,41 @@ async def test_team_members_stand_two_parents_deep(api: Api) -> None:
     assert {row["type"] for row in members["data"]} == {"PlanPerson"}
 
 
+async def test_a_relationship_is_an_edge_too(api: Api) -> None:
+    email = (await api.document(EMAILS))["data"][0]
+    owner = (await api.document(f"{email['links']['self']}/person"))["data"]
+    assert owner["id"] == email["relationships"]["person"]["data"]["id"]
+    household = (await api.document("/people/v2/households"))["data"][0]
+    members = (await api.document(f"{household['links']['self']}/people"))["data"]
+    assert [row["id"] for row in members] == [row["id"] for row in household["relationships"]["people"]["data"]]
+
+
+async def test_an_unset_relationship_is_404(api: Api) -> None:
+    first = (await api.document(PEOPLE))["data"][0]
+    assert first["relationships"]["created_by"]["data"] is None
+    assert (await api.get(f"{first['links']['self']}/created_by")).status_code == 404
+
+
+async def test_a_products_root_is_the_organisation(api: Api) -> None:
+    data = (await api.document("/giving/v2"))["data"]
+    assert (data["type"], data["links"]["funds"]) == ("Organization", "http://simulator/giving/v2/funds")
+
+
+async def test_me_is_a_person(api: Api) -> None:
+    assert (await api.document("/people/v2/me"))["data"]["type"] == "Person"
+
+
+async def test_named_filters_and_references_choose_records(api: Api) -> None:
+    assert set(await api.values("/giving/v2/donations?filter=succeeded", "payment_status")) == {"succeeded"}
+    campus = (await api.document("/people/v2/campuses"))["data"][0]["id"]
+    rows = (await api.document(f"{PEOPLE}?where[primary_campus_id]={campus}"))["data"]
+    assert {row["relationships"]["primary_campus"]["data"]["id"] for row in rows} == {campus}
+
+
+async def test_flags_are_filtered_by_their_words(api: Api) -> None:
+    assert set(await api.values(f"{EMAILS}?where[primary]=FALSE&per_page=100", "primary")) == {False}
+
+
 async def test_deleted_definitions_and_archived_groups_are_hidden_until_asked_for() -> None:
     api = Api(people=3_600)
 
@@ -328,6 +363,13 @@ async def test_a_refresh_token_works_once(api: Api) -> None:
     assert second.status_code == 200
     reused = await api.token(grant_type="refresh_token", refresh_token=first["refresh_token"])
     assert (reused.status_code, reused.json()["error"]) == (400, "invalid_grant")
+
+
+async def test_tokens_may_be_asked_for_in_json(api: Api) -> None:
+    ask = CLIENT | {"grant_type": "authorization_code", "code": "code-acme"}
+    assert (await api.send("POST", "/oauth/token", json=ask, auth=None)).json()["token_type"] == "bearer"
+    torn = await api.send("POST", "/oauth/token", content=b"{", headers={"content-type": "application/json"})
+    assert torn.json()["error"] == "invalid_request"
 
 
 async def test_a_refresh_token_outlives_a_restart(api: Api) -> None:

@@ -16,7 +16,7 @@ REFUSED_CLASSES = frozenset({"22", "23", "54", "P0"})
 # 28 authorization, 3D no such database, 3F no such schema, 42 what we ask does not fit what is there, or no permission.
 REJECTED_CLASSES = frozenset({"28", "3D", "3F", "42"})
 MISSING_CODES = frozenset({"42P01", "42703", "42883", "42P10"})  # table, column, function, key to conflict on
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError)
 
 
 @contextmanager
@@ -31,16 +31,23 @@ def translated(database: str) -> Iterator[None]:
 def translate(error: Exception, database: str) -> SluiceError | DataRefused:
     if isinstance(error, asyncpg.PostgresError):
         return _from_server(error, database)
-    if isinstance(error, asyncpg.ClientConfigurationError):
-        return Rejected(f"SLUICE_SINK is not an address of a PostgreSQL database: {error}")
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        # The driver's own DataError (its name is taken by the server's): a value that its column's type cannot hold.
-        return DataRefused(str(error))
+    if isinstance(error, ValueError):
+        return _from_driver(error)
     if isinstance(error, TimeoutError):
         return Retryable(f"{database} did not answer in time; it is overloaded, stopped or out of reach")
     if isinstance(error, OSError):
         return Retryable(f"{database} cannot be reached: {error}")
     return Retryable(f"the connection to {database} was lost: {error}")
+
+
+def _from_driver(error: ValueError) -> SluiceError:
+    """The driver's DataError (its name is taken by the server's) is a value that its type cannot hold.
+
+    What it cannot read of an address is a ClientConfigurationError, or a plain ValueError.
+    """
+    if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, asyncpg.ClientConfigurationError):
+        return DataRefused(str(error))
+    return Rejected(f"SLUICE_SINK is not an address of a PostgreSQL database: {error}")
 
 
 def _from_server(error: asyncpg.PostgresError, database: str) -> SluiceError | DataRefused:

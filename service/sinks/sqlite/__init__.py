@@ -1,0 +1,1 @@
+"""The sink on SQLite, with the standard library."""

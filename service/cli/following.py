@@ -1,0 +1,254 @@
+"""Runs followed until they end, on whatever there is to show them: a terminal, a pipe, or nothing."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+
+from service.cli.progress import Block, Board, Pending, changes, totals
+from service.clock import Clock
+from service.status.progress import RunProgress, RunView, Snapshot
+from service.status.store import StatusStore
+from service.status.times import span
+from topics.errors import Rejected, Retryable
+
+POLL_SECONDS = 0.5
+FRAMES_A_SECOND = 8
+TOTALS_SECONDS = 5.0
+UNHANDLED_SECONDS = 30.0  # nobody took a request up for so long: say what may be the matter
+LOST_SECONDS_MAX = 600.0  # the database did not answer for so long: stop following; the runs go on
+MAYBE = "do a worker and a projector run? `sluice dev` runs everything on this machine"
+NOT_PREPARED = "not prepared"  # what a store says of tables that are not there yet
+
+
+class Subject(Protocol):
+    """What is followed before its run is known. `title` names it."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def state(self) -> str:
+        """What is known of it so far, in words."""
+        ...
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether a worker has taken it up, so that waiting is in order."""
+        ...
+
+    async def find(self, store: StatusStore) -> str | None:
+        """The run's id, None while there is none. NeverRuns: there will be none, with the reason."""
+        ...
+
+
+class NeverRuns(Rejected):
+    """There will be no run."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRun:
+    """The newest run with this run id, workflow key or request id; waited for if there is none yet."""
+
+    title: str
+
+    @property
+    def state(self) -> str:
+        return "has not begun yet"
+
+    @property
+    def is_heard(self) -> bool:
+        return False
+
+    async def find(self, store: StatusStore) -> str | None:
+        found = await store.syncs(self.title)
+        return found[0].state.run_id if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How it ended: the run as it was last seen or, where none came, why."""
+
+    title: str
+    run: RunView | None
+    problem: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        return self.run is not None and self.run.status == "done"
+
+
+class Display(Protocol):
+    """Something to show blocks on, entered while there is something to show."""
+
+    def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None:
+        """`at` in monotonic seconds, `now` in Unix ms."""
+        ...
+
+
+class LiveDisplay(AbstractContextManager["LiveDisplay"]):
+    """A board that is drawn over and over; its last state stays on the screen."""
+
+    def __init__(self, console: Console) -> None:
+        self._board = Board((), 0)
+        self._live = Live(console=console, get_renderable=lambda: self._board, refresh_per_second=FRAMES_A_SECOND)
+
+    def __enter__(self) -> "LiveDisplay":
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None:
+        self._board = Board(tuple(blocks), now, notice)
+
+
+@dataclass
+class PlainDisplay(AbstractContextManager["PlainDisplay"]):
+    """A line for each thing that happens, and sums every TOTALS_SECONDS while a run goes on."""
+
+    console: Console
+    _said: dict[str, str] = field(default_factory=dict)
+    _runs: dict[str, RunView] = field(default_factory=dict)
+    _totals_at: float | None = None
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None:
+        self._once("", notice)
+        is_time = self._totals_at is not None and at - self._totals_at >= TOTALS_SECONDS
+        if is_time or self._totals_at is None:
+            self._totals_at = at
+        for block in blocks:
+            if isinstance(block, Pending):
+                self._once(block.title, f"{block.title}: {block.text}")
+            else:
+                self._show_run(block, is_time, now)
+
+    def _show_run(self, run: RunView, is_time: bool, now: int) -> None:
+        before = self._runs.get(run.run_id)
+        self._runs[run.run_id] = run
+        for line in changes(before, run, now):
+            self._print(line)
+        has_just_ended = run.has_ended and (before is None or not before.has_ended)
+        if has_just_ended or (is_time and not run.has_ended):
+            self._print(totals(run))
+
+    def _once(self, about: str, line: str) -> None:
+        if line and self._said.get(about) != line:
+            self._print(line)
+        self._said[about] = line
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, markup=False, soft_wrap=True)
+
+
+class Silent:
+    """For programs: only the end counts."""
+
+    def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None: ...
+
+
+def display_for(console: Console, is_silent: bool = False) -> AbstractContextManager[Display]:
+    if is_silent:
+        return nullcontext(Silent())
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+async def follow(
+    store: StatusStore, subjects: Sequence[Subject], clock: Clock, display: AbstractContextManager[Display]
+) -> list[Followed]:
+    """Until every subject's run has ended or is known never to come; the runs, in the same order.
+
+    Retryable: the database did not answer for LOST_SECONDS_MAX. To be stopped by cancelling: the runs go on.
+    """
+    following = [_Following(subject, clock.monotonic()) for subject in subjects]
+    answered_at, notice = clock.monotonic(), ""
+    with display as shown:
+        while True:
+            try:
+                for one in following:
+                    await one.look(store, clock)
+                answered_at, notice = clock.monotonic(), ""
+            except Retryable as error:
+                if clock.monotonic() - answered_at >= LOST_SECONDS_MAX:
+                    raise
+                notice = f"cannot see how it goes, the runs go on: {error}"
+            at, now = clock.monotonic(), _now_ms(clock)
+            shown.show([one.block(at) for one in following], notice, at, now)
+            if all(one.has_ended for one in following):
+                return [one.followed for one in following]
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def snapshot_of(store: StatusStore, run_id: str, clock: Clock) -> Snapshot | None:
+    """What is published of a run now; None if nothing is."""
+    found = await store.syncs(run_id)
+    if not found:
+        return None
+    entities = tuple(one.state for one in await store.entities(run_id))
+    return Snapshot(clock.monotonic(), _now_ms(clock), found[0].state, entities)
+
+
+def is_unpublished(error: Rejected) -> bool:
+    """Whether a store says that the status tables are not there yet: no projector has ever run."""
+    return NOT_PREPARED in str(error)
+
+
+class _Following:
+    """One subject on its way."""
+
+    def __init__(self, subject: Subject, since: float) -> None:
+        self._subject = subject
+        self._since = since
+        self._run_id: str | None = None
+        self._progress = RunProgress()
+        self._view: RunView | None = None
+        self._problem = ""
+
+    @property
+    def has_ended(self) -> bool:
+        return bool(self._problem) or (self._view is not None and self._view.has_ended)
+
+    @property
+    def followed(self) -> Followed:
+        return Followed(self._subject.title, self._view, self._problem)
+
+    async def look(self, store: StatusStore, clock: Clock) -> None:
+        if self.has_ended:
+            return
+        if self._run_id is None:
+            self._run_id = await self._find(store)
+        if self._run_id is not None:
+            snapshot = await snapshot_of(store, self._run_id, clock)
+            self._view = self._progress.view(snapshot) if snapshot else self._view
+
+    async def _find(self, store: StatusStore) -> str | None:
+        try:
+            return await self._subject.find(store)
+        except NeverRuns as error:
+            self._problem = str(error)
+        except Rejected as error:
+            if not is_unpublished(error):
+                raise
+        return None
+
+    def block(self, at: float) -> Block:
+        if self._view is not None:
+            return self._view
+        if self._problem:
+            return Pending(self._subject.title, self._problem, is_trouble=True)
+        waited = at - self._since
+        if waited < UNHANDLED_SECONDS or self._subject.is_heard:
+            return Pending(self._subject.title, self._subject.state)
+        so_long = span(waited - waited % UNHANDLED_SECONDS)
+        return Pending(self._subject.title, f"{self._subject.state} for {so_long}: {MAYBE}")
+
+
+def _now_ms(clock: Clock) -> int:
+    return int(clock.now().timestamp() * 1000)

@@ -1,0 +1,260 @@
+"""How runs look while they go: a board that fits the terminal, or a line for each thing that happens.
+
+Shows what `service.status.progress` has worked out, and works out nothing itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from service.status.progress import ACTIVE, BAD, EntityView, Phase, RunView
+from service.status.times import age, span
+
+NAME_WIDTH_MAX = 30
+BAR_WIDTH_MIN, BAR_WIDTH_MAX = 8, 30
+NUMBERS_WIDTH = 43  # of a row: everything but the name and the bar
+HEAD_LINES = 3  # title, sums, headings
+ROWS_MIN = 2  # with less room for each run, each is one line
+QUIET_SECONDS = 30.0  # no news for so long is worth a word
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+FRAMES_ASCII = "|/-\\"
+FRAMES_A_SECOND = 10
+PULSE_WIDTH = 3
+
+STYLES: dict[str, str] = {
+    "running": "cyan",
+    "finishing": "cyan",
+    "retrying": "yellow",
+    "failed": "bold red",
+    "blocked": "magenta",
+    "cancelled": "magenta",
+    "done": "green",
+    "waiting": "dim",
+}
+SYMBOLS: dict[Phase, tuple[str, str]] = {
+    "retrying": ("↻", "~"),
+    "failed": ("✗", "x"),
+    "blocked": ("⊘", "!"),
+    "cancelled": ("⊘", "!"),
+    "done": ("✓", "+"),
+    "waiting": ("·", "."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """In a run's place while there is none: what was asked for, and what is known of it."""
+
+    title: str
+    text: str
+    is_trouble: bool = False
+
+
+Block = RunView | Pending
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The blocks one below the other, within the height of the terminal. `now` (Unix ms) is when they were read."""
+
+    blocks: Sequence[Block]
+    now: int
+    notice: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        paper = _Paper(options.max_width, console.get_time(), options.ascii_only, self.now)
+        left = console.height - 1 - bool(self.notice)
+        lines = list(self._lines(paper, left))
+        if self.notice:
+            lines.append(Text(self.notice, "yellow"))
+        for line in lines:
+            line.truncate(paper.width, overflow="ellipsis")
+            yield line
+
+    def _lines(self, paper: "_Paper", left: int) -> Iterator[Text]:
+        if left // max(len(self.blocks), 1) < HEAD_LINES + ROWS_MIN + 1:
+            yield from self._one_line_each(paper, left)
+            return
+        for number, block in enumerate(self.blocks):
+            lines = paper.block(block, left // (len(self.blocks) - number) - (number > 0))
+            if number:
+                lines.insert(0, Text(""))
+            left -= len(lines)
+            yield from lines
+
+    def _one_line_each(self, paper: "_Paper", left: int) -> Iterator[Text]:
+        """Those that run stand first; the rest is folded."""
+        first = sorted(self.blocks, key=lambda block: isinstance(block, RunView) and block.status == "done")
+        folds = len(first) > left
+        for block in first[: left - folds]:
+            yield paper.title(block)
+        if folds:
+            yield Text(f"  … and {len(first) - left + 1} more", "dim")
+
+
+@dataclass(frozen=True, slots=True)
+class _Paper:
+    """What lines are drawn on: its width, and the moment (`at` moves what moves, in seconds)."""
+
+    width: int
+    at: float
+    is_ascii: bool
+    now: int
+
+    def block(self, block: Block, lines_max: int) -> list[Text]:
+        if isinstance(block, Pending):
+            return [self.title(block)]
+        lines = [self.title(block), self._sums(block)]
+        if any(one.phase != "waiting" for one in block.entities):
+            lines.append(self._headings(block))
+        shown = 0
+        for entity in block.entities:
+            drawn = self._entity(block, entity)
+            is_last = shown + 1 == len(block.entities)
+            if len(lines) + len(drawn) + (not is_last) > lines_max:
+                break
+            lines += drawn
+            shown += 1
+        if shown < len(block.entities):
+            lines.append(Text(f"  … {_counted(block.entities[shown:])}", "dim"))
+        return lines
+
+    def title(self, block: Block) -> Text:
+        if isinstance(block, Pending):
+            mark = ("x " if self.is_ascii else "✗ ", "bold red") if block.is_trouble else (f"{self._frame()} ", "cyan")
+            return Text.assemble(mark, (block.title, "bold"), "  ", (block.text, "red" if block.is_trouble else "dim"))
+        ended = sum(block.counts.get(phase, 0) for phase in ("done", *BAD))
+        return Text.assemble(
+            (f"{self._mark(block.status)} ", STYLES[block.status]),
+            (block.org, "bold"),
+            f"  {block.adapter} {block.type}  ",
+            (block.status, STYLES[block.status]),
+            f"  {ended}/{len(block.entities)}  {_clock(block.elapsed_seconds)}",
+            (f"  {block.records:,} records", "dim"),
+        )
+
+    def _sums(self, run: RunView) -> Text:
+        line = Text.assemble(
+            (f"  {run.records:,}", "bold"), " records  ",
+            (f"{run.pages:,}", "bold"), " pages  ",
+            (f"{run.records_per_second:,.0f}", "bold"), " records/s",
+        )  # fmt: skip
+        if run.rejected:
+            line.append(f"  {run.rejected:,} rejected", "yellow")
+        if run.status != "done" and run.reason:
+            line.append(f"  {run.reason}", "red")
+        if run.quiet_seconds >= QUIET_SECONDS:
+            line.append(f"  no news for {span(int(run.quiet_seconds))}", "yellow")
+        return line
+
+    def _headings(self, run: RunView) -> Text:
+        name, bar = self._widths(run)
+        progress = f" {'':<{bar}}" if bar else ""
+        return Text(f"    {'':<{name}}{progress} {'pages':>11} {'records':>10} {'per s':>7} {'left':>7}", "dim")
+
+    def _entity(self, run: RunView, entity: EntityView) -> list[Text]:
+        name, bar = self._widths(run)
+        style = STYLES[entity.phase]
+        line = Text.assemble((f"  {self._mark(entity.phase)} ", style), _fitted(entity.name, name))
+        if entity.phase == "waiting":
+            line.append(f" waits for {', '.join(entity.waits_for)}", "dim")
+            return [line]
+        if bar:
+            line.append(" ")
+            line.append_text(self._bar(entity, bar))
+        pages = f"{entity.pages:,}" + (f"/{entity.pages_total:,}" if entity.pages_total is not None else "")
+        rate = "" if entity.records_per_second is None else f"{entity.records_per_second:,.0f}"
+        left = "" if entity.eta_seconds is None else _clock(entity.eta_seconds)
+        line.append(f" {pages:>11} {entity.records:>10,} {rate:>7} {left:>7}", "dim" if entity.phase == "done" else "")
+        note = note_of(entity, self.now)
+        return [line, Text(f"      {note}", "yellow" if entity.phase not in BAD else "red")] if note else [line]
+
+    def _bar(self, entity: EntityView, width: int) -> Text:
+        full, empty = ("#", "-") if self.is_ascii else ("━", "─")
+        if entity.done_part is None:
+            start = int(self.at * FRAMES_A_SECOND) % max(width - PULSE_WIDTH, 1) if entity.phase in ACTIVE else 0
+            lit = PULSE_WIDTH if entity.phase in ACTIVE else 0
+        else:
+            start, lit = 0, int(width * min(entity.done_part, 1.0))
+        style = STYLES[entity.phase]
+        return Text.assemble((empty * start, "dim"), (full * lit, style), (empty * (width - start - lit), "dim"))
+
+    def _widths(self, run: RunView) -> tuple[int, int]:
+        """Of the name and of the bar; 0 is no bar, for want of room."""
+        name = min(max(len(one.name) for one in run.entities), NAME_WIDTH_MAX, max(self.width - NUMBERS_WIDTH, 8))
+        bar = min(self.width - NUMBERS_WIDTH - name - 1, BAR_WIDTH_MAX)
+        return name, bar if bar >= BAR_WIDTH_MIN else 0
+
+    def _mark(self, phase: Phase) -> str:
+        return SYMBOLS[phase][self.is_ascii] if phase in SYMBOLS else self._frame()
+
+    def _frame(self) -> str:
+        frames = FRAMES_ASCII if self.is_ascii else FRAMES
+        return frames[int(self.at * FRAMES_A_SECOND) % len(frames)]
+
+
+def note_of(entity: EntityView, now: int) -> str:
+    """What is wrong with the entity, if anything is, and when it tries again."""
+    parts = []
+    if entity.rejected:
+        parts.append(f"{entity.rejected:,} records rejected")
+    if entity.resume_at:
+        parts.append(f"tries again {age(entity.resume_at, now)}" if entity.resume_at > now else "tries again now")
+    if entity.reason:
+        parts.append(" ".join(entity.reason.split()))
+    return "; ".join(parts)
+
+
+def changes(before: RunView | None, after: RunView, now: int) -> Iterator[str]:
+    """A line for each entity that started, ran into trouble, or ended since `before`."""
+    known = {one.name: one for one in before.entities} if before else {}
+    for entity in sorted(after.entities, key=lambda one: (one.ended_at or one.started_at, one.name)):
+        was = known.get(entity.name)
+        if was is not None and (was.phase, was.reason) == (entity.phase, entity.reason):
+            continue
+        if line := _change(entity, was, now):
+            yield f"{after.org} {entity.name} {line}"
+
+
+def totals(run: RunView) -> str:
+    """One line that says how far the run is."""
+    return (
+        f"{run.org} {run.adapter} {run.type} {run.status}: {_counted(run.entities)}; {run.records:,} records on "
+        f"{run.pages:,} pages, {run.records_per_second:,.0f} records/s, {span(int(run.elapsed_seconds))}"
+    )
+
+
+def _change(entity: EntityView, was: EntityView | None, now: int) -> str:
+    match entity.phase:
+        case "waiting":
+            return ""
+        case "running" | "finishing":
+            return "started" if was is None or was.phase == "waiting" else ""
+        case "done":
+            took = span((entity.ended_at - entity.started_at) / 1000)
+            rejected = f", {entity.rejected:,} rejected" if entity.rejected else ""
+            return f"done: {entity.records:,} records on {entity.pages:,} pages in {took}{rejected}"
+    return f"{entity.phase}: {note_of(entity, now)}"
+
+
+def _counted(entities: Sequence[EntityView]) -> str:
+    """`31 done, 8 waiting`."""
+    phases: tuple[Phase, ...] = (*ACTIVE, *BAD, "done", "waiting")
+    counts = {phase: sum(one.phase == phase for one in entities) for phase in phases}
+    return ", ".join(f"{count} {phase}" for phase, count in counts.items() if count)
+
+
+def _fitted(name: str, width: int) -> str:
+    return f"{name:<{width}}" if len(name) <= width else f"{name[: width - 1]}…"
+
+
+def _clock(seconds: float) -> str:
+    """`0:42`, `12:05`, `1:02:03`; from a day on `3 d 4 h`."""
+    whole = int(seconds)
+    if whole >= 86_400:
+        return span(whole)
+    hours, rest = divmod(whole, 3_600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"

@@ -1,0 +1,50 @@
+"""A start on real Kafka, written by a stock client, becomes rows in a real database."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.installation import installation
+from tests.support.kafka import LiveBroker
+from topics.commands import StartSync
+
+pytestmark = pytest.mark.kafka
+
+ORGS = ("--org", "acme", "--no-rate-limit", "--people", "150")
+BARE = {"org": "acme", "adapter": "pco", "type": "full"}
+
+MALFORMED: dict[str, bytes | None] = {
+    "no JSON": b"start acme please",
+    "not UTF-8": b'{"org": "\xff"}',
+    "not an object": b'["acme", "pco", "full"]',
+    "empty": b"",
+    "a tombstone": None,
+    "a field is missing": json.dumps({"org": "acme", "adapter": "pco"}).encode(),
+    "a wrong type": json.dumps({**BARE, "org": 7}).encode(),
+    "a name that is none": json.dumps({**BARE, "org": "a:b"}).encode(),
+    "an unknown field": json.dumps({**BARE, "on_conflct": "queue"}).encode(),
+    "an unknown policy": json.dumps({**BARE, "on_conflict": "panic"}).encode(),
+    "an unknown adapter": json.dumps({**BARE, "adapter": "nobody"}).encode(),
+    "a type that is not served": json.dumps({**BARE, "type": "sideways"}).encode(),
+    "too long": json.dumps({**BARE, "request_id": "x" * 70_000}).encode(),
+}
+
+
+async def test_bare_json_becomes_every_row(broker: LiveBroker, tmp_path: Path, postgres_dsn: str) -> None:
+    async with installation(broker, tmp_path, postgres_dsn, *ORGS) as made:
+        await made.produce("start-sync", json.dumps(BARE).encode())
+        await made.until(lambda syncs: any(sync.state.has_ended for sync in syncs), "the end of the run")
+        assert [entity for entity in await made.compared("acme") if not entity.is_equal] == []
+
+
+async def test_malformed_messages_are_buried_with_a_reason_and_the_partition_goes_on(
+    broker: LiveBroker, tmp_path: Path
+) -> None:
+    async with installation(broker, tmp_path, None, *ORGS) as made:
+        key = StartSync.model_validate(BARE).key.encode()  # one key, one partition: the good one stands behind them
+        await made.produce("start-sync", *MALFORMED.values(), json.dumps(BARE).encode(), key=key)
+        await made.until(lambda syncs: any(sync.state.has_ended for sync in syncs), "the end of the run")
+        buried = await made.dead_letters()
+        assert len(buried) == len(MALFORMED)
+        assert all(letter.reason for letter in buried)

@@ -1,0 +1,6 @@
+"""Fixtures that every test may ask for; each starts its real part when it is first used."""
+
+from tests.support.kafka import broker, kafka_settings
+from tests.support.postgres import postgres_dsn, postgres_server
+
+__all__ = ["broker", "kafka_settings", "postgres_dsn", "postgres_server"]

@@ -1,0 +1,171 @@
+"""A whole installation of real processes that tests may kill: simulator, worker, fetcher, projector, on a broker."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from manifests.loader import load_packaged
+from service.clock import SystemClock
+from service.demo.verify import Comparison, compare
+from service.kafka.client import client_arguments
+from service.kafka.topics import ensure_topics
+from service.roles import open_status
+from service.settings import Settings
+from service.status.store import Published
+from tests.support.kafka import LiveBroker, environment, free_port, settings_for
+from topics.catalog import DEAD_LETTERS
+from topics.dead import DeadLetter, dig_up
+from topics.errors import Rejected, Retryable
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = ("worker", "fetcher", "projector")
+WAIT_SECONDS_MAX = 150.0
+
+
+@dataclass
+class Installation:
+    """`names` of processes: simulator, worker, fetcher, projector. Each logs to a file of its own in `home`."""
+
+    broker: LiveBroker
+    settings: Settings
+    simulator_arguments: Sequence[str]
+    simulator_port: int = field(default_factory=free_port)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.settings.home
+
+    @property
+    def journal(self) -> Path:
+        """What the simulator served, a line a page, whatever was killed in between."""
+        return self.home / "served.tsv"
+
+    def start(self, name: str) -> None:
+        arguments: Sequence[str] = (name,)
+        if name == "simulator":
+            port, journal = str(self.simulator_port), str(self.journal)
+            arguments = ("simulate", "pco", "--port", port, "--journal", journal, *self.simulator_arguments)
+        with (self.home / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "service", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **environment(self.settings)},
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self, name: str) -> None:
+        """kill -9; returns when it is gone."""
+        self.processes[name].kill()
+        self.processes.pop(name).wait(10)
+
+    def stop_all(self) -> None:
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+        self.processes.clear()
+
+    async def ask_simulator(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer of its admin API, once it answers at all."""
+        url = f"http://127.0.0.1:{self.simulator_port}/_sim/{path}"
+        async with httpx.AsyncClient(timeout=60) as client:
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                while True:
+                    try:
+                        answer = await (client.get(url) if body is None else client.post(url, json=body))
+                        return answer.raise_for_status().json()
+                    except httpx.TransportError:
+                        await asyncio.sleep(0.2)
+
+    async def produce(self, topic: str, *values: bytes | None, key: bytes | None = None) -> None:
+        """As any stock client does."""
+        producer = AIOKafkaProducer(**client_arguments(self.settings))
+        await producer.start()
+        try:
+            for value in values:
+                await producer.send_and_wait(topic, value, key)
+        finally:
+            await producer.stop()
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        """Everything in the dead-letter topic, by origin."""
+        consumer = AIOKafkaConsumer(DEAD_LETTERS, **client_arguments(self.settings), auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            letters = []
+            while fetched := await consumer.getmany(timeout_ms=2_000):
+                letters += [dig_up(one.key, one.value, one.headers) for some in fetched.values() for one in some]
+        finally:
+            await consumer.stop()
+        return sorted(letters, key=lambda letter: (letter.topic, letter.partition, letter.offset))
+
+    async def syncs(self) -> Sequence[Published]:
+        """The published runs; none while the projector has not made the tables yet."""
+        store = open_status(self.settings, SystemClock())
+        try:
+            return await store.syncs()
+        except (Rejected, Retryable):
+            return []
+        finally:
+            await store.close()
+
+    async def until(self, is_so: Callable[[Sequence[Published]], bool], what: str) -> Sequence[Published]:
+        """Wait until the published runs are as they should be."""
+        syncs: Sequence[Published] = []
+        try:
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                while True:
+                    syncs = await self.syncs()
+                    if is_so(syncs):
+                        return syncs
+                    await asyncio.sleep(0.25)
+        except TimeoutError:
+            told = "; ".join(f"{sync.state.run_id} {sync.state.status}" for sync in syncs) or "nothing published"
+            raise AssertionError(
+                f"waited {WAIT_SECONDS_MAX:.0f} s for {what}: {told}; logs are in {self.home}"
+            ) from None
+
+    async def compared(self, org: str) -> list[Comparison]:
+        expected = await self.ask_simulator(f"expected?org={org}&hidden=include")
+        entities = load_packaged().adapter("pco").entities
+        return await compare(self.settings.sink, org, "pco", expected["entities"], entities)
+
+
+@asynccontextmanager
+async def installation(
+    broker: LiveBroker, home: Path, sink: str | None, *simulator_arguments: str, concurrency: int = 8
+) -> AsyncIterator[Installation]:
+    """Topics on an empty broker, and all processes running."""
+    await broker.wipe()
+    settings = settings_for(broker, home)
+    if sink is not None:
+        settings = settings.model_copy(update={"sink": sink})
+    made = Installation(broker, settings, simulator_arguments)
+    settings.connections.write_text(
+        f'"*/pco": {{base_url: "http://127.0.0.1:{made.simulator_port}", concurrency: {concurrency}, '
+        'auth: {kind: basic, id: "literal:{org}", secret: "literal:secret-{org}"}}\n'
+    )
+    await ensure_topics(settings, SystemClock())
+    try:
+        for name in ("simulator", *ROLES):
+            made.start(name)
+        await made.ask_simulator("counters")
+        yield made
+    finally:
+        made.stop_all()

@@ -1,0 +1,62 @@
+"""What the database held as committed at a moment, in the words of the simulator's journal."""
+
+import sqlite3
+from contextlib import closing
+from urllib.parse import parse_qsl, urlsplit
+
+import asyncpg
+
+from agents.ports import Parent
+from manifests.entity import path_columns
+from manifests.loader import load_packaged
+from service.api.requests import page_request
+from service.clock import SystemClock
+from service.sinks import open_sink
+
+Page = tuple[str, tuple[tuple[str, str], ...]]
+
+PARENTS_MAX = 10_000
+_LINES = """select runs.entity as entity, pages.parent as parent, pages.page as page
+    from sluice_pages as pages join sluice_runs as runs on runs.run_id = pages.run_id"""
+_DONE = "select entity from sluice_runs where state = 'done'"
+
+
+def page_name(target: str) -> Page:
+    """A page by its path and its parameters, however they were written."""
+    parts = urlsplit(target)
+    return parts.path, tuple(sorted(parse_qsl(parts.query)))
+
+
+async def committed_lines(url: str) -> tuple[list[tuple[str, str, int]], set[str]]:
+    """The ledger's lines (entity, parent, page), and the entities whose run is done and folded away."""
+    if url.startswith("sqlite:///"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            return connection.execute(_LINES).fetchall(), {row[0] for row in connection.execute(_DONE)}
+    server = await asyncpg.connect(url)
+    try:
+        found = [(row["entity"], row["parent"], row["page"]) for row in await server.fetch(_LINES)]
+        return found, {row["entity"] for row in await server.fetch(_DONE)}
+    finally:
+        await server.close()
+
+
+async def requested_pages(url: str, org: str, lines: list[tuple[str, str, int]]) -> set[Page]:
+    """The pages of the API behind lines of the ledger."""
+    adapter = load_packaged().adapter("pco")
+    sink = open_sink(url, SystemClock())
+    parents: dict[str, dict[str, Parent]] = {}
+    try:
+        for name in {entity for entity, parent, _ in lines if parent}:
+            entity = adapter.entities[name]
+            assert entity.under is not None
+            above = adapter.entities[entity.under.entity]
+            found = await sink.parents("pco", above, org, path_columns(entity), None, PARENTS_MAX)
+            parents[name] = {parent.key: parent for parent in found}
+    finally:
+        await sink.close()
+    pages: set[Page] = set()
+    for name, key, page in lines:
+        parent = parents[name][key] if key else None
+        request = page_request(adapter.file, adapter.entities[name], org, "http://simulator", page, None, parent)
+        pages.add(page_name(request.target))
+    return pages

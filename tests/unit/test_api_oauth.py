@@ -1,0 +1,274 @@
+"""Refresh tokens that serve once, against a made-up token endpoint; home is a real directory."""
+
+import asyncio
+import fcntl
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import httpx
+import msgspec
+import pytest
+from pydantic import SecretStr
+
+from service.api.connections import Connection, OAuth
+from service.api.credentials import Login
+from service.api.oauth import LOCK_SECONDS_MAX, OAuthAccount, Tokens
+from topics.errors import Rejected, Retryable
+
+AUTH = OAuth(
+    kind="oauth",
+    client_id=SecretStr("literal:client"),
+    client_secret=SecretStr("literal:client-secret"),
+    refresh_token=SecretStr("env:PCO_REFRESH"),
+    token_url="https://api.example.org/oauth/token",
+)
+
+
+class MovedClock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 5, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        await asyncio.sleep(0)
+
+
+class Endpoint:
+    """Gives out access-1, access-2, … for refresh tokens that serve once."""
+
+    def __init__(self) -> None:
+        self.good = "refresh-0"
+        self.granted = 0
+        self.expires_in: object = 7200
+        self.rotates = True
+        self.error: httpx.Response | None = None
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        form = {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
+        assert (form["grant_type"], form["client_id"], form["client_secret"]) == (
+            "refresh_token",
+            "client",
+            "client-secret",
+        )
+        if self.error is not None:
+            return self.error
+        if form["refresh_token"] != self.good:
+            said = {"error": "invalid_grant", "error_description": f"{form['refresh_token']} was used"}
+            return httpx.Response(400, json=said)
+        self.granted += 1
+        answer: dict[str, object] = {"access_token": f"access-{self.granted}", "token_type": "bearer"}
+        if self.rotates:
+            self.good = answer["refresh_token"] = f"refresh-{self.granted}"
+        if self.expires_in is not None:
+            answer["expires_in"] = self.expires_in
+        return httpx.Response(200, json=answer)
+
+
+class World:
+    """A token endpoint, a state directory, and any number of processes."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.endpoint = Endpoint()
+        self.clock = MovedClock()
+        self.environment = {"PCO_REFRESH": "refresh-0"}
+
+    @property
+    def file(self) -> Path:
+        return self.home / "credentials" / "acme@pco.json"
+
+    def process(self) -> OAuthAccount:
+        return OAuthAccount(
+            Connection("acme", "pco", AUTH),
+            AUTH,
+            self.environment,
+            self.home,
+            httpx.MockTransport(self.endpoint),
+            self.clock,
+            self.clock.sleep,
+            "sluice/test",
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "home")
+
+
+def login_of(number: int) -> Login:
+    return Login(f"Bearer access-{number}", (f"access-{number}",))
+
+
+async def test_the_first_login_exchanges_the_configured_token(world: World) -> None:
+    assert await world.process().login() == login_of(1)
+
+
+async def test_a_token_is_used_until_shortly_before_its_end(world: World) -> None:
+    account = world.process()
+    await account.login()
+    world.clock.seconds = 7139
+    assert await account.login() == login_of(1)
+    world.clock.seconds = 7141
+    assert await account.login() == login_of(2)
+
+
+async def test_a_short_token_is_used_too(world: World) -> None:
+    world.endpoint.expires_in = "10"
+    account = world.process()
+    await account.login()
+    world.clock.seconds = 8
+    assert await account.login() == login_of(1)
+
+
+async def test_a_token_without_an_end_is_used_until_it_is_refused(world: World) -> None:
+    world.endpoint.expires_in = None
+    account = world.process()
+    first = await account.login()
+    world.clock.seconds = 1e8
+    assert await account.login() == first
+    assert await account.login(refused=first) == login_of(2)
+
+
+async def test_many_requests_share_one_refresh(world: World) -> None:
+    account = world.process()
+    assert await asyncio.gather(*(account.login() for _ in range(20))) == [login_of(1)] * 20
+    assert world.endpoint.granted == 1
+
+
+async def test_many_refused_requests_share_one_refresh(world: World) -> None:
+    account = world.process()
+    first = await account.login()
+    assert await asyncio.gather(*(account.login(refused=first) for _ in range(20))) == [login_of(2)] * 20
+    assert world.endpoint.granted == 2
+
+
+async def test_two_processes_share_one_refresh(world: World) -> None:
+    one, two = world.process(), world.process()
+    first, second = await asyncio.gather(one.login(), two.login())
+    assert first == second == login_of(1)
+    assert world.endpoint.granted == 1
+
+
+async def test_who_was_refused_takes_over_what_another_process_has_refreshed(world: World) -> None:
+    one, two = world.process(), world.process()
+    first = await one.login()
+    await two.login()
+    await two.login(refused=first)
+    assert await one.login(refused=first) == login_of(2)
+    assert world.endpoint.granted == 2
+
+
+async def test_a_new_process_goes_on_with_the_stored_tokens(world: World) -> None:
+    await world.process().login()
+    assert await world.process().login() == login_of(1)
+    world.clock.seconds = 8000
+    assert await world.process().login() == login_of(2)
+
+
+async def test_tokens_are_for_their_owner_only(world: World) -> None:
+    await world.process().login()
+    assert (world.file.stat().st_mode & 0o777, world.file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+async def test_a_token_is_on_disk_before_it_is_used(world: World) -> None:
+    account = world.process()
+    await account.login()
+    assert msgspec.json.decode(world.file.read_bytes(), type=Tokens).refresh_token == "refresh-1"
+    assert [path.name for path in sorted(world.file.parent.iterdir())] == ["acme@pco.json", "acme@pco.lock"]
+
+
+async def test_tokens_that_could_not_be_written_are_written_first_thing(world: World) -> None:
+    account = world.process()
+    world.file.mkdir(parents=True)
+    (world.file / "in the way").touch()
+    world.file.rename(world.file.with_suffix(".new"))
+    with pytest.raises(Retryable, match=r"acme@pco\.json cannot be written"):
+        await account.login()
+    (world.file.with_suffix(".new") / "in the way").unlink()
+    world.file.with_suffix(".new").rmdir()
+    assert await account.login() == login_of(1)
+    assert world.file.is_file()
+
+
+async def test_an_endpoint_that_does_not_rotate_keeps_its_token(world: World) -> None:
+    world.endpoint.rotates = False
+    account = world.process()
+    assert await account.login(refused=await account.login()) == login_of(2)
+
+
+async def test_a_newly_configured_token_counts_instead_of_the_stored_ones(world: World) -> None:
+    await world.process().login()
+    world.environment["PCO_REFRESH"] = world.endpoint.good = "refresh-new"
+    assert await world.process().login() == login_of(2)
+
+
+async def test_a_used_token_asks_for_a_person_and_shows_no_secret(world: World) -> None:
+    world.endpoint.good = "refresh-99"
+    with pytest.raises(Rejected, match=r"acme/pco: .*invalid_grant.*Authorise Sluice again") as caught:
+        await world.process().login()
+    assert "refresh-0" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_an_endpoint_in_trouble_is_worth_another_try(world: World, status: int) -> None:
+    world.endpoint.error = httpx.Response(status, headers={"Retry-After": "7"})
+    account = world.process()
+    with pytest.raises(Retryable) as caught:
+        await account.login()
+    assert caught.value.after_seconds == 7
+    world.endpoint.error = None
+    assert await account.login() == login_of(1)
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"{}", b'{"access_token":5}'])
+async def test_an_answer_without_a_token_is_worth_another_try(world: World, content: bytes) -> None:
+    world.endpoint.error = httpx.Response(200, content=content)
+    with pytest.raises(Retryable, match="without a token"):
+        await world.process().login()
+
+
+async def test_a_damaged_file_is_named(world: World) -> None:
+    world.file.parent.mkdir(parents=True)
+    world.file.write_text("{")
+    with pytest.raises(Rejected, match=r"acme@pco\.json cannot be read"):
+        await world.process().login()
+
+
+async def test_a_home_that_cannot_be_written_is_named(world: World) -> None:
+    world.home.write_text("a file, not a directory")
+    with pytest.raises(Rejected, match="SLUICE_HOME"):
+        await world.process().login()
+
+
+async def test_a_lock_that_is_never_let_go_of_is_told(world: World) -> None:
+    world.file.parent.mkdir(parents=True)
+    descriptor = os.open(world.file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(Retryable, match="another process holds"):
+            await world.process().login()
+    finally:
+        os.close(descriptor)
+    assert world.clock.seconds > LOCK_SECONDS_MAX
+
+
+async def test_who_is_cancelled_takes_no_token_along(world: World) -> None:
+    account = world.process()
+    task = asyncio.create_task(account.login())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await account.login() == login_of(1)
+    assert world.endpoint.granted == 1
+
+
+def test_tokens_show_no_secret() -> None:
+    assert "refresh" not in repr(Tokens("access", "refresh", None, "origin"))
