@@ -201,12 +201,9 @@ def _key_part(value: Any, path: tuple[str, ...]) -> str:
 
 def _canonical(record: dict[str, Any]) -> tuple[str, bytes]:
     """The record's canonical text, and the hash of what it says."""
-    try:
-        raw = content = encode(record)
-        if _LINKS in record:
-            content = encode({field: value for field, value in record.items() if field != _LINKS})
-    except RecursionError:
-        raise Misfit("the record is nested too deeply") from None
+    raw = content = encode(record)
+    if _LINKS in record:
+        content = encode({field: value for field, value in record.items() if field != _LINKS})
     if len(raw) > RECORD_BYTES_MAX:
         raise Misfit(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
     return raw.decode(), blake2b(content, digest_size=16).digest()

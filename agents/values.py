@@ -113,18 +113,11 @@ def storable_text(record: Any) -> str:
     """The record as JSON text without anything that a text column refuses, cut at KEPT_CHARS_MAX."""
     try:
         text = encode(record).decode()
-    except (UnicodeEncodeError, RecursionError, TypeError):
-        text = _escaped(record)
+    except (UnicodeEncodeError, TypeError):  # lone surrogates and misnumbers: escaped, and as text
+        text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     if len(text) <= KEPT_CHARS_MAX:
         return text
     return f"{text[:KEPT_CHARS_MAX]}… (cut: {len(text)} characters)"
-
-
-def _escaped(record: Any) -> str:
-    try:
-        return json.dumps(record, sort_keys=True, separators=(",", ":"))
-    except RecursionError:
-        return shown(record)
 
 
 def _text(value: Any) -> str:
@@ -187,10 +180,7 @@ def _date(value: Any) -> date:
 
 
 def _json(value: Any) -> str:
-    try:
-        return encode(value).decode()
-    except RecursionError:
-        raise Misfit("nested too deeply") from None
+    return encode(value).decode()
 
 
 CONVERT: dict[FieldType, Callable[[Any], object]] = {

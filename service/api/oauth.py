@@ -81,10 +81,7 @@ class OAuthAccount:
     async def login(self, refused: Login | None = None) -> Login:
         if self._tokens is not None and self._is_good(self._tokens, refused):
             return self._login(self._tokens)
-        login = self._login(await self._shared_renewal(refused))
-        if refused is not None and login.authorization == refused.authorization:
-            login = self._login(await self._shared_renewal(refused))  # the one that we joined was for an older token
-        return login
+        return self._login(await self._shared_renewal(refused))
 
     async def _shared_renewal(self, refused: Login | None) -> Tokens:
         """Shielded: whoever is cancelled meanwhile must not take a token with it that the API has given out."""

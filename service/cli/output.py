@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from topics.errors import SluiceError
@@ -35,4 +36,4 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 
 def fail(error: SluiceError) -> None:
-    errors.print(f"[bold red]sluice:[/] {error}", markup=True)
+    errors.print(f"[bold red]sluice:[/] {escape(str(error))}", soft_wrap=True)

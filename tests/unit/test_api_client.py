@@ -338,6 +338,12 @@ async def test_the_connections_that_are_remembered_are_bounded(monkeypatch: pyte
     assert len(world.client._lanes) == 2
 
 
+@pytest.mark.parametrize(("status", "location"), [(420, ""), (399, "http://[")])
+async def test_a_status_without_a_name_is_an_answer_too(status: int, location: str) -> None:
+    with pytest.raises(Rejected, match=f"answered {status}"):
+        await World(answer(status, location=location)).get()
+
+
 async def test_a_reader_that_rejects_is_not_asked_again() -> None:
     world = World(answer())
     request = page_request(ADAPTER, EMAILS, "acme", BASE)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from service.api import connections as module
 from service.api.connections import BasicAuth, Connection, Connections, NoAuth, OAuth, read_connections
 from service.api.credentials import SECRET_BYTES_MAX, Login, StaticAccount, resolve
 from topics.errors import Rejected
@@ -101,6 +102,13 @@ def test_what_is_wrong_is_named_with_file_line_and_field(tmp_path: Path, text: s
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match=r"nowhere\.yaml cannot be read .* SLUICE_CONNECTIONS"):
         read_connections(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(("bound", "problem"), [("CONNECTIONS_MAX", "2 connections"), ("FILE_BYTES_MAX", "bytes")])
+def test_the_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, problem: str) -> None:
+    monkeypatch.setattr(module, bound, 1)
+    with pytest.raises(Rejected, match=f"{problem}, at most 1"):
+        connections(tmp_path, "a/pco: {auth: none}\nb/pco: {auth: none}")
 
 
 def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:

@@ -224,6 +224,13 @@ def test_a_lower_limit_in_the_headers_is_kept_to_at_once() -> None:
     assert budget.wait_seconds(0.1) > 19
 
 
+def test_a_limit_without_a_count_is_kept_to_as_well() -> None:
+    budget = Budget(RateLimit(requests=100, seconds=20))
+    budget.sent()
+    budget.answered(0.0, 0.1, Reading(limit=1))
+    assert budget.wait_seconds(0.1) > 19
+
+
 def test_after_a_429_nobody_sends_before_its_time() -> None:
     budget = Budget(PCO)
     budget.sent()
