@@ -10,7 +10,7 @@ from service.kafka import broker as brokers
 from service.kafka import embedded
 from service.kafka.topics import ensure_topics
 from service.roles import ROLES
-from service.settings import Settings
+from service.settings import Settings, child_environment
 from service.supervisor import Child, Supervisor
 
 BROKER_CHECK_SECONDS = 1.0
@@ -27,7 +27,8 @@ class Dev:
         self._tell = tell
         parent = str(os.getpid())
         children = [Child(role, (role, "--parent", parent)) for role in ROLES]
-        self.supervisor = Supervisor([*others, *children], settings.home.absolute() / "logs", clock)
+        logs = settings.home.absolute() / "logs"
+        self.supervisor = Supervisor([*others, *children], child_environment(settings), logs, clock)
 
     async def start(self) -> None:
         """The broker answers and the topics are there."""

@@ -103,3 +103,15 @@ def _from_file(name: str, value: str) -> str:
 def environment() -> Mapping[str, str]:
     """What `env:NAME` references in the connections file refer to."""
     return os.environ
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment in which another process reads the same settings."""
+    given = {field: getattr(settings, field) for field in sorted(settings.model_fields_set)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    ours = {variable(field): _text(value) for field, value in given.items() if value is not None}
+    return inherited | ours
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

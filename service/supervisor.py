@@ -5,13 +5,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
 
 from service.clock import Clock
-from service.settings import environment
 
 log = logging.getLogger("sluice.supervisor")
 
@@ -40,8 +39,11 @@ class Child:
 class Supervisor:
     """Runs children until it is stopped. Each writes to its own log file; a crash costs a restart, never the others."""
 
-    def __init__(self, children: Sequence[Child], log_directory: Path, clock: Clock) -> None:
+    def __init__(
+        self, children: Sequence[Child], environment: Mapping[str, str], log_directory: Path, clock: Clock
+    ) -> None:
         self.children = children
+        self._environment = environment
         self._logs = log_directory
         self._clock = clock
         self._stopping = asyncio.Event()
@@ -82,7 +84,7 @@ class Supervisor:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={**environment(), "PYTHONPATH": str(SOURCE)},
+                env={**self._environment, "PYTHONPATH": str(SOURCE)},
             )
         ended = asyncio.create_task(child.process.wait())
         stopping = asyncio.create_task(self._stopping.wait())

@@ -4,6 +4,7 @@ Reading is tolerant with machines (unknown fields are passed over, headers may b
 whatever is not a command raises Rejected with a sentence that names the place.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -21,6 +22,9 @@ SCHEMA_HEADER = "sluice-schema"
 SENT_BY_HEADER = "sluice-sent-by"
 TRACE_HEADER = "traceparent"
 PROBLEMS_SHOWN_MAX = 3
+VERSION_DIGITS_MAX = 4
+VALUE_SHOWN_MAX = 40  # bytes of a wrong value that a reason shows
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def _reader(models: Sequence[type[Command]]) -> TypeAdapter[Any]:
@@ -43,11 +47,11 @@ def trace_of(run_id: str) -> str:
     return derive_id("trace", run_id)
 
 
-def trace_in(headers: Sequence[tuple[str, bytes]]) -> str | None:
+def trace_in(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
     """The trace id that a message carries, if it carries a W3C traceparent."""
     for name, content in headers:
-        if name == TRACE_HEADER and len(parts := content.split(b"-")) == 4 and len(parts[1]) == 32:
-            return parts[1].decode("ascii", errors="replace")
+        if name == TRACE_HEADER and (found := _TRACEPARENT.fullmatch(content or b"")):
+            return found[1].decode()
     return None
 
 
@@ -62,7 +66,7 @@ def headers(command: Command, trace_id: str, sent_by: str) -> Headers:
     )
 
 
-def decode(topic: str, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> AnyCommand:
+def decode(topic: str, value: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> AnyCommand:
     """The command in a message of `topic`. Rejected says what is wrong with it, and where."""
     reader = _READERS.get(topic)
     if reader is None:
@@ -73,7 +77,7 @@ def decode(topic: str, value: bytes | None, headers: Sequence[tuple[str, bytes]]
         raise Rejected(f"the message has {len(value)} bytes; {topic} takes at most {COMMAND_BYTES_MAX}")
     for name, content in headers:
         if name == SCHEMA_HEADER:
-            _check_version(topic, content)
+            _check_version(topic, content or b"")  # Kafka has headers without a value
     try:
         command: AnyCommand = reader.validate_json(value)
     except ValidationError as error:
@@ -83,8 +87,9 @@ def decode(topic: str, value: bytes | None, headers: Sequence[tuple[str, bytes]]
 
 def _check_version(topic: str, content: bytes) -> None:
     known = max(model.version for model in BY_NAME[topic].commands)
-    if not content.isdigit() or not 1 <= int(content) <= known:
-        shown = content.decode(errors="replace")
+    is_number = content.isdigit() and len(content) <= VERSION_DIGITS_MAX
+    if not is_number or not 1 <= int(content) <= known:
+        shown = content[:VALUE_SHOWN_MAX].decode(errors="replace")
         raise Rejected(
             f"schema version {shown!r} of {topic} is not known here (newest known: {known}); "
             "upgrade the workers before the producers"

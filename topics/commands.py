@@ -6,12 +6,23 @@ part of a command: deciders take it from the record that carried the command (th
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from topics.ids import NAME_PATTERN, connection_key, derive_id, sync_key
 
+COUNT_MAX = 2**53 - 1  # what every reader of JSON, and every database, takes for the same whole number
+REASON_CHARS_MAX = 2000  # of a reason; what is longer is cut
+
+
+def _readable(reason: str) -> str:
+    return reason[:REASON_CHARS_MAX].replace("\0", "\ufffd")
+
+
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-Reason = Annotated[str, StringConstraints(max_length=2000)]
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]  # PostgreSQL takes no NUL
+Reason = Annotated[str, AfterValidator(_readable)]
+Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
+Number = Annotated[int, Field(ge=1, le=COUNT_MAX)]
 ConflictPolicy = Literal["ignore", "queue", "restart", "reject"]
 ErrorKind = Literal["retryable", "rejected", "fenced"]
 RunOutcome = Literal["done", "failed", "cancelled"]
@@ -52,7 +63,7 @@ class StartSync(Command):
     org: Name
     adapter: Name
     type: Name
-    request_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    request_id: Annotated[Text, StringConstraints(min_length=1, max_length=200)] | None = None
     on_conflict: ConflictPolicy = "ignore"
 
     @property
@@ -69,7 +80,7 @@ class Control(Command):
 
     topic: ClassVar[str] = "control"
 
-    workflow: str
+    workflow: Text
 
     @property
     def key(self) -> str:
@@ -80,8 +91,8 @@ class StartEntity(Control):
     """A main sync asks an entity to run. Asked again for the same parent run, the entity tells its outcome again."""
 
     kind: Literal["start-entity"] = "start-entity"
-    parent: str
-    parent_run: PositiveInt
+    parent: Text
+    parent_run: Number
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -92,14 +103,14 @@ class ChildDone(Control):
     """An entity's run has ended; to the main sync that asked for it."""
 
     kind: Literal["child-done"] = "child-done"
-    parent_run: PositiveInt
+    parent_run: Number
     entity: Name
-    child_run_id: str
+    child_run_id: Text
     outcome: RunOutcome
     reason: Reason = ""
-    pages: NonNegativeInt = 0
-    records: NonNegativeInt = 0
-    rejected: NonNegativeInt = 0
+    pages: Count = 0
+    records: Count = 0
+    rejected: Count = 0
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -110,7 +121,7 @@ class CancelRun(Control):
     """End a run where it is; what is committed stays, and nothing more is written under it."""
 
     kind: Literal["cancel-run"] = "cancel-run"
-    run: PositiveInt
+    run: Number
     reason: Reason
 
     @property
@@ -122,7 +133,7 @@ class TimerDue(Control):
     """A deadline of the workflow has passed. `due` (Unix ms) tells an old timer from the one that counts."""
 
     kind: Literal["timer-due"] = "timer-due"
-    due: PositiveInt
+    due: Number
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -139,17 +150,17 @@ class FetchPages(Command):
 
     topic: ClassVar[str] = "fetch-page"
 
-    workflow: str
-    run: PositiveInt
+    workflow: Text
+    run: Number
     org: Name
     adapter: Name
     entity: Name
     type: Name
-    lease: PositiveInt
-    first: PositiveInt
-    units: PositiveInt
-    cursor: str | None = None
-    attempt: PositiveInt = 1
+    lease: Number
+    first: Number
+    units: Number
+    cursor: Text | None = None
+    attempt: Number = 1
 
     @property
     def key(self) -> str:
@@ -169,18 +180,18 @@ class PageDone(Command):
 
     topic: ClassVar[str] = "page-done"
 
-    workflow: str
-    run: PositiveInt
-    lease: PositiveInt
-    attempt: PositiveInt = 1
-    units: NonNegativeInt
-    pages: NonNegativeInt
-    records: NonNegativeInt
-    rejected: NonNegativeInt = 0
+    workflow: Text
+    run: Number
+    lease: Number
+    attempt: Number = 1
+    units: Count
+    pages: Count
+    records: Count
+    rejected: Count = 0
     end: bool = False
-    next_cursor: str | None = None
-    total_units: NonNegativeInt | None = None
-    elapsed_ms: NonNegativeInt = 0
+    next_cursor: Text | None = None
+    total_units: Count | None = None
+    elapsed_ms: Count = 0
     error: ErrorKind | None = None
     reason: Reason = ""
     after_seconds: float | None = None
@@ -200,8 +211,8 @@ class FinishRun(Command):
     topic: ClassVar[str] = "run-action"
 
     action: Literal["finish-run"] = "finish-run"
-    workflow: str
-    run: PositiveInt
+    workflow: Text
+    run: Number
     org: Name
     adapter: Name
     outcome: RunOutcome
@@ -220,13 +231,13 @@ class ActionComplete(Command):
 
     topic: ClassVar[str] = "action-complete"
 
-    workflow: str
-    run: PositiveInt
+    workflow: Text
+    run: Number
     action: Literal["finish-run"]
     outcome: RunOutcome
-    pages: NonNegativeInt
-    records: NonNegativeInt
-    rejected: NonNegativeInt
+    pages: Count
+    records: Count
+    rejected: Count
 
     @property
     def key(self) -> str:

@@ -8,7 +8,8 @@ from topics.codec import Headers
 
 PREFIX = "sluice-dead-"
 REASON_BYTES_MAX = 2000
-VALUE_BYTES_MAX = RECORD_BYTES_MAX - 20_000  # a longer value is cut, which a header says
+LETTER_BYTES_MAX = RECORD_BYTES_MAX - 20_000  # key, headers and value; a longer value is cut, which a header says
+OFFSET_DIGITS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,11 @@ def bury(letter: DeadLetter) -> tuple[bytes | None, bytes | None, Headers]:
     """Key, value and headers of the record in the dead-letter topic."""
     value = letter.value
     cut: Headers = ()
-    if value is not None and len(value) > VALUE_BYTES_MAX:
+    beside = len(letter.key or b"") + sum(len(name) + len(content or b"") for name, content in letter.headers)
+    room = max(LETTER_BYTES_MAX - beside, 0)
+    if value is not None and len(value) > room:
         cut = ((PREFIX + "cut-from-bytes", str(len(value)).encode()),)
-        value = value[:VALUE_BYTES_MAX]
+        value = value[:room]
     origin = (
         (PREFIX + "topic", letter.topic.encode()),
         (PREFIX + "partition", str(letter.partition).encode()),
@@ -45,11 +48,11 @@ def bury(letter: DeadLetter) -> tuple[bytes | None, bytes | None, Headers]:
 
 def dig_up(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> DeadLetter:
     """The dead letter in a record of the dead-letter topic; what a header does not say is empty or 0."""
-    said = {name.removeprefix(PREFIX): content for name, content in headers if name.startswith(PREFIX)}
+    said = {name.removeprefix(PREFIX): content or b"" for name, content in headers if name.startswith(PREFIX)}
 
     def number(name: str) -> int:
         content = said.get(name, b"")
-        return int(content) if content.isdigit() else 0
+        return int(content) if content.isdigit() and len(content) <= OFFSET_DIGITS_MAX else 0
 
     return DeadLetter(
         topic=said.get("topic", b"").decode(errors="replace"),

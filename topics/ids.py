@@ -41,7 +41,7 @@ def entity_key(org: str, adapter: str, entity: str, type_: str) -> str:
 def parse_key(key: str) -> WorkflowKey:
     """The inverse of `sync_key` and `entity_key`; Rejected for anything else."""
     kind, *names = key.split(":")
-    if any(not _NAME.match(name) for name in names):
+    if any(not _NAME.fullmatch(name) for name in names):
         raise Rejected(f"workflow key {key!r} holds a name outside {NAME_PATTERN}")
     match kind, names:
         case "main-sync", [org, adapter, type_]:

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
+from topics.errors import Broken
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -55,6 +57,8 @@ class GroupCall(Generic[T, R]):
     async def _travel(self, passengers: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         try:
             answers = await self._trip([item for item, _ in passengers])
+            if len(answers) != len(passengers):
+                raise Broken(f"a trip with {len(passengers)} items came back with {len(answers)} answers")
         except Exception as error:  # every kind: it belongs to the callers, not to this task
             for _, answer in passengers:
                 if not answer.done():

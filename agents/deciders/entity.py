@@ -244,6 +244,7 @@ def _finished(state: EntityState, complete: ActionComplete, at: int) -> Decision
     after = msgspec.structs.replace(
         state,
         status=complete.outcome,
+        outcome=complete.outcome,
         pages=complete.pages,
         records=complete.records,
         rejected=complete.rejected,

@@ -38,6 +38,9 @@ class SyncDecider:
         raise Rejected(f"a main sync takes no {type(command).__name__}")
 
     def owed(self, state: SyncState) -> Sequence[Command]:
+        if state.status == "cancelled":  # a child that was cancelled with the run and has not told its end itself
+            left = [name for name, child in state.children.items() if child.started_at and not child.run_id]
+            return [_cancel(state, name) for name in left]
         return [_start_entity(state, name) for name, child in state.children.items() if child.status == "running"]
 
     def _start(self, state: SyncState | None, command: StartSync, at: int) -> Decision[SyncState]:
@@ -54,6 +57,7 @@ class SyncDecider:
             case "queue":
                 return _queued(state, request)
             case "restart":
+                _check_room(state)
                 return _cancelled(state, f"restarted by request {request}", at, (request, *state.queue))
             case "reject":
                 raise Rejected(f"run {state.run_id} is in progress and the request says on_conflict=reject")
@@ -118,17 +122,26 @@ def _ended(state: SyncState, status: SyncStatus, at: int, reason: str) -> SyncSt
 
 
 def _queued(state: SyncState, request: str) -> Decision[SyncState]:
-    if len(state.queue) >= QUEUE_MAX:
-        raise Rejected(f"{QUEUE_MAX} requests already wait for run {state.run_id} to end")
+    _check_room(state)
     after = msgspec.structs.replace(state, queue=(*state.queue, request))
     return Decision(after, note=f"request {request} queued behind run {state.run_id}")
 
 
+def _check_room(state: SyncState) -> None:
+    if len(state.queue) >= QUEUE_MAX:
+        raise Rejected(f"{QUEUE_MAX} requests already wait for run {state.run_id} to end")
+
+
 def _cancelled(state: SyncState, reason: str, at: int, queue: tuple[str, ...]) -> Decision[SyncState]:
     running = [name for name, child in state.children.items() if child.status == "running"]
-    commands = tuple(CancelRun(workflow=state.child_key(name), run=state.run, reason=reason) for name in running)
     after = msgspec.structs.replace(state.with_status(state.children, "cancelled", at, reason), queue=queue)
-    return Decision(_ended(after, "cancelled", at, reason), commands, f"run {state.run_id} cancelled: {reason}")
+    ended = _ended(after, "cancelled", at, reason)
+    commands = tuple(_cancel(ended, name) for name in running)
+    return Decision(ended, commands, f"run {state.run_id} cancelled: {reason}")
+
+
+def _cancel(state: SyncState, name: str) -> CancelRun:
+    return CancelRun(workflow=state.child_key(name), run=state.run, reason=state.reason)
 
 
 def _start_entity(state: SyncState, name: str) -> StartEntity:

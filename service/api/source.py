@@ -20,7 +20,8 @@ class ApiSource:
     async def fetch(self, ask: PageAsk) -> PageBody | None:
         file, entity = ask.adapter.file, ask.entity
         connection = self._connections.find(ask.org, ask.adapter.name)
-        request = page_request(file, entity, ask.org, connection.base_url or file.base_url, ask.page, ask.link, ask.parent)
+        base_url = connection.base_url or file.base_url
+        request = page_request(file, entity, ask.org, base_url, ask.page, ask.link, ask.parent)
         parent = ask.parent.key if ask.parent else ""
         read = partial(read_page, adapter=file, entity=entity, parent=parent)
         try:

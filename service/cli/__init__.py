@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from service.cli import kafka, manifests, run, simulate, topics
+from service.cli import demo, kafka, manifests, run, simulate, start, topics
 from service.cli.output import fail
 from topics.errors import SluiceError
 
@@ -14,7 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (run.dev, run.worker, run.fetcher, run.projector):
+for command in (demo.demo, start.start, run.dev, run.worker, run.fetcher, run.projector):
     app.command()(command)
 app.add_typer(kafka.app, name="kafka")
 app.add_typer(topics.app, name="topics")

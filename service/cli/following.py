@@ -145,7 +145,7 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
         self._said[about] = line
 
     def _print(self, line: str) -> None:
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(line, markup=False, emoji=False, soft_wrap=True)
 
 
 class Silent:
@@ -179,7 +179,7 @@ async def follow(
                 if clock.monotonic() - answered_at >= LOST_SECONDS_MAX:
                     raise
                 notice = f"cannot see how it goes, the runs go on: {error}"
-            at, now = clock.monotonic(), _now_ms(clock)
+            at, now = clock.monotonic(), now_ms(clock)
             shown.show([one.block(at) for one in following], notice, at, now)
             if all(one.has_ended for one in following):
                 return [one.followed for one in following]
@@ -192,7 +192,7 @@ async def snapshot_of(store: StatusStore, run_id: str, clock: Clock) -> Snapshot
     if not found:
         return None
     entities = tuple(one.state for one in await store.entities(run_id))
-    return Snapshot(clock.monotonic(), _now_ms(clock), found[0].state, entities)
+    return Snapshot(clock.monotonic(), now_ms(clock), found[0].state, entities)
 
 
 def is_unpublished(error: Rejected) -> bool:
@@ -250,5 +250,6 @@ class _Following:
         return Pending(self._subject.title, f"{self._subject.state} for {so_long}: {MAYBE}")
 
 
-def _now_ms(clock: Clock) -> int:
+def now_ms(clock: Clock) -> int:
+    """The wall clock in Unix ms, as states tell times."""
     return int(clock.now().timestamp() * 1000)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from service.cli.output import console as stdout
 from service.status.progress import ACTIVE, BAD, EntityView, Phase, RunView
 from service.status.times import age, span
 
@@ -89,7 +90,7 @@ class Board:
         first = sorted(self.blocks, key=lambda block: isinstance(block, RunView) and block.status == "done")
         folds = len(first) > left
         for block in first[: left - folds]:
-            yield paper.title(block)
+            yield paper.one_line(block)
         if folds:
             yield Text(f"  … and {len(first) - left + 1} more", "dim")
 
@@ -131,9 +132,12 @@ class _Paper:
             (block.org, "bold"),
             f"  {block.adapter} {block.type}  ",
             (block.status, STYLES[block.status]),
-            f"  {ended}/{len(block.entities)}  {_clock(block.elapsed_seconds)}",
-            (f"  {block.records:,} records", "dim"),
+            f"  {ended}/{len(block.entities)} entities  {_clock(block.elapsed_seconds)}",
         )
+
+    def one_line(self, block: Block) -> Text:
+        line = self.title(block)
+        return line if isinstance(block, Pending) else line.append_text(self._sums(block))
 
     def _sums(self, run: RunView) -> Text:
         line = Text.assemble(
@@ -158,8 +162,9 @@ class _Paper:
         name, bar = self._widths(run)
         style = STYLES[entity.phase]
         line = Text.assemble((f"  {self._mark(entity.phase)} ", style), _fitted(entity.name, name))
-        if entity.phase == "waiting":
-            line.append(f" waits for {', '.join(entity.waits_for)}", "dim")
+        if entity.phase in ("waiting", "blocked", "cancelled"):
+            word = "waits for" if entity.phase == "waiting" else f"{entity.phase}:"
+            line.append(f" {word} {entity.reason or ', '.join(entity.waits_for)}", style)
             return [line]
         if bar:
             line.append(" ")
@@ -224,6 +229,12 @@ def totals(run: RunView) -> str:
         f"{run.org} {run.adapter} {run.type} {run.status}: {_counted(run.entities)}; {run.records:,} records on "
         f"{run.pages:,} pages, {run.records_per_second:,.0f} records/s, {span(int(run.elapsed_seconds))}"
     )
+
+
+def say(line: str, style: str | None = None) -> None:
+    """A line as it is: nothing in it is markup, and nothing that a stranger wrote steers the terminal."""
+    harmless = "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in line)
+    stdout.print(harmless, markup=False, emoji=False, soft_wrap=True, style=style)
 
 
 def _change(entity: EntityView, was: EntityView | None, now: int) -> str:

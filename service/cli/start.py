@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from agents.deciders.sync import RETENTION_MS, TYPES_SERVED
 from manifests.loader import load_packaged
-from service.cli.following import Followed, NeverRuns, display_for, follow
+from service.cli.following import Followed, NeverRuns, display_for, follow, now_ms
 from service.cli.output import AsJson, console, errors, show
-from service.cli.progress import note_of
+from service.cli.progress import note_of, say
 from service.clock import Clock, SystemClock
 from service.dead_letters import Graveyard, open_graveyard
 from service.producing import Place, produce
@@ -87,7 +87,7 @@ class Request:
 
     async def _own_run(self, store: StatusStore) -> str | None:
         """The run that this request started. One that ended longer ago than workers remember is another one's."""
-        oldest = int(self._clock.now().timestamp() * 1000) - RETENTION_MS
+        oldest = now_ms(self._clock) - RETENTION_MS
         for state, _ in await store.syncs(self._asked.request_id):
             is_ours = state.key == self._asked.workflow and state.request == self._asked.request_id
             if is_ours and not 0 < state.ended_at < oldest:
@@ -191,13 +191,13 @@ async def _ask_and_follow(
 
 def _print_asked(asked: Sequence[Asked]) -> None:
     for one in asked:
-        _say(f"asked for {one.org} {one.adapter} {one.type}; to see how it goes: sluice status {one.request_id}")
+        say(f"asked for {one.org} {one.adapter} {one.type}; to see how it goes: sluice status {one.request_id}")
 
 
 def _print_ended(ended: Sequence[Followed]) -> None:
     for one in ended:
         if one.run is None:
-            _say(f"{one.title}: {one.problem}", "red")
+            say(f"{one.title}: {one.problem}", "red")
         else:
             _print_run(one.run)
 
@@ -205,11 +205,7 @@ def _print_ended(ended: Sequence[Followed]) -> None:
 def _print_run(run: RunView) -> None:
     took = span(run.elapsed_seconds)
     style = "green" if run.status == "done" else "red"
-    _say(f"{run.run_id}: {run.status} in {took}, {run.records:,} records on {run.pages:,} pages", style)
+    say(f"{run.run_id}: {run.status} in {took}, {run.records:,} records on {run.pages:,} pages", style)
     for entity in run.entities:
         if entity.phase in BAD:
-            _say(f"  {entity.name} {entity.phase}: {note_of(entity, run.ended_at)}")
-
-
-def _say(line: str, style: str | None = None) -> None:
-    console.print(line, markup=False, soft_wrap=True, style=style)
+            say(f"  {entity.name} {entity.phase}: {note_of(entity, run.ended_at)}")

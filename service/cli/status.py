@@ -6,15 +6,16 @@ from typing import Annotated
 
 import typer
 
-from service.cli.following import is_unpublished, snapshot_of
+from service.cli.following import is_unpublished, now_ms, snapshot_of
 from service.cli.output import AsJson, console, show, table
-from service.cli.progress import note_of
+from service.cli.progress import STYLES, note_of, say
 from service.clock import Clock, SystemClock
 from service.roles import open_status
 from service.settings import read_settings
 from service.status.progress import BAD, EntityView, RunProgress, RunView, Snapshot
 from service.status.store import StatusStore
 from service.status.times import moment, span, time_of_day
+from tables.syncs import SyncState
 from topics.errors import Rejected
 
 RUNS_SHOWN_MAX = 20  # for people; programs get as many as the store lists
@@ -61,13 +62,70 @@ async def _run(name: str) -> RunView:
 
 
 async def _runs(is_complete: bool) -> list[RunView]:
-    """The newest first. Of a run that has ended, its own record tells all; a running one is asked for its entities."""
+    """The newest first; for people one more than is shown, so that they can be told that there are more."""
     clock = SystemClock()
     store = open_status(read_settings(), clock)
     try:
         found = await store.syncs()
-        listed = found if is_complete else found[: RUNS_SHOWN_MAX + 1]
-        return [await _view(store, one.state.run_id, one.state.has_ended, clock, Snapshot(
-            clock.monotonic(), _now_ms(clock), one.state, ())) for one in listed]
+        return [await _view(store, one.state, clock) for one in (found if is_complete else found[: RUNS_SHOWN_MAX + 1])]
     finally:
         await store.close()
+
+
+async def _view(store: StatusStore, state: SyncState, clock: Clock) -> RunView:
+    """Of a run that has ended its own record tells all; one in progress is asked for its entities."""
+    snapshot = None if state.has_ended else await snapshot_of(store, state.run_id, clock)
+    return RunProgress().view(snapshot or Snapshot(clock.monotonic(), now_ms(clock), state, ()))
+
+
+def _print_runs(runs: Sequence[RunView]) -> None:
+    if not runs:
+        console.print(NOTHING, soft_wrap=True)
+        return
+    now = now_ms(SystemClock())
+    shown = runs[:RUNS_SHOWN_MAX]
+    columns = ["workflow", "started", "status", "#entities", "#records", "#pages", "#took"]
+    table("", columns, [_run_cells(run, now) for run in shown])
+    if len(runs) > len(shown):
+        say("there are older runs: --json shows more, and `sluice status WORKFLOW` the newest of a workflow")
+    for run in [run for run in shown if run.last_error][:ERRORS_SHOWN_MAX]:
+        say(f"{run.run_id}: {run.last_error}", "red" if run.has_ended else "yellow")
+
+
+def _run_cells(run: RunView, now: int) -> list[str]:
+    ended = sum(run.counts.get(phase, 0) for phase in ("done", *BAD))
+    return [
+        run.workflow,
+        time_of_day(run.started_at, now),
+        f"[{STYLES[run.status]}]{run.status}[/]",
+        f"{ended}/{len(run.entities)}",
+        f"{run.records:,}",
+        f"{run.pages:,}",
+        span(run.elapsed_seconds),
+    ]
+
+
+def _print_run(run: RunView) -> None:
+    now = now_ms(SystemClock())
+    say(run.run_id, "bold")
+    say(f"  {run.status} for {span(run.elapsed_seconds)}, started {moment(run.started_at, now)}", STYLES[run.status])
+    say(f"  {run.records:,} records on {run.pages:,} pages, {run.records_per_second:,.0f} records/s; {_rejected(run)}")
+    say(f"  asked for by request {run.request}")
+    if run.reason:
+        say(f"  {run.reason}", "red")
+    console.print()
+    columns = ["entity", "status", "#pages", "#records", "#took"]
+    table("", columns, [_entity_cells(entity, now) for entity in run.entities])
+    for entity in run.entities:
+        if note := note_of(entity, now):
+            say(f"{entity.name}: {note}", "red" if entity.phase in BAD else "yellow")
+
+
+def _entity_cells(entity: EntityView, now: int) -> list[str]:
+    took = span(((entity.ended_at or now) - entity.started_at) / 1000) if entity.started_at else ""
+    pages = f"{entity.pages:,}" + (f"/{entity.pages_total:,}" if entity.pages_total is not None else "")
+    return [entity.name, f"[{STYLES[entity.phase]}]{entity.phase}[/]", pages, f"{entity.records:,}", took]
+
+
+def _rejected(run: RunView) -> str:
+    return f"{run.rejected:,} records rejected" if run.rejected else "none rejected"

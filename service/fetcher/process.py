@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -89,6 +90,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         finally:
             for task in side:
                 task.cancel()
+            self._turns.drop(self._forget)  # nothing new begins while the rest is let go
             await self._let_go(self._tasks)
             await self._commit()
             await self._consumer.stop()
@@ -97,7 +99,8 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
     async def _read_on(self) -> None:
         if self._turns.waiting >= WAITING_MAX:
             self._space.clear()
-            await asyncio.wait([asyncio.ensure_future(self._space.wait())], timeout=POLL_MS / 1000)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._space.wait(), POLL_MS / 1000)
             return
         fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
         for tp, records in fetched.items():
@@ -111,8 +114,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         try:
             command = read_command(record)
         except Rejected as error:
-            key, value, kept = bury(dead_letter(record, str(error)))
-            await self._producer.send_and_wait(DEAD_LETTERS, value, key, record.partition, headers=list(kept))
+            await self._bury(record, str(error))
             offsets.end(record.offset)
             return
         if command.id in self._ids:  # asked again while it is being worked on
@@ -130,17 +132,28 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self._space.set()
 
     async def _work(self, item: InHand) -> None:
-        result = await self._do(item.command)
-        if result is not None:
-            trace = trace_in(item.record.headers) or trace_of(item.command.key)
-            await self._producer.send_and_wait(
-                result.topic,
-                encode(result),
-                result.key.encode(),
-                self._partition_of(result.key),
-                headers=list(headers(result, trace, self._name)),
-            )
+        try:
+            result = await self._do(item.command)
+        except Rejected as error:
+            await self._bury(item.record, str(error))
+        else:
+            if result is not None:
+                await self._tell(item, result)
         self._offsets[item.tp].end(item.record.offset)
+
+    async def _tell(self, item: InHand, result: Command) -> None:
+        trace = trace_in(item.record.headers) or trace_of(item.command.key)
+        await self._producer.send_and_wait(
+            result.topic,
+            encode(result),
+            result.key.encode(),
+            self._partition_of(result.key),
+            headers=list(headers(result, trace, self._name)),
+        )
+
+    async def _bury(self, record: Any, reason: str) -> None:
+        key, value, kept = bury(dead_letter(record, reason))
+        await self._producer.send_and_wait(DEAD_LETTERS, value, key, record.partition, headers=list(kept))
 
     def _worked(self, connection: str, task: "asyncio.Task[None]") -> None:
         item = self._tasks.pop(task)

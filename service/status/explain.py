@@ -171,10 +171,9 @@ class _Run:
         """Which units: pages by their numbers or, below a parent, the parents by theirs."""
         parent = self._read_under.get(name)
         ranges = " and ".join(_range(first, last) for first, last in _joined(leases))
-        if parent:
-            return f"below {parent} {ranges}"
+        one = "parent" if parent else "page"
         is_one = len(leases) == 1 and leases[0].units == 1
-        return f"{'page' if is_one else 'pages'} {ranges}"
+        return f"{one if is_one else one + 's'} {ranges}" + (f" of {parent}" if parent else "")
 
     def _told(self, state: EntityState, deadline_ms: int) -> str:
         """A deadline is set anew each time that pages are told or asked for again."""

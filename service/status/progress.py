@@ -15,7 +15,7 @@ Phase = Literal["retrying", "running", "finishing", "failed", "blocked", "cancel
 ACTIVE: tuple[Phase, ...] = ("retrying", "running", "finishing")
 BAD: tuple[Phase, ...] = ("failed", "blocked", "cancelled")
 _ORDER: Mapping[Phase, int] = {
-    "running": 0, "finishing": 0, "retrying": 1, "failed": 2, "blocked": 3, "cancelled": 4, "done": 5, "waiting": 6,
+    "running": 0, "retrying": 1, "finishing": 1, "failed": 2, "blocked": 3, "cancelled": 4, "done": 5, "waiting": 6,
 }  # fmt: skip
 
 
@@ -187,8 +187,8 @@ class RunProgress:
         return max(last[0] - first[0], 0), max(last[1] - first[1], 0)
 
     def _rate(self, moved: int, in_all: int, elapsed: float) -> float:
-        """Per second within the window; over the whole time so far, while nothing else is known."""
-        window = self._samples[-1].at - self._samples[0].at
+        """Per second within the window, or since the beginning if that is later; from one sample, all over all."""
+        window = min(self._samples[-1].at - self._samples[0].at, elapsed)
         if window:
             return max(moved, 0) / window
         return in_all / elapsed if elapsed else 0.0

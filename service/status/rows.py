@@ -35,21 +35,21 @@ class StatusRows:
 
 
 def status_rows(records: Iterable[Row[State]]) -> StatusRows:
-    """What records of the journal say, later ones over earlier ones of the same run."""
-    syncs: dict[str, Values] = {}
-    entities: dict[str, Values] = {}
+    """What records of the journal say. Of those of one run the newest counts, wherever it stands: a frozen process
+    may have written after its successor."""
+    newest: dict[str, tuple[Row[State], State]] = {}
     timeline: dict[Values, None] = {}
     for row in records:
-        match row.state:
-            case SyncState() as state:
-                syncs[state.run_id] = _sync(row, state)
-            case EntityState() as state:
-                entities[state.run_id] = _entity(row, state)
-            case None:
-                continue
+        if (state := row.state) is None:
+            continue
+        known = newest.get(state.run_id)
+        if known is None or (row.generation, row.seq) > (known[0].generation, known[0].seq):
+            newest[state.run_id] = (row, state)
         for entry in row.trail:
             timeline[state.key, when(entry.at), entry.seq, entry.cause, entry.note] = None
-    return StatusRows(tuple(syncs.values()), tuple(entities.values()), tuple(timeline))
+    syncs = tuple(_sync(row, state) for row, state in newest.values() if isinstance(state, SyncState))
+    entities = tuple(_entity(row, state) for row, state in newest.values() if isinstance(state, EntityState))
+    return StatusRows(syncs, entities, tuple(timeline))
 
 
 def when(ms: int) -> datetime | None:

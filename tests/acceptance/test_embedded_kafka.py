@@ -15,8 +15,8 @@ from service.kafka import broker as brokers
 from service.kafka import embedded
 from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
-from service.settings import Settings, read_settings
-from tests.support.kafka import LiveBroker, environment, free_port
+from service.settings import Settings, child_environment, read_settings
+from tests.support.kafka import LiveBroker, free_port
 from topics.catalog import TOPICS
 from topics.errors import Rejected
 
@@ -51,7 +51,7 @@ def own(tmp_path: Path) -> Iterator[Settings]:
 @pytest.fixture
 def run(own: Settings) -> Run:
     """`sluice kafka …` in that installation."""
-    return lambda *arguments: CliRunner().invoke(cli.app, arguments, env=environment(own), catch_exceptions=False)
+    return lambda *arguments: CliRunner().invoke(cli.app, arguments, env=child_environment(own), catch_exceptions=False)
 
 
 async def test_an_acknowledged_record_survives_kill_9_of_the_broker(
@@ -88,7 +88,7 @@ def test_up_is_told_twice_and_down_keeps_the_data(run: Run, own: Settings) -> No
 
 def test_status_is_one_document_for_programs(run: Run, own: Settings, broker: LiveBroker) -> None:
     ours = own.model_copy(update={"kafka_bootstrap": broker.bootstrap})
-    shown = CliRunner().invoke(cli.app, ["status", "--json"], env=environment(ours))
+    shown = CliRunner().invoke(cli.app, ["status", "--json"], env=child_environment(ours))
     assert shown.exit_code == 0
     found = json.loads(shown.stdout)
     assert found.pop("topics") in (0, len(TOPICS))

@@ -13,8 +13,7 @@ from service.clock import SystemClock
 from service.kafka.client import client_arguments
 from service.kafka.cluster import NewTopicSpec, open_cluster
 from service.kafka.topics import check_topics, ensure_topics, wanted_topics
-from service.settings import Settings
-from tests.support.kafka import environment
+from service.settings import Settings, child_environment
 from topics.catalog import CHANGELOG, TOPICS
 from topics.errors import Rejected, Retryable
 
@@ -50,7 +49,7 @@ async def settings(kafka_settings: Settings) -> AsyncIterator[Settings]:
 def run(settings: Settings) -> Run:
     """`sluice topics …` with these settings."""
     return lambda *arguments: CliRunner().invoke(
-        cli.app, arguments, env=environment(settings) | {"SLUICE_PARTITIONS": "2"}
+        cli.app, arguments, env=child_environment(settings) | {"SLUICE_PARTITIONS": "2"}
     )
 
 

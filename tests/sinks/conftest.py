@@ -12,9 +12,6 @@ from agents.ports import Sink
 from service.clock import SystemClock
 from service.sinks import open_sink
 from tests.sinks.builders import adapter
-from tests.support.postgres import postgres_dsn, postgres_server
-
-__all__ = ["postgres_dsn", "postgres_server"]
 
 
 class Place(Protocol):

@@ -80,7 +80,7 @@ async def test_whoever_opens_a_newer_run_waits_for_the_one_who_opens_an_older(si
     first = await asyncpg.connect(place.url)
     opening = first.transaction()
     await opening.start()
-    arrays = ", ".join(f"array[${position}]" for position in range(1, 8))
+    arrays = ", ".join(f"array[${position}]" for position in range(1, 8)).replace("$3", "$3::bigint")
     await first.execute(f"select sluice_open_runs({arrays}, now())", *names)
     second = asyncio.create_task(grant(sink, run(2)))
     await blocked(place)

@@ -1,7 +1,6 @@
 """A whole installation of real processes that tests may kill: simulator, worker, fetcher, projector, on a broker."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -20,9 +19,9 @@ from service.demo.verify import Comparison, compare
 from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
 from service.roles import open_status
-from service.settings import Settings
+from service.settings import Settings, child_environment
 from service.status.store import Published
-from tests.support.kafka import LiveBroker, environment, free_port, settings_for
+from tests.support.kafka import LiveBroker, free_port, settings_for
 from topics.catalog import DEAD_LETTERS
 from topics.dead import DeadLetter, dig_up
 from topics.errors import Rejected, Retryable
@@ -60,7 +59,7 @@ class Installation:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "service", *arguments],
                 cwd=ROOT,
-                env={**os.environ, **environment(self.settings)},
+                env=child_environment(self.settings),
                 stdout=log,
                 stderr=log,
             )

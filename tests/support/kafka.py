@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from service.clock import SystemClock
 from service.kafka import broker as brokers
 from service.kafka.broker import Broker
 from service.kafka.jars import fetch_jars
 from service.kafka.java import find_java
-from service.settings import Settings, read_settings, variable
+from service.settings import Settings, read_settings
 
 PORTS = range(20_000, 30_000, 2)  # below the ports that systems hand out by themselves
 _GUARD = 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; kill -9 $(sed "s/[^0-9]*\\([0-9]*\\).*/\\1/" "$2")'
@@ -105,16 +104,6 @@ def settings_for(broker: LiveBroker, home: Path) -> Settings:
         sink=f"sqlite:///{home}/sluice.db",
         connections=home / "connections.yaml",
     )
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The variables that make another process read the same settings."""
-    given = {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
-    return {
-        variable(name): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in given.items()
-        if value is not None
-    }
 
 
 def free_port() -> int:

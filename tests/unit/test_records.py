@@ -292,7 +292,7 @@ def test_a_record_too_large_is_set_aside_and_cut() -> None:
 @pytest.mark.parametrize("levels", range(900, 1000, 3))
 @pytest.mark.parametrize("value", ["1", r'"\ud800"'])
 def test_however_deep_a_record_is_nested_it_is_read_or_its_page_comes_again(levels: int, value: str) -> None:
-    body = '{"data":[{"id":"1","attributes":{"value":%s%s%s}}]}' % ("[" * levels, value, "]" * levels)
+    body = '{"data":[{"id":"1","attributes":{"value":' + "[" * levels + value + "]" * levels + "}}]}"
     with suppress(Retryable):
         assert read_page(body.encode(), ADAPTER, one_column("json")).records == 1
 

@@ -1,0 +1,138 @@
+"""`sluice dead-letters`: messages that could never be handled, where they came from, and why."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from service.cli.following import now_ms
+from service.cli.output import AsJson, show
+from service.cli.progress import say
+from service.clock import SystemClock
+from service.dead_letters import LISTED_MAX, SEARCHED_MAX, Burial, Newest, Origin, open_graveyard
+from service.settings import read_settings
+from service.status.times import moment
+from topics.errors import Rejected
+
+BYTES_SHOWN_MAX = 20_000  # of a value or a header; the rest is cut, and that is said
+LIMIT_DEFAULT = 50
+
+app = typer.Typer(help="Messages that could never be handled.", no_args_is_help=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter in text: what is not UTF-8 is hex, behind `hex:`. Times are Unix ms, None is nothing at all."""
+
+    origin: str
+    reason: str
+    buried_at: int
+    sent_at: int
+    key: str | None
+    headers: tuple[tuple[str, str], ...]
+    value_bytes: int
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """The newest ones, the newest first; at most `more` older ones are in the topic."""
+
+    letters: tuple[Letter, ...]
+    more: int
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, max=LISTED_MAX, help="How many, the newest first.")] = LIMIT_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest dead letters: when, from where, and why."""
+    found = asyncio.run(_newest(limit))
+    show(Letters(tuple(_letter(one) for one in found.burials), found.more), as_json, _print_all)
+
+
+@app.command("show")
+def show_(
+    origin: Annotated[
+        str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET", help="Where it came from, as `list` shows.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show everything about one dead letter."""
+    found = asyncio.run(_find(_parsed(origin)))
+    if found is None:
+        raise Rejected(
+            f"no dead letter came from {origin}; `sluice dead-letters list` shows those there are (they are kept for "
+            f"30 days unless your cluster says otherwise, and the newest {SEARCHED_MAX:,} of a partition are searched)"
+        )
+    show(_letter(found), as_json, _print_one)
+
+
+async def _newest(limit: int) -> Newest:
+    async with open_graveyard(read_settings(), SystemClock()) as graveyard:
+        return await graveyard.newest(limit)
+
+
+async def _find(origin: Origin) -> Burial | None:
+    async with open_graveyard(read_settings(), SystemClock()) as graveyard:
+        return await graveyard.find(origin)
+
+
+def _parsed(origin: str) -> Origin:
+    match origin.split("/"):
+        case [topic, partition, offset] if topic and partition.isdecimal() and offset.isdecimal():
+            return topic, int(partition), int(offset)
+    raise typer.BadParameter(f"{origin!r} is not TOPIC/PARTITION/OFFSET, for example start-sync/3/17")
+
+
+def _letter(burial: Burial) -> Letter:
+    letter = burial.letter
+    return Letter(
+        origin="/".join(map(str, burial.origin)),
+        reason=letter.reason,
+        buried_at=burial.buried_at,
+        sent_at=letter.at,
+        key=None if letter.key is None else as_text(letter.key),
+        headers=tuple((name, as_text(content)) for name, content in letter.headers),
+        value_bytes=burial.value_bytes,
+        value=None if letter.value is None else as_text(letter.value),
+    )
+
+
+def as_text(content: bytes) -> str:
+    """The text, or hex where it is none; cut at BYTES_SHOWN_MAX."""
+    start = content[:BYTES_SHOWN_MAX]
+    cut = f"… (cut: {len(content):,} bytes)" if len(content) > len(start) else ""
+    try:
+        return content.decode()[:BYTES_SHOWN_MAX] + cut
+    except UnicodeDecodeError:
+        return f"hex:{start.hex()}{cut}"
+
+
+def _print_all(found: Letters) -> None:
+    if not found.letters:
+        say("there are no dead letters")
+        return
+    now = now_ms(SystemClock())
+    for letter in found.letters:
+        say(f"{letter.origin}  {moment(letter.buried_at, now)}", "bold")
+        say(f"  key     {letter.key if letter.key is not None else '-'}")
+        say(f"  reason  {letter.reason}")
+    if found.more:
+        say(f"and {found.more:,} older ones; --limit shows up to {LISTED_MAX:,}")
+
+
+def _print_one(letter: Letter) -> None:
+    now = now_ms(SystemClock())
+    say(letter.origin, "bold")
+    say(f"  reason  {letter.reason}", "red")
+    say(f"  sent    {moment(letter.sent_at, now) if letter.sent_at else '-'}")
+    say(f"  buried  {moment(letter.buried_at, now)}")
+    say(f"  key     {letter.key if letter.key is not None else '-'}")
+    for name, content in letter.headers:
+        say(f"  header  {name}: {content}")
+    say(f"  value   {letter.value_bytes:,} bytes")
+    if letter.value:
+        say(letter.value)

@@ -1,0 +1,91 @@
+"""`sluice demo`: two simulated organisations, synced before your eyes, then compared row by row."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from service.cli.following import NamedRun, display_for, follow
+from service.cli.output import console, table
+from service.clock import SystemClock
+from service.demo.stage import ADAPTER, ORGANISATIONS, Report, Stage
+from service.demo.verify import Comparison
+from service.logs import configure
+from service.producing import produce
+from service.roles import open_status
+from service.settings import Settings, read_settings
+from topics.commands import StartSync
+
+PEOPLE = 7_000  # of each organisation: about 33,000 records of each
+
+
+def demo(
+    report: Annotated[Path | None, typer.Option(help="Write the figures to this file as JSON.")] = None,
+    people: Annotated[int, typer.Option(min=1, max=100_000, help="Persons in each simulated organisation.")] = PEOPLE,
+) -> None:
+    """Start everything in an empty home, sync two simulated organisations, and compare the database with the source.
+
+    Rows go to a SQLite file, or to SLUICE_SINK. Exit code 0 only if every row of every entity is equal.
+    """
+    configure()
+    figures = asyncio.run(_perform(read_settings(), people))
+    if report is not None:
+        report.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
+    if not figures.is_equal:
+        raise typer.Exit(1)
+
+
+async def _perform(settings: Settings, people: int) -> Report:
+    clock = SystemClock()
+    async with Stage(settings, people, clock, _say) as stage:
+        began = clock.monotonic()
+        requests = [f"demo-{int(clock.now().timestamp())}-{org}" for org in ORGANISATIONS]
+        commands = [
+            StartSync(org=org, adapter=ADAPTER, type="full", request_id=request)
+            for org, request in zip(ORGANISATIONS, requests, strict=True)
+        ]
+        await produce(stage.settings, clock, commands, "demo")
+        store = open_status(stage.settings, clock)
+        try:
+            await follow(store, [NamedRun(request) for request in requests], clock, display_for(console))
+        finally:
+            await store.close()
+        seconds = clock.monotonic() - began
+        _say("comparing the database with the source, row by row")
+        compared = await stage.compared()
+        figures = await stage.report(compared, seconds)
+        _show(compared, figures)
+        return figures
+
+
+def _show(compared: Sequence[Comparison], figures: Report) -> None:
+    by_entity: dict[str, dict[str, Comparison]] = {}
+    for one in compared:
+        by_entity.setdefault(one.entity, {})[one.org] = one
+    rows = []
+    for entity, found in by_entity.items():
+        is_equal = all(one.is_equal for one in found.values())
+        verdict = "[green]equal[/]" if is_equal else "[bold red]DIFFERENT[/]"
+        rows.append([entity, *(_counts(found[org]) for org in ORGANISATIONS), verdict])
+    table("", ["entity", *(f"#{org}" for org in ORGANISATIONS), "rows"], rows)
+    verdict = "equal" if figures.is_equal else "NOT equal"
+    _say(
+        f"{figures.records:,} of {figures.expected:,} records of {figures.organisations} organisations, "
+        f"{figures.entities} entities each: database and source are {verdict}"
+    )
+    _say(
+        f"{figures.pages:,} pages in {figures.seconds:.1f} s, {figures.records_per_s:,.0f} records/s; "
+        f"pages fetched again: {figures.refetched_pages}"
+    )
+
+
+def _counts(one: Comparison) -> str:
+    same = one.expected == one.stored
+    return f"{one.stored:,}" if same else f"{one.stored:,} of {one.expected:,}"
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)

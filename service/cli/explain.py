@@ -1,0 +1,85 @@
+"""`sluice explain`: what a run waits for, since when, and what happens next."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from manifests.loader import load_packaged
+from service.cli.following import is_unpublished, now_ms
+from service.cli.output import AsJson, console, show
+from service.cli.progress import STYLES, say
+from service.cli.status import NOTHING, find_run
+from service.clock import SystemClock
+from service.roles import open_status
+from service.settings import read_settings
+from service.status.explain import EntityReason, Explanation, worth_a_timeline
+from service.status.explain import explain as explained
+from service.status.times import age, moment, time_of_day
+from topics.errors import Rejected
+
+TIMELINES_MAX = 12  # workflows whose timelines are read for one explanation
+
+Run = Annotated[str, typer.Argument(help="A run id, a workflow or a request id; of several runs the newest.")]
+
+
+def explain(run: Run, as_json: AsJson = False) -> None:
+    """Say why a run is where it is: what each entity waits for, what happens next and when, what went wrong."""
+    try:
+        found = asyncio.run(_explanation(run))
+    except Rejected as error:
+        raise (Rejected(NOTHING) if is_unpublished(error) else error) from None
+    show(found, as_json, _print)
+
+
+async def _explanation(name: str) -> Explanation:
+    clock = SystemClock()
+    store = open_status(read_settings(), clock)
+    try:
+        snapshot = await find_run(store, name, clock)
+        workflows = worth_a_timeline(snapshot.sync, snapshot.entities, TIMELINES_MAX)
+        timelines = {workflow: await store.timeline(workflow) for workflow in workflows}
+    finally:
+        await store.close()
+    return explained(snapshot.sync, snapshot.entities, timelines, _read_under(snapshot.sync.adapter), snapshot.now)
+
+
+def _read_under(adapter: str) -> Mapping[str, str]:
+    """By entity the parent whose rows it is read under; nothing for an adapter that is no longer known."""
+    known = load_packaged().adapters.get(adapter)
+    return {name: one.under.entity for name, one in known.entities.items() if one.under} if known else {}
+
+
+def _print(found: Explanation) -> None:
+    now = now_ms(SystemClock())
+    say(f"{found.run_id} {found.sentence}", "bold")
+    say(f"  started {moment(found.started_at, now)}, asked for by request {found.request}")
+    if found.ended_at:
+        say(f"  ended {moment(found.ended_at, now)}")
+    if found.next:
+        say(f"  next: {found.next}{_when(found.next_at, now)}")
+    for request in found.queued:
+        say(f"  queued behind it: request {request}")
+    for reason in found.entities:
+        _print_reason(reason, now)
+    if found.timeline:
+        say("\nwhat happened last", "bold")
+    for entry in found.timeline:
+        who = f"{entry.entity}: " if entry.entity else ""
+        say(f"  {time_of_day(entry.at, now)}  {age(entry.at, now):>14}  {who}{entry.note}")
+
+
+def _print_reason(reason: EntityReason, now: int) -> None:
+    console.print()
+    console.print(f"{reason.entity}  [{STYLES[reason.phase]}]{reason.phase}[/]  since {moment(reason.since, now)}")
+    if reason.waits:
+        say(f"  {reason.waits}")
+    if reason.next:
+        say(f"  next: {reason.next}{_when(reason.next_at, now)}")
+    if reason.error:
+        say(f"  why: {reason.error}", "red")
+
+
+def _when(at: int, now: int) -> str:
+    return f", {moment(at, now)}" if at else ""

@@ -1,0 +1,29 @@
+"""What the pages are made of."""
+
+import inspect
+from collections.abc import Iterable, Sequence
+
+NOTICE = "<!-- Written by `make fix` from the code. Change the code. -->"
+
+
+def page(title: str, *parts: str) -> str:
+    """A whole page: parts with an empty line between them."""
+    return "\n\n".join((f"# {title}", NOTICE, *parts)) + "\n"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (columns, ["---"] * len(columns), *rows)
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def code(text: object) -> str:
+    return f"`{text}`"
+
+
+def prose(what: object) -> str:
+    """The docstring, its lines as they are."""
+    return inspect.getdoc(what) or ""
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,81 @@
+"""The page of topics: what each carries, how it is keyed and kept, and every field of every command."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from service.reference.markdown import code, page, prose, table
+from topics.catalog import COMMAND_BYTES_MAX, DAY_MS, RECORD_BYTES_MAX, TOPICS, TopicSpec
+from topics.commands import Command
+
+INTRODUCTION = f"""Every topic that there is. `sluice topics create` creates and checks them, `sluice topics schema`
+prints each command's JSON Schema. A command has at most {COMMAND_BYTES_MAX:,} bytes, a record {RECORD_BYTES_MAX:,}."""
+
+PARTITIONS = """All topics have `SLUICE_PARTITIONS` partitions, for ever. The topics of the control plane and the
+journal are read together: the partition of a workflow's commands is that of its record."""
+
+LIMITS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maxLength": "at most {} characters",
+    "pattern": "matches `{}`",
+}
+
+
+def topics_page() -> str:
+    rows = [
+        [code(spec.name), spec.plane, spec.keyed_by, _kept(spec), code(spec.cleanup), spec.meaning] for spec in TOPICS
+    ]
+    overview = table(["topic", "plane", "keyed by", "kept", "cleanup", "carries"], rows)
+    return page("Topics", INTRODUCTION, overview, PARTITIONS, *_sections())
+
+
+def _kept(spec: TopicSpec) -> str:
+    if spec.retention_ms is None:
+        return "the newest of each key" if spec.cleanup == "compact" else "for ever"
+    return f"{spec.retention_ms // DAY_MS} days"
+
+
+def _sections() -> Iterator[str]:
+    for spec in TOPICS:
+        if spec.commands:
+            yield f"## {spec.name}"
+            yield spec.meaning
+        for command in spec.commands:
+            yield from _command(command)
+
+
+def _command(command: type[Command]) -> Iterator[str]:
+    schema = command.model_json_schema()
+    required = schema.get("required", ())
+    yield f"### {command.__name__}"
+    yield prose(command)
+    yield table(
+        ["field", "type", "default"],
+        [
+            [code(name), _type(field), "required" if name in required else _default(field)]
+            for name, field in schema["properties"].items()
+        ],
+    )
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    """A field's JSON Schema in words; that it may be left out is said by its default."""
+    shape = next((each for each in field.get("anyOf", ()) if each["type"] != "null"), field)
+    if "const" in shape:
+        return code(f'"{shape["const"]}"')
+    if "enum" in shape:
+        return " or ".join(code(f'"{value}"') for value in shape["enum"])
+    limits = (words.format(shape[key]) for key, words in LIMITS.items() if key in shape)
+    return ", ".join((shape["type"], *limits))
+
+
+def _default(field: Mapping[str, Any]) -> str:
+    match field["default"]:
+        case None:
+            return "none"
+        case bool() as value:
+            return code(str(value).lower())
+        case str() as value:
+            return code(f'"{value}"')
+        case value:
+            return code(value)

@@ -1,0 +1,142 @@
+"""Following runs: until they end, through a database that is away, and for requests that never become runs."""
+
+import io
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from agents.local import MovableClock
+from service.cli import following
+from service.cli.following import Display, NamedRun, NeverRuns, PlainDisplay, follow
+from service.cli.progress import Block, Pending
+from service.status.store import Published, PublishedEntity, StatusStore, TimelineEntry
+from tables.syncs import SyncState
+from topics.errors import Rejected, Retryable, SluiceError
+
+RUNNING = SyncState("acme", "pco", "full", 1, "r1", 1_700_000_000_000)
+DONE = msgspec.structs.replace(RUNNING, status="done", ended_at=RUNNING.started_at + 9_000)
+UNPREPARED = Rejected("the SQLite file x.db is not prepared for this: no such table")
+
+
+@dataclass
+class ScriptedStore:
+    """Answers with one step after the other; each look moves the clock."""
+
+    steps: list[SyncState | SluiceError | None]
+    clock: MovableClock = field(default_factory=MovableClock)
+    seconds: float = 1.0
+
+    async def syncs(self, name: str = "") -> Sequence[Published]:
+        self.clock.advance(self.seconds)
+        step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+        if isinstance(step, SluiceError):
+            raise step
+        return [Published(step, 1)] if step else []
+
+    async def entities(self, sync_run_id: str) -> Sequence[PublishedEntity]:
+        return []
+
+    async def timeline(self, workflow: str) -> Sequence[TimelineEntry]:
+        return []
+
+    async def prepare(self) -> None: ...
+
+    async def publish(self, rows: object) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Screen:
+    """Remembers what was shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[Sequence[Block], str]] = []
+
+    def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None:
+        self.shown.append((blocks, notice))
+
+    def texts(self) -> list[str]:
+        return [block.text for blocks, _ in self.shown for block in blocks if isinstance(block, Pending)]
+
+
+class Doomed:
+    title, state, is_heard = "acme", "asked for", False
+
+    async def find(self, store: StatusStore) -> str | None:
+        raise NeverRuns("rejected: no such adapter")
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "POLL_SECONDS", 0)
+
+
+async def followed(
+    *steps: SyncState | SluiceError | None, seconds: float = 1.0, screen: Display | None = None
+) -> following.Followed:
+    store = ScriptedStore(list(steps), seconds=seconds)
+    [end] = await follow(store, [NamedRun("r1")], store.clock, nullcontext(screen or Screen()))
+    return end
+
+
+async def test_a_run_is_followed_to_its_end() -> None:
+    end = await followed(None, RUNNING, RUNNING, DONE)
+    assert end.is_done
+    assert end.run is not None
+    assert end.run.run_id == RUNNING.run_id
+
+
+async def test_a_run_that_failed_is_not_done() -> None:
+    assert not (await followed(msgspec.structs.replace(DONE, status="failed"))).is_done
+
+
+async def test_a_request_that_never_runs_ends_with_its_reason() -> None:
+    store = ScriptedStore([None])
+    [end] = await follow(store, [Doomed()], store.clock, nullcontext(Screen()))
+    assert (end.run, end.problem, end.is_done) == (None, "rejected: no such adapter", False)
+
+
+async def test_tables_that_are_not_there_yet_are_waited_for() -> None:
+    assert (await followed(UNPREPARED, UNPREPARED, DONE)).is_done
+
+
+async def test_a_database_that_refuses_us_ends_it() -> None:
+    with pytest.raises(Rejected, match="wrong password"):
+        await followed(Rejected("wrong password"))
+
+
+async def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
+    screen = Screen()
+    assert (await followed(RUNNING, Retryable("it restarts"), DONE, screen=screen)).is_done
+    assert "cannot see how it goes, the runs go on: it restarts" in [notice for _, notice in screen.shown]
+
+
+async def test_a_database_that_stays_away_ends_it() -> None:
+    with pytest.raises(Retryable, match="it is gone"):
+        await followed(RUNNING, Retryable("it is gone"), seconds=100)
+
+
+async def test_after_half_a_minute_without_a_run_it_says_what_may_be_the_matter() -> None:
+    screen = Screen()
+    await followed(*[None] * 40, DONE, screen=screen)
+    assert screen.texts()[28] == "has not begun yet"
+    assert screen.texts()[32] == f"has not begun yet for 30 s: {following.MAYBE}"
+
+
+async def test_on_a_pipe_each_thing_is_said_once() -> None:
+    said = io.StringIO()
+    await followed(None, None, RUNNING, RUNNING, DONE, screen=PlainDisplay(Console(file=said)))
+    assert said.getvalue().splitlines() == [
+        "r1: has not begun yet",
+        "acme pco full done: ; 0 records on 0 pages, 0 records/s, 9 s",
+    ]
+
+
+async def test_on_a_pipe_the_sums_are_said_now_and_then() -> None:
+    said = io.StringIO()
+    await followed(*[RUNNING] * 12, DONE, screen=PlainDisplay(Console(file=said)))
+    assert sum("running" in line for line in said.getvalue().splitlines()) == 2
