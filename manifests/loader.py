@@ -49,6 +49,18 @@ def load_packaged() -> Catalog:
     return load(Path(__file__).parent)
 
 
+def load_with(directory: Path | None) -> Catalog:
+    """The packaged manifests and those of a directory of one's own. Rejected: an adapter that is in both."""
+    packaged = load_packaged()
+    if directory is None:
+        return packaged
+    own = load(directory)
+    twice = sorted(own.adapters.keys() & packaged.adapters.keys())
+    if twice:
+        raise Rejected(f"{directory} holds {', '.join(twice)}, which Sluice comes with: give it another name")
+    return Catalog({**packaged.adapters, **own.adapters})
+
+
 def load(directory: Path) -> Catalog:
     """Every adapter of a directory. Rejected: `FILE:LINE: PLACE: reason` of the first bad file."""
     if (directory / ADAPTER_FILE).is_file():

@@ -14,7 +14,7 @@ from agents.activities.database import Database
 from agents.activities.leases import LeaseReader
 from agents.strict.app import run_app
 from agents.wiring import WorkerConfig, build_app, make_shell, partitioner
-from manifests.loader import load_packaged
+from manifests.loader import load_with
 from service.api.client import ApiClient
 from service.api.connections import read_connections
 from service.api.source import ApiSource
@@ -53,7 +53,9 @@ def run_worker(settings: Settings, name: str) -> None:
     )
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = build_app(config, make_shell(load_packaged().adapters), lambda: int(clock.now().timestamp() * 1000))
+    app = build_app(
+        config, make_shell(load_with(settings.manifests).adapters), lambda: int(clock.now().timestamp() * 1000)
+    )
     run_app(app, loop)
 
 
@@ -63,7 +65,7 @@ def run_fetcher(settings: Settings, name: str) -> None:
     async def run(stop: asyncio.Event) -> None:
         clock = SystemClock()
         await check_topics(settings, clock)
-        adapters = load_packaged().adapters
+        adapters = load_with(settings.manifests).adapters
         sink = open_sink(settings.sink, clock)
         for adapter in adapters.values():
             await sink.prepare(adapter)

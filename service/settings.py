@@ -57,6 +57,10 @@ class Settings(BaseModel):
         Field(description="The file that says how each organisation's API is reached (docs/connections.md)."),
     ] = Path("connections.yaml")
 
+    manifests: Annotated[
+        Path | None, Field(description="A directory with adapters of your own, besides those that Sluice comes with.")
+    ] = None
+
     @property
     def bootstrap(self) -> str:
         return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"

@@ -7,7 +7,7 @@ import msgspec
 from agents.decision import Decision
 from manifests.entity import Adapter
 from manifests.graph import plan
-from tables.syncs import SyncState, SyncStatus, children_of
+from tables.syncs import Child, SyncState, SyncStatus, children_of
 from topics.commands import CancelRun, ChildDone, Command, StartEntity, StartSync, TimerDue
 from topics.errors import Rejected
 
@@ -38,9 +38,8 @@ class SyncDecider:
         raise Rejected(f"a main sync takes no {type(command).__name__}")
 
     def owed(self, state: SyncState) -> Sequence[Command]:
-        if state.status == "cancelled":  # a child that was cancelled with the run and has not told its end itself
-            left = [name for name, child in state.children.items() if child.started_at and not child.run_id]
-            return [_cancel(state, name) for name in left]
+        if state.status == "cancelled":
+            return [_cancel(state, name) for name, child in state.children.items() if _was_cancelled_here(child)]
         return [_start_entity(state, name) for name, child in state.children.items() if child.status == "running"]
 
     def _start(self, state: SyncState | None, command: StartSync, at: int) -> Decision[SyncState]:
@@ -138,6 +137,10 @@ def _cancelled(state: SyncState, reason: str, at: int, queue: tuple[str, ...]) -
     ended = _ended(after, "cancelled", at, reason)
     commands = tuple(_cancel(ended, name) for name in running)
     return Decision(ended, commands, f"run {state.run_id} cancelled: {reason}")
+
+
+def _was_cancelled_here(child: Child) -> bool:
+    return child.status == "cancelled" and child.started_at > 0 and not child.run_id
 
 
 def _cancel(state: SyncState, name: str) -> CancelRun:

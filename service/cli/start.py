@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from service.cli.following import Followed, NeverRuns, display_for, follow, now_
 from service.cli.output import AsJson, console, errors, show
 from service.cli.progress import note_of, say
 from service.clock import Clock, SystemClock
-from service.dead_letters import Graveyard, open_graveyard
+from service.dead_letters import Burial, open_graveyard
 from service.producing import Place, produce
 from service.roles import open_status
 from service.settings import Settings, read_settings
@@ -44,10 +44,16 @@ class Asked:
     place: Place
 
 
+class NewBurials(Protocol):
+    """Tells of each burial once, some time after it."""
+
+    async def new(self) -> Sequence[Burial]: ...
+
+
 class Burials:
     """What was buried since the commands were sent, by the place that it came from."""
 
-    def __init__(self, graveyard: Graveyard) -> None:
+    def __init__(self, graveyard: NewBurials) -> None:
         self._graveyard = graveyard
         self._reasons: dict[tuple[str, int, int], str] = {}
 

@@ -14,7 +14,7 @@ from service.roles import open_status
 from service.settings import read_settings
 from service.status.progress import BAD, EntityView, RunProgress, RunView, Snapshot
 from service.status.store import StatusStore
-from service.status.times import moment, span, time_of_day
+from service.status.times import moment, short_time, span
 from tables.syncs import SyncState
 from topics.errors import Rejected
 
@@ -84,7 +84,7 @@ def _print_runs(runs: Sequence[RunView]) -> None:
         return
     now = now_ms(SystemClock())
     shown = runs[:RUNS_SHOWN_MAX]
-    columns = ["workflow", "started", "status", "#entities", "#records", "#pages", "#took"]
+    columns = ["workflow", "started", "status", "#ended", "#records", "#pages", "#took"]
     table("", columns, [_run_cells(run, now) for run in shown])
     if len(runs) > len(shown):
         say("there are older runs: --json shows more, and `sluice status WORKFLOW` the newest of a workflow")
@@ -96,7 +96,7 @@ def _run_cells(run: RunView, now: int) -> list[str]:
     ended = sum(run.counts.get(phase, 0) for phase in ("done", *BAD))
     return [
         run.workflow,
-        time_of_day(run.started_at, now),
+        short_time(run.started_at, now),
         f"[{STYLES[run.status]}]{run.status}[/]",
         f"{ended}/{len(run.entities)}",
         f"{run.records:,}",

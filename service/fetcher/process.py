@@ -103,13 +103,15 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                 await asyncio.wait_for(self._space.wait(), POLL_MS / 1000)
             return
         fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
+        held = {tp: self._offsets.setdefault(tp, Offsets()) for tp in fetched}
         for tp, records in fetched.items():
             for record in records:
-                await self._accept(tp, record)
+                if self._offsets.get(tp) is held[tp]:  # not revoked while a record before was being buried
+                    await self._accept(tp, record)
         self._dispatch()
 
     async def _accept(self, tp: TopicPartition, record: Any) -> None:
-        offsets = self._offsets.setdefault(tp, Offsets())
+        offsets = self._offsets[tp]
         offsets.begin(record.offset)
         try:
             command = read_command(record)

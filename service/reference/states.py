@@ -48,7 +48,7 @@ def _diagram(transitions: Mapping[State, Sequence[State]]) -> str:
     """A mermaid diagram. The first state is where it begins; one without a way on is an end."""
     lines = [f"    [*] --> {next(iter(transitions))}"]
     for state, following in transitions.items():
-        lines += [f"    {state} --> {after}" for after in (following or ["[*]"])]
+        lines += [f"    {state} --> {after}" for after in following] or [f"    {state} --> [*]"]
     return "\n".join(["```mermaid", "stateDiagram-v2", *lines, "```"])
 
 

@@ -34,6 +34,12 @@ def time_of_day(at: int, now: int, zone: tzinfo | None = None) -> str:
     return then.strftime("%H:%M:%S" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S")
 
 
+def short_time(at: int, now: int, zone: tzinfo | None = None) -> str:
+    """`14:03:22`, or `Nov 14 14:03` where it is not today's: for a column that must be narrow."""
+    then, today = _local(at, zone), _local(now, zone)
+    return then.strftime("%H:%M:%S" if then.date() == today.date() else "%b %d %H:%M")
+
+
 def moment(at: int, now: int, zone: tzinfo | None = None) -> str:
     """`14:03:22, 12 s ago`."""
     return f"{time_of_day(at, now, zone)}, {age(at, now)}"

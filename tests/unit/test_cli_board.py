@@ -78,9 +78,7 @@ def test_a_plain_line_says_why_an_entity_failed() -> None:
 
 
 def test_totals_are_one_line() -> None:
-    assert totals(view("running", 2)) == (
-        "acme pco full running: 2 running; 0 records on 0 pages, 0 records/s, 1 min"
-    )
+    assert totals(view("running", 2)) == ("acme pco full running: 2 running; 0 records on 0 pages, 0 records/s, 1 min")
 
 
 def test_a_note_says_what_was_rejected() -> None:

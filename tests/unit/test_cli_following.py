@@ -14,11 +14,14 @@ from service.cli import following
 from service.cli.following import Display, NamedRun, NeverRuns, PlainDisplay, follow
 from service.cli.progress import Block, Pending
 from service.status.store import Published, PublishedEntity, StatusStore, TimelineEntry
-from tables.syncs import SyncState
+from tables.syncs import Child, SyncState
 from topics.errors import Rejected, Retryable, SluiceError
 
-RUNNING = SyncState("acme", "pco", "full", 1, "r1", 1_700_000_000_000)
-DONE = msgspec.structs.replace(RUNNING, status="done", ended_at=RUNNING.started_at + 9_000)
+START = 1_700_000_000_000
+READING = {"a.house": Child("running", started_at=START)}
+READ = {"a.house": Child("done", started_at=START, ended_at=START + 9_000, run_id="x@1", pages=2, records=150)}
+RUNNING = SyncState("acme", "toy", "full", 1, "r1", START, children=READING)
+DONE = msgspec.structs.replace(RUNNING, status="done", ended_at=START + 9_000, children=READ)
 UNPREPARED = Rejected("the SQLite file x.db is not prepared for this: no such table")
 
 
@@ -132,11 +135,13 @@ async def test_on_a_pipe_each_thing_is_said_once() -> None:
     await followed(None, None, RUNNING, RUNNING, DONE, screen=PlainDisplay(Console(file=said)))
     assert said.getvalue().splitlines() == [
         "r1: has not begun yet",
-        "acme pco full done: ; 0 records on 0 pages, 0 records/s, 9 s",
+        "acme a.house started",
+        "acme a.house done: 150 records on 2 pages in 9 s",
+        "acme toy full done: 1 done; 150 records on 2 pages, 17 records/s, 9 s",
     ]
 
 
 async def test_on_a_pipe_the_sums_are_said_now_and_then() -> None:
     said = io.StringIO()
     await followed(*[RUNNING] * 12, DONE, screen=PlainDisplay(Console(file=said)))
-    assert sum("running" in line for line in said.getvalue().splitlines()) == 2
+    assert sum("full running" in line for line in said.getvalue().splitlines()) == 2

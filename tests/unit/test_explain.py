@@ -39,7 +39,9 @@ def explained(engine: Engine) -> Explanation:
 
 
 def _entries(row: Row[State]) -> list[TimelineEntry]:
-    return [TimelineEntry(one.seq, datetime.fromtimestamp(one.at / 1000, UTC), one.cause, one.note) for one in row.trail]
+    return [
+        TimelineEntry(one.seq, datetime.fromtimestamp(one.at / 1000, UTC), one.cause, one.note) for one in row.trail
+    ]
 
 
 def one(found: Explanation, name: str) -> EntityReason:

@@ -132,13 +132,6 @@ def test_ids_of_others_are_text_and_counts_and_cents_integers() -> None:
                 assert column.type == "integer", (entity.name, column.name)
 
 
-def test_the_benchmark_reads_contacts_of_an_organisation() -> None:
-    adapter = load_packaged().adapter("bench")
-    assert list(adapter.entities) == ["bench.contact"]
-    assert adapter.entities["bench.contact"].path == "/{org}/contacts"
-    assert adapter.entities["bench.contact"].paging.size == 25
-
-
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_each_file_tells_editors_its_schema(path: Path) -> None:
     first = path.read_text().partition("\n")[0]

@@ -1,0 +1,88 @@
+# `make` tells what there is to make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Releases of the last week are left alone: what is wrong with one is mostly found in its first days. Move the date, then `make lock`.
+LOCK_BEFORE := 2026-11-14T00:00:00Z
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --exclude-newer $(LOCK_BEFORE) \
+	--generate-hashes --no-emit-index-url --no-header
+LOCKS := requirements.lock requirements-dev.lock requirements-setup.lock
+INPUT_requirements := pyproject.toml
+INPUT_requirements-dev := pyproject.toml --extra dev
+INPUT_requirements-setup := --group pyproject.toml:setup
+FRESH := build/locks
+
+.PHONY: help setup demo test check bench fix lock clean check-locks check-style check-types check-layers check-tests
+
+help: ## Tell what there is to make.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name meaning; do \
+		printf 'make %-7s %s\n' "$$name" "$$meaning"; done
+
+setup: $(STAMP) ## Install what the locks say into .venv, and the command .venv/bin/sluice. PYTHON=… chooses the interpreter.
+
+demo: setup ## Start everything here, sync simulated organisations, compare the database with them. REPORT=file.json keeps the figures.
+	$(BIN)/sluice demo $(if $(REPORT),--report '$(REPORT)')
+
+test: setup ## Run all tests, those on real Kafka and PostgreSQL too (they are started by the tests).
+	$(BIN)/python -m pytest
+
+check: check-locks check-style check-types check-layers check-tests ## Check locks, style, types, layers, and run the fast tests: under a minute. Before each commit.
+
+bench: setup ## Measure pages a second. REPORT=file.json keeps the figures.
+	$(BIN)/sluice bench $(if $(REPORT),--report '$(REPORT)')
+
+fix: setup ## Format, repair what can be repaired, and write the generated pages and schemas again.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/python -m service.reference
+
+lock: $(LOCKS:%=lock-%) ## Resolve the dependencies of pyproject.toml anew, with hashes.
+
+lock-%.lock: setup
+	$(COMPILE) --upgrade $(INPUT_$*) --output-file $*.lock
+
+clean: ## Remove .venv, caches and build output. Keeps .sluice, which holds data.
+	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A lock is up to date if resolving again, from its own pins, changes nothing. What setup left in uv's cache is mostly
+# enough for that; if not, the package index is asked.
+check-locks: $(LOCKS:%=check-%)
+
+check-%.lock: setup
+	@mkdir -p $(FRESH); cp $*.lock $(FRESH)
+	@$(COMPILE) --offline $(INPUT_$*) --output-file $(FRESH)/$*.lock 2>/dev/null \
+		|| $(COMPILE) $(INPUT_$*) --output-file $(FRESH)/$*.lock \
+		|| { echo 'cannot tell whether $*.lock is up to date: is a package index within reach?' >&2; exit 1; }
+	@diff $*.lock $(FRESH)/$*.lock || { echo '$*.lock is not what pyproject.toml asks for: run make lock' >&2; exit 1; }
+	@echo '$*.lock is up to date'
+
+check-style: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+check-types: setup
+	$(BIN)/python -m mypy
+
+check-layers: setup
+	$(BIN)/lint-imports --no-logo
+
+check-tests: setup
+	$(BIN)/python -m coverage run -m pytest tests/unit tests/shell
+	$(BIN)/python -m coverage report
+
+# The interpreter, then uv by its hashes, then all the rest by theirs, then the command.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo '$(PYTHON) is not Python 3.11 or newer: make setup PYTHON=python3.11 (or newer)' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(STAMP): requirements-setup.lock requirements-dev.lock Makefile | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-setup.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	@printf '#!/bin/sh\n%s\n' "PYTHONPATH='$(CURDIR)' PYTHONSAFEPATH=1 exec '$(CURDIR)/$(BIN)/python' -m service \"\$$@\"" \
+		> $(BIN)/sluice
+	@chmod +x $(BIN)/sluice
+	@touch $@
