@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Releases of the last week are left alone: what is wrong with one is mostly found in its first days. Move the date, then
-# `make lock`.
+# Releases of the last week are left alone: what is wrong with one is mostly found in its first days. Move the date,
+# then `make lock`.
 LOCK_BEFORE := 2026-11-14T00:00:00Z
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --exclude-newer $(LOCK_BEFORE) \
 	--generate-hashes --no-emit-index-url --no-header
@@ -14,26 +14,28 @@ INPUT_requirements := pyproject.toml
 INPUT_requirements-dev := pyproject.toml --extra dev
 INPUT_requirements-setup := --group pyproject.toml:setup
 FRESH := build/locks
-TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)  # what two jobs say does not mix, where make can
+CHECKS := check-tests check-types check-locks check-style check-layers
+# What two jobs say does not mix, where make can do that.
+UNMIXED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo test check bench fix lock clean check-locks check-style check-types check-layers check-tests
+.PHONY: help setup demo test check bench fix lock clean $(CHECKS)
 
 help: ## Tell what there is to make.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name meaning; do \
 		printf 'make %-7s %s\n' "$$name" "$$meaning"; done
 
-setup: $(STAMP) ## Install what the locks say into .venv, and the command .venv/bin/sluice. PYTHON=… chooses the interpreter.
+setup: $(STAMP) ## Install what the locks say into .venv, and the command .venv/bin/sluice. PYTHON=... is its interpreter.
 
-demo: setup ## Start everything here, sync simulated organisations, compare the database with them. REPORT=file.json keeps the figures.
+demo: setup ## Start all, sync simulated organisations, compare rows. REPORT=FILE keeps the figures.
 	$(BIN)/sluice demo $(if $(REPORT),--report '$(REPORT)')
 
 test: setup ## Run all tests, those on real Kafka and PostgreSQL too (they are started by the tests).
 	$(BIN)/python -m pytest
 
 check: setup ## Check locks, style, types and layers, and run the fast tests: under a minute. Tells all that is wrong.
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(TOGETHER) check-tests check-types check-locks check-style check-layers
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(UNMIXED) $(CHECKS)
 
-bench: setup ## Measure pages a second. REPORT=file.json keeps the figures.
+bench: setup ## Measure pages a second. REPORT=FILE keeps the figures.
 	$(BIN)/sluice bench $(if $(REPORT),--report '$(REPORT)')
 
 fix: setup ## Format, repair what can be repaired, and write the generated pages and schemas again.
@@ -59,7 +61,8 @@ check-%.lock: setup
 	@$(COMPILE) --offline $(INPUT_$*) --output-file $(FRESH)/$*.lock 2>/dev/null \
 		|| $(COMPILE) $(INPUT_$*) --output-file $(FRESH)/$*.lock \
 		|| { echo 'cannot tell whether $*.lock is up to date: is a package index within reach?' >&2; exit 1; }
-	@diff $*.lock $(FRESH)/$*.lock || { echo '$*.lock is not what pyproject.toml asks for: run make lock' >&2; exit 1; }
+	@cmp -s $*.lock $(FRESH)/$*.lock || { diff $*.lock $(FRESH)/$*.lock | grep '^[<>] [a-z0-9]'; \
+		echo '$*.lock is not what pyproject.toml asks for: run make lock' >&2; exit 1; }
 	@echo '$*.lock is up to date'
 
 check-style: setup

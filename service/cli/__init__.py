@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from service.cli import demo, kafka, manifests, run, simulate, start, topics
+from service.cli import dead_letters, demo, explain, kafka, manifests, run, simulate, start, status, topics
 from service.cli.output import fail
 from topics.errors import SluiceError
 
@@ -14,10 +14,20 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (demo.demo, start.start, run.dev, run.worker, run.fetcher, run.projector):
+for command in (
+    demo.demo,
+    start.start,
+    status.status,
+    explain.explain,
+    run.dev,
+    run.worker,
+    run.fetcher,
+    run.projector,
+):
     app.command()(command)
 app.add_typer(kafka.app, name="kafka")
 app.add_typer(topics.app, name="topics")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(manifests.app, name="manifests")
 app.add_typer(simulate.app, name="simulate")
 

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from manifests.loader import load_packaged
-from service.cli.following import is_unpublished, now_ms
+from service.cli.following import now_ms
 from service.cli.output import AsJson, console, show
 from service.cli.progress import STYLES, say
 from service.cli.status import NOTHING, find_run
 from service.clock import SystemClock
 from service.roles import open_status
 from service.settings import read_settings
+from service.sinks.migrations import NotPrepared
 from service.status.explain import EntityReason, Explanation, worth_a_timeline
 from service.status.explain import explain as explained
 from service.status.times import age, moment, time_of_day
@@ -28,8 +29,8 @@ def explain(run: Run, as_json: AsJson = False) -> None:
     """Say why a run is where it is: what each entity waits for, what happens next and when, what went wrong."""
     try:
         found = asyncio.run(_explanation(run))
-    except Rejected as error:
-        raise (Rejected(NOTHING) if is_unpublished(error) else error) from None
+    except NotPrepared:
+        raise Rejected(NOTHING) from None
     show(found, as_json, _print)
 
 

@@ -11,6 +11,7 @@ from rich.live import Live
 
 from service.cli.progress import Block, Board, Pending, changes, totals
 from service.clock import Clock
+from service.sinks.migrations import NotPrepared
 from service.status.progress import RunProgress, RunView, Snapshot
 from service.status.store import StatusStore
 from service.status.times import span
@@ -22,7 +23,6 @@ TOTALS_SECONDS = 5.0
 UNHANDLED_SECONDS = 30.0  # nobody took a request up for so long: say what may be the matter
 LOST_SECONDS_MAX = 600.0  # the database did not answer for so long: stop following; the runs go on
 MAYBE = "do a worker and a projector run? `sluice dev` runs everything on this machine"
-NOT_PREPARED = "not prepared"  # what a store says of tables that are not there yet
 
 
 class Subject(Protocol):
@@ -195,11 +195,6 @@ async def snapshot_of(store: StatusStore, run_id: str, clock: Clock) -> Snapshot
     return Snapshot(clock.monotonic(), now_ms(clock), found[0].state, entities)
 
 
-def is_unpublished(error: Rejected) -> bool:
-    """Whether a store says that the status tables are not there yet: no projector has ever run."""
-    return NOT_PREPARED in str(error)
-
-
 class _Following:
     """One subject on its way."""
 
@@ -233,9 +228,8 @@ class _Following:
             return await self._subject.find(store)
         except NeverRuns as error:
             self._problem = str(error)
-        except Rejected as error:
-            if not is_unpublished(error):
-                raise
+        except NotPrepared:
+            pass  # no projector has run yet
         return None
 
     def block(self, at: float) -> Block:

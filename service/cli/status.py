@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from service.cli.following import is_unpublished, now_ms, snapshot_of
+from service.cli.following import now_ms, snapshot_of
 from service.cli.output import AsJson, console, show, table
 from service.cli.progress import STYLES, note_of, say
 from service.clock import Clock, SystemClock
 from service.roles import open_status
 from service.settings import read_settings
+from service.sinks.migrations import NotPrepared
 from service.status.progress import BAD, EntityView, RunProgress, RunView, Snapshot
 from service.status.store import StatusStore
 from service.status.times import moment, short_time, span
@@ -34,9 +35,7 @@ def status(run: Run = None, as_json: AsJson = False) -> None:
             show(asyncio.run(_runs(as_json)), as_json, _print_runs)
         else:
             show(asyncio.run(_run(run)), as_json, _print_run)
-    except Rejected as error:
-        if not is_unpublished(error):
-            raise
+    except NotPrepared:
         show([] if run is None else None, as_json, lambda nothing: console.print(NOTHING, soft_wrap=True))
 
 

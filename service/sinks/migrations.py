@@ -19,6 +19,10 @@ READ_APPLIED = "select number, checksum from sluice_migrations"
 _FILE = re.compile(r"^(\d{3})_[a-z0-9_]+\.sql$")
 
 
+class NotPrepared(Rejected):
+    """The database is there, but what was asked for is not in it yet: nobody has prepared it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """One numbered file. Once applied anywhere, it is never changed."""

@@ -46,7 +46,10 @@ class PostgresStatus:
                     await connection.executemany(statement, values)
 
     async def syncs(self, name: str = "") -> Sequence[Published]:
-        found = await self._query(statements.select_syncs(_placeholder), name)
+        if name:
+            found = await self._query(statements.select_syncs(_placeholder), name)
+        else:
+            found = await self._query(statements.select_newest_syncs())
         return [read_sync(row["state"], row["seq"]) for row in found]
 
     async def entities(self, sync_run_id: str) -> Sequence[PublishedEntity]:
@@ -61,9 +64,9 @@ class PostgresStatus:
         await self._pool
         await self._pool.close()
 
-    async def _query(self, statement: str, argument: str) -> list[asyncpg.Record]:
+    async def _query(self, statement: str, *arguments: str) -> list[asyncpg.Record]:
         async with self._connection() as connection:
-            return await connection.fetch(statement, argument)
+            return await connection.fetch(statement, *arguments)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from service.clock import Clock
+from service.sinks.migrations import NotPrepared
 from service.sinks.parents import iso
 from service.sinks.sqlite.connection import connect, transaction, translated
 from service.sinks.sqlite.tables import migrate
@@ -29,7 +30,10 @@ class SqliteStatus:
         self._opened: sqlite3.Connection | None = None
 
     async def prepare(self) -> None:
-        await self._run(lambda connection: migrate(connection, self._clock, f"the SQLite file {self._path}"))
+        def call(connection: sqlite3.Connection) -> None:
+            migrate(connection, self._clock, f"the SQLite file {self._path}")
+
+        await self._run(call, may_create=True)
 
     async def publish(self, rows: StatusRows) -> None:
         def call(connection: sqlite3.Connection) -> None:
@@ -41,7 +45,10 @@ class SqliteStatus:
         await self._run(call)
 
     async def syncs(self, name: str = "") -> Sequence[Published]:
-        found = await self._query(statements.select_syncs(_placeholder), name)
+        if name:
+            found = await self._query(statements.select_syncs(_placeholder), name)
+        else:
+            found = await self._query(statements.select_newest_syncs())
         return [read_sync(state, seq) for state, _, seq in found]
 
     async def entities(self, sync_run_id: str) -> Sequence[PublishedEntity]:
@@ -60,13 +67,15 @@ class SqliteStatus:
             await self._run(call)
         self._thread.shutdown()
 
-    async def _query(self, statement: str, argument: str) -> list[tuple[Any, ...]]:
-        return await self._run(lambda connection: connection.execute(statement, (argument,)).fetchall())
+    async def _query(self, statement: str, *arguments: str) -> list[tuple[Any, ...]]:
+        return await self._run(lambda connection: connection.execute(statement, arguments).fetchall())
 
-    async def _run(self, call: Callable[[sqlite3.Connection], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call)
+    async def _run(self, call: Callable[[sqlite3.Connection], R], may_create: bool = False) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call, may_create)
 
-    def _call(self, call: Callable[[sqlite3.Connection], R]) -> R:
+    def _call(self, call: Callable[[sqlite3.Connection], R], may_create: bool) -> R:
+        if not may_create and not self._path.exists():
+            raise NotPrepared(f"the SQLite file {self._path} does not exist yet")
         with translated(self._path):
             if self._opened is None:
                 self._opened = connect(self._path)

@@ -34,11 +34,16 @@ def _newer_only(table: str, columns: Sequence[str], placeholder: Placeholder) ->
     )
 
 
+def select_newest_syncs() -> str:
+    return f"select state, generation, seq from sluice_sync_runs order by started_at desc limit {RUNS_LISTED_MAX}"
+
+
 def select_syncs(placeholder: Placeholder) -> str:
-    """The newest runs, or those with the run id, workflow or request that the one parameter names ('' for all)."""
+    """The runs with the run id, workflow or request that the one parameter names, the newest first."""
     given = placeholder(1)
     return (
-        f"select state, generation, seq from sluice_sync_runs where {given} in ('', run_id, workflow, request) "
+        f"select state, generation, seq from sluice_sync_runs "
+        f"where run_id = {given} or workflow = {given} or request = {given} "
         f"order by started_at desc limit {RUNS_LISTED_MAX}"
     )
 

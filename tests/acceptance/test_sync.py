@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from manifests.entity import table_name
+from manifests.graph import plan
+from manifests.loader import load_packaged
 from tests.support.installation import installation
 from tests.support.kafka import LiveBroker
 from topics.commands import StartSync
@@ -31,11 +35,14 @@ MALFORMED: dict[str, bytes | None] = {
 }
 
 
-async def test_bare_json_becomes_every_row(broker: LiveBroker, tmp_path: Path, postgres_dsn: str) -> None:
+async def test_bare_json_becomes_every_row_and_none_before_what_it_needs(
+    broker: LiveBroker, tmp_path: Path, postgres_dsn: str
+) -> None:
     async with installation(broker, tmp_path, postgres_dsn, *ORGS) as made:
         await made.produce("start-sync", json.dumps(BARE).encode())
         await made.until(lambda syncs: any(sync.state.has_ended for sync in syncs), "the end of the run")
         assert [entity for entity in await made.compared("acme") if not entity.is_equal] == []
+    assert await rows_before_their_parents(postgres_dsn) == []
 
 
 async def test_malformed_messages_are_buried_with_a_reason_and_the_partition_goes_on(
@@ -48,3 +55,18 @@ async def test_malformed_messages_are_buried_with_a_reason_and_the_partition_goe
         buried = await made.dead_letters()
         assert len(buried) == len(MALFORMED)
         assert all(letter.reason for letter in buried)
+
+
+async def rows_before_their_parents(dsn: str) -> list[str]:
+    """Entities with a row from before one that they need was complete."""
+    early = []
+    database = await asyncpg.connect(dsn)
+    try:
+        done = await database.fetch("select entity, closed_at from sluice_runs where state = 'done'")
+        closed = {row["entity"]: row["closed_at"] for row in done}
+        for name, needs in plan(load_packaged().adapter("pco")).items():
+            first = await database.fetchval(f'select min(fetched_at) from "{table_name("pco", name)}"')
+            early += [f"{name} before {parent}" for parent in needs.hard if first and first < closed[parent]]
+    finally:
+        await database.close()
+    return early

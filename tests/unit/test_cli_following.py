@@ -13,6 +13,7 @@ from agents.local import MovableClock
 from service.cli import following
 from service.cli.following import Display, NamedRun, NeverRuns, PlainDisplay, follow
 from service.cli.progress import Block, Pending
+from service.sinks.migrations import NotPrepared
 from service.status.store import Published, PublishedEntity, StatusStore, TimelineEntry
 from tables.syncs import Child, SyncState
 from topics.errors import Rejected, Retryable, SluiceError
@@ -22,7 +23,7 @@ READING = {"a.house": Child("running", started_at=START)}
 READ = {"a.house": Child("done", started_at=START, ended_at=START + 9_000, run_id="x@1", pages=2, records=150)}
 RUNNING = SyncState("acme", "toy", "full", 1, "r1", START, children=READING)
 DONE = msgspec.structs.replace(RUNNING, status="done", ended_at=START + 9_000, children=READ)
-UNPREPARED = Rejected("the SQLite file x.db is not prepared for this: no such table")
+UNPREPARED = NotPrepared("the SQLite file x.db is not prepared for this: no such table")
 
 
 @dataclass

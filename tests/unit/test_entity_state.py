@@ -64,7 +64,7 @@ def test_a_run_has_ended_where_no_transition_leads_on(status: str) -> None:
 
 @dataclass
 class World:
-    """A source of `units` units that claims to have `claim`, fetchers that are slow, forgetful and repeat themselves."""
+    """A source of `units` units that claims to have `claim`, fetchers that forget and repeat themselves."""
 
     key: str
     units: int

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from service.sinks.group import DataRefused
+from service.sinks.migrations import NotPrepared
 from topics.errors import Rejected, Retryable, SluiceError
 
 # 22 data exception, 23 integrity constraint, 54 a limit (an index key too long, JSON too deep), P0 a user's trigger.
@@ -56,7 +57,7 @@ def _from_server(error: asyncpg.PostgresError, database: str) -> SluiceError | D
     if code[:2] in REFUSED_CLASSES:
         return DataRefused(said)
     if code in MISSING_CODES:
-        return Rejected(
+        return NotPrepared(
             f"{database} is not prepared for this: {said}. A fetcher creates what its manifests need when it starts: "
             "restart one that runs this version"
         )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.sinks.group import DataRefused
+from service.sinks.migrations import NotPrepared
 from topics.errors import Broken, Rejected, Retryable, SluiceError
 
 BUSY_TIMEOUT_SECONDS = 30.0  # how long a writer waits for another process's transaction
@@ -117,7 +118,7 @@ def _from_sqlite(error: sqlite3.DatabaseError, path: Path) -> SluiceError:
         )
     if not str(error).startswith(_MISSING):
         return Broken(f"the SQLite file {path} does not understand us: {error}")
-    return Rejected(
+    return NotPrepared(
         f"the SQLite file {path} is not prepared for this: {error}. A fetcher creates what its manifests need when "
         "it starts: restart one that runs this version"
     )

@@ -19,6 +19,8 @@ create table sluice_sync_runs (
     state text not null
 ) without rowid;
 create index sluice_sync_runs_by_start on sluice_sync_runs (started_at);
+create index sluice_sync_runs_by_workflow on sluice_sync_runs (workflow);
+create index sluice_sync_runs_by_request on sluice_sync_runs (request);
 
 create table sluice_entity_runs (
     run_id text primary key,

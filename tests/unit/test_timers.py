@@ -1,0 +1,51 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.timers import PartitionTimers, Timers
+
+SETS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20)), max_size=30)
+
+
+def timers(*entries: tuple[str, int]) -> Timers:
+    made = Timers()
+    for key, due in entries:
+        made.set(key, due)
+    return made
+
+
+def test_a_deadline_is_told_when_it_has_passed_and_once() -> None:
+    made = timers(("a", 5))
+    assert [made.pop_due(now) for now in (4, 5, 6)] == [[], [("a", 5)], []]
+
+
+def test_a_deadline_that_was_moved_counts_at_its_new_time() -> None:
+    assert timers(("a", 5), ("a", 9)).pop_due(8) == []
+    assert timers(("a", 9), ("a", 5)).pop_due(8) == [("a", 5)]
+
+
+def test_a_deadline_that_was_taken_away_is_never_told() -> None:
+    assert timers(("a", 5), ("a", 0)).pop_due(9) == []
+
+
+@given(SETS, st.integers(0, 25))
+def test_whatever_was_set_before_the_last_deadline_of_each_counts(entries: list[tuple[str, int]], now: int) -> None:
+    last = dict(entries)
+    expected = {key: due for key, due in last.items() if 0 < due <= now}
+    made = timers(*entries)
+    assert dict(made.pop_due(now)) == expected
+    assert dict(made.pop_due(25)) == {key: due for key, due in last.items() if due > now}
+
+
+def test_deadlines_are_told_by_partition() -> None:
+    made = PartitionTimers()
+    made.update(3, [("a", 5), ("b", 9)])
+    made.update(4, [("c", 5)])
+    assert made.pop_due(6) == {3: [("a", 5)], 4: [("c", 5)]}
+    assert made.pop_due(6) == {}
+
+
+def test_after_an_assignment_only_the_partitions_that_are_held_count() -> None:
+    made = PartitionTimers()
+    made.update(3, [("a", 5)])
+    made.rebuild({4: [("c", 5)], 5: []})
+    assert made.pop_due(9) == {4: [("c", 5)]}
