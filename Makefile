@@ -35,8 +35,8 @@ test: setup ## Run all tests, those on real Kafka and PostgreSQL too (they are s
 check: setup ## Check locks, style, types and layers, and run the fast tests: under a minute. Tells all that is wrong.
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(UNMIXED) $(CHECKS)
 
-bench: setup ## Measure pages a second. REPORT=FILE keeps the figures.
-	$(BIN)/sluice bench $(if $(REPORT),--report '$(REPORT)')
+bench: setup ## Measure the whole pipeline beside a bare loop. REPORT=FILE keeps the figures.
+	$(BIN)/python -m tests.bench $(if $(REPORT),--report '$(REPORT)')
 
 fix: setup ## Format, repair what can be repaired, and write the generated pages and schemas again.
 	$(BIN)/ruff check --fix

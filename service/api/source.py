@@ -1,6 +1,6 @@
 """The Source of agents.activities on HTTP: from a page that is asked for to its rows."""
 
-from functools import partial
+from functools import lru_cache, partial
 
 from agents.activities.source import PageAsk
 from agents.records import PageBody, read_page
@@ -9,17 +9,19 @@ from service.api.client import ApiClient
 from service.api.connections import Connections
 from service.api.requests import page_request
 
+CONNECTIONS_REMEMBERED_MAX = 10_000  # the least recently used is looked up again
+
 
 class ApiSource:
     """Pages of every organisation's APIs, as the connections file says how to reach them."""
 
     def __init__(self, client: ApiClient, connections: Connections) -> None:
         self._client = client
-        self._connections = connections
+        self._find = lru_cache(maxsize=CONNECTIONS_REMEMBERED_MAX)(connections.find)
 
     async def fetch(self, ask: PageAsk) -> PageBody | None:
         file, entity = ask.adapter.file, ask.entity
-        connection = self._connections.find(ask.org, ask.adapter.name)
+        connection = self._find(ask.org, ask.adapter.name)
         base_url = connection.base_url or file.base_url
         request = page_request(file, entity, ask.org, base_url, ask.page, ask.link, ask.parent)
         parent = ask.parent.key if ask.parent else ""

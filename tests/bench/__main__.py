@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from tests.bench.cpu import cpu_seconds
 from tests.bench.engine import Engine
 from tests.bench.floor import Floor
 from tests.bench.shapes import SHAPES, Shape
@@ -31,11 +32,12 @@ class Measured(msgspec.Struct):
     floor_pages_per_s: float
     ratio: float
     spread: float
+    cpu_ms_per_page: dict[str, float]
 
 
-async def measure(engine: Engine, floor: Floor, shape: Shape, rounds: int) -> Measured:
+async def measure(engine: Engine, floor: Floor, shape: Shape, rounds: int, others: dict[str, int]) -> Measured:
     pages = shape.workflows * shape.pages
-    theirs, ours = [], []
+    theirs, ours, spent = [], [], []
     for number in range(rounds):
         orgs = shape.orgs(f"{shape.name}{number}")
         await floor.clear()
@@ -43,9 +45,11 @@ async def measure(engine: Engine, floor: Floor, shape: Shape, rounds: int) -> Me
         await floor.run(shape, orgs)
         theirs.append(pages / (time.perf_counter() - began))
         await engine.clear()
-        began = time.perf_counter()
+        parts = engine.pids | others
+        before, began = cpu_seconds(parts), time.perf_counter()
         await engine.run(shape, orgs)
         ours.append(pages / (time.perf_counter() - began))
+        spent.append({name: (after - before[name]) / pages for name, after in cpu_seconds(parts).items()})
         stored = await engine.rows(shape, orgs)
         assert stored == pages * shape.page_size, f"{stored} rows stored, {pages * shape.page_size} expected"
         print(f"  round {number + 1}: floor {theirs[-1]:8.1f} pages/s   sluice {ours[-1]:8.1f} pages/s", flush=True)
@@ -59,16 +63,17 @@ async def measure(engine: Engine, floor: Floor, shape: Shape, rounds: int) -> Me
         floor_pages_per_s=round(floor_middle, 1),
         ratio=round(middle / floor_middle, 3),
         spread=round((max(ours) - min(ours)) / middle, 3),
+        cpu_ms_per_page={name: round(statistics.median(one[name] for one in spent) * 1000, 3) for name in spent[0]},
     )
 
 
-async def run(rounds: int, names: list[str], home: Path, dsn: str, port: int) -> list[Measured]:
+async def run(rounds: int, names: list[str], home: Path, dsn: str, port: int, others: dict[str, int]) -> list[Measured]:
     api = f"http://127.0.0.1:{port}"
     found = []
     async with Engine(home, api, dsn) as engine, Floor(api, dsn) as floor:
         for shape in (shape for shape in SHAPES if not names or shape.name in names):
             print(f"{shape.name}: {shape.workflows:,} workflows of {shape.pages:,} pages", flush=True)
-            found.append(await measure(engine, floor, shape, rounds))
+            found.append(await measure(engine, floor, shape, rounds, others))
     return found
 
 
@@ -92,7 +97,8 @@ def main() -> None:
         api = subprocess.Popen([sys.executable, "-m", "tests.bench.api", str(port)])
         try:
             wait_for(port)
-            found = uvloop.run(run(given.rounds, given.shapes, Path(home) / "sluice", server.dsn(), port))
+            others = {"api": api.pid, "postgres": server.pid}
+            found = uvloop.run(run(given.rounds, given.shapes, Path(home) / "sluice", server.dsn(), port, others))
         finally:
             api.terminate()
             api.wait(10)
@@ -101,6 +107,7 @@ def main() -> None:
         print(
             f"{one.shape:10} {one.pages_per_s:12,.1f} {one.floor_pages_per_s:12,.1f} {one.ratio:7.2f} {one.spread:7.2f}"
         )
+        print("           CPU ms a page: " + ", ".join(f"{name} {ms:.2f}" for name, ms in one.cpu_ms_per_page.items()))
     if given.report:
         given.report.write_bytes(msgspec.json.format(msgspec.json.encode({one.shape: one for one in found})))
 

@@ -8,6 +8,8 @@ import asyncpg
 
 from service.clock import SystemClock
 from service.dev import Dev
+from service.kafka import broker as brokers
+from service.kafka.embedded import home_of
 from service.producing import produce
 from service.settings import Settings
 from tests.bench.shapes import Shape
@@ -56,8 +58,11 @@ class Engine:
         await self._db.execute("truncate bench_bench_contact, bulk_bulk_contact")
 
     @property
-    def pids(self) -> list[int]:
-        return [child.pid for child in self._dev.supervisor.children if child.pid is not None]
+    def pids(self) -> dict[str, int]:
+        """The processes by name, the broker's among them."""
+        found = brokers.find(home_of(self._settings))
+        parts = {"broker": found.pid} if found else {}
+        return parts | {child.name: child.pid for child in self._dev.supervisor.children if child.pid is not None}
 
     async def run(self, shape: Shape, orgs: Sequence[str], seconds_max: float = RUN_SECONDS_MAX) -> None:
         commands = [StartSync(org=org, adapter=shape.adapter, type="full") for org in orgs]

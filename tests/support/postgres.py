@@ -80,9 +80,14 @@ class PostgresServer:
         """`fast` ends the sessions in order, `immediate` as a crash would."""
         self._command("pg_ctl", "stop", "-D", self._data, "-w", "-m", mode)
 
+    @property
+    def pid(self) -> int:
+        """The server's first process, the parent of all others."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def kill(self) -> None:
         """kill -9 of the server with all its processes."""
-        server = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        server = psutil.Process(self.pid)
         processes = [server, *server.children(recursive=True)]
         for process in processes:
             process.send_signal(signal.SIGKILL)

@@ -66,6 +66,8 @@ async def test_a_trip_takes_at_most_so_many() -> None:
 async def test_at_most_so_many_trips_are_under_way() -> None:
     ferry = Ferry()
     tasks = await begin(calls(ferry, trips_max=2), *(f"{group}{n}" for n in range(5) for group in "abcd"))
+    await asyncio.sleep(0)
+    assert ferry.under_way == 2
     ferry.may_land.set()
     await asyncio.gather(*tasks)
     assert ferry.most_under_way == 2

@@ -1,0 +1,335 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from agents.activities import leases
+from agents.activities.database import Database
+from agents.activities.leases import COMMITS_AHEAD_MAX, LEASE_SECONDS_MAX, UNITS_IN_FLIGHT_MAX, LeaseReader
+from agents.activities.source import PageAsk
+from agents.local import MovableClock
+from agents.ports import LeaseAsk, PageOutcome, PageWrite, RowWrite, RunRef
+from agents.records import PageBody
+from tests.support.adapters import toy
+from tests.support.memory import ListSource, MemorySink
+from topics.commands import FetchPages, PageDone
+from topics.errors import Rejected, Retryable, SluiceError
+
+RUN = 7
+DATA = {
+    "a.pet": [f"p{n:02}" for n in range(22)],  # six pages of four
+    "a.log": [f"l{n:02}" for n in range(40)],  # ten
+    "a.room/h1": [f"h1-{n}" for n in range(5)],  # two
+    "a.room/h2": ["h2-0"],
+}
+
+
+class Sink(MemorySink):
+    """Commits wait for `may_commit`; `trouble` is raised for the page that it names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+        self.trouble: dict[int, SluiceError] = {}
+        self.committing: list[int] = []
+
+    async def commit(self, pages: Any) -> list[PageOutcome]:
+        self.committing += [page.page for page in pages]
+        await self.may_commit.wait()
+        for page in pages:
+            if page.page in self.trouble:
+                raise self.trouble[page.page]
+        return list(await super().commit(pages))
+
+
+class Bench:
+    """A lease reader over a source of lists and a sink in memory."""
+
+    def __init__(self) -> None:
+        self.clock = MovableClock()
+        self.source = ListSource(DATA)
+        self.sink = Sink()
+        self.database = Database(self.sink, self.clock.sleep)
+        self.reader = LeaseReader(self.source, self.database, {"toy": toy()}, self.clock)
+
+    async def read(self, entity: str, units: int, first: int = 1, cursor: str | None = None, run: int = RUN) -> PageDone:
+        return await self.reader.read(
+            FetchPages(
+                workflow=f"entity-sync:acme:toy:{entity}:full", run=run, org="acme", adapter="toy", entity=entity,
+                type="full", lease=1, first=first, units=units, cursor=cursor,
+            )
+        )  # fmt: skip
+
+    async def commit(self, entity: str, page: int, keys: list[str], parent: str = "", **more: Any) -> None:
+        """A page that is in the ledger already."""
+        ref = RunRef(f"entity-sync:acme:toy:{entity}:full", RUN, "acme", "toy", entity, "full")
+        await self.sink.grant([LeaseAsk(ref, 1, 1)])
+        rows = tuple(RowWrite(key, (), "{}", b"", None) for key in keys)
+        told: dict[str, Any] = {"is_last": False, "next_cursor": None, "fetched_at": self.clock.now(), **more}
+        written = PageWrite(ref, toy().entities[entity], parent, page, rows, (), **told)
+        await self.sink.commit([written])
+
+    def add_parents(self, *keys: str) -> None:
+        self.sink.rows["a.house"] = {("acme", key): RowWrite(key, (), "{}", b"", None) for key in keys}
+
+    @property
+    def pages(self) -> list[int]:
+        return sorted(page for _, _, page in self.source.served)
+
+
+async def test_a_lease_is_read_committed_and_told() -> None:
+    bench = Bench()
+    done = await bench.read("a.pet", 3)
+    assert (done.units, done.pages, done.records, done.end, done.total_units) == (3, 3, 12, False, 6)
+    assert bench.pages == [1, 2, 3]
+
+
+async def test_a_lease_over_the_end_tells_the_end() -> None:
+    done = await Bench().read("a.pet", 4, first=5)
+    assert (done.units, done.records, done.end) == (2, 6, True)
+
+
+async def test_pages_in_the_ledger_are_told_and_not_fetched() -> None:
+    bench = Bench()
+    await bench.commit("a.pet", 2, ["p04", "p05", "p06", "p07"])
+    done = await bench.read("a.pet", 3)
+    assert (done.units, done.records, bench.pages) == (3, 12, [1, 3])
+
+
+async def test_a_lease_read_twice_is_told_twice_and_fetched_once() -> None:
+    bench = Bench()
+    first, second = await bench.read("a.pet", 3), await bench.read("a.pet", 3)
+    assert (first.units, first.records) == (second.units, second.records)
+    assert bench.pages == [1, 2, 3]
+
+
+async def test_a_lease_reads_several_pages_at_once_but_not_all() -> None:
+    bench = Bench()
+    most = now = 0
+
+    class Slow(ListSource):
+        async def fetch(self, ask: PageAsk) -> PageBody | None:
+            nonlocal most, now
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0)
+            now -= 1
+            return await super().fetch(ask)
+
+    source = Slow({"a.pet": [str(n) for n in range(400)]})
+    bench.reader = LeaseReader(source, bench.database, {"toy": toy()}, bench.clock)
+    await bench.read("a.pet", 50)
+    assert 1 < most <= UNITS_IN_FLIGHT_MAX
+
+
+@pytest.mark.parametrize("entity", ["a.pet", "a.log"])
+async def test_time_that_is_up_ends_a_lease_after_at_least_one_unit(entity: str) -> None:
+    bench = Bench()
+    bench.source.data = {entity: [str(n) for n in range(400)]}
+    bench.source.on_fetch = lambda ask: bench.clock.advance(LEASE_SECONDS_MAX)
+    done = await bench.read(entity, 20)
+    assert 1 <= done.units <= UNITS_IN_FLIGHT_MAX
+    assert (done.units, done.end, done.error) == (len(bench.pages), False, None)
+    assert done.elapsed_ms >= 1_000 * LEASE_SECONDS_MAX
+
+
+async def test_of_a_lease_that_fails_in_the_middle_what_has_no_gap_before_it_is_told() -> None:
+    bench = Bench()
+    bench.source.trouble = lambda ask: Retryable("503", 9) if ask.page == 3 else None
+    done = await bench.read("a.pet", 5)
+    assert (done.units, done.records, done.error, done.reason, done.after_seconds) == (2, 8, "retryable", "503", 9)
+
+
+async def test_a_page_behind_a_gap_is_not_fetched_again_when_the_gap_is_closed() -> None:
+    bench = Bench()
+    bench.source.trouble = lambda ask: Retryable("503") if ask.page == 3 else None
+    await bench.read("a.pet", 5)
+    bench.source.trouble = None
+    done = await bench.read("a.pet", 3, first=3)
+    assert (done.units, bench.pages) == (3, [1, 2, 3, 4, 5])
+
+
+async def test_a_commit_that_is_refused_is_told_with_its_reason() -> None:
+    bench = Bench()
+    bench.sink.trouble = {1: Rejected("no such table")}
+    done = await bench.read("a.pet", 1)
+    assert (done.units, done.error, done.reason) == (0, "rejected", "no such table")
+
+
+async def test_a_closed_run_is_told_as_fenced_and_nothing_is_fetched() -> None:
+    bench = Bench()
+    await bench.read("a.pet", 1, run=RUN + 1)
+    bench.source.served.clear()
+    done = await bench.read("a.pet", 3)
+    assert (done.error, done.units, bench.pages) == ("fenced", 0, [])
+
+
+async def test_a_run_that_is_closed_on_the_way_is_told_as_fenced() -> None:
+    bench = Bench()
+
+    def close(ask: PageAsk) -> None:
+        for run in bench.sink.runs.values():
+            run.state = "cancelled"
+
+    bench.source.on_fetch = close
+    assert (await bench.read("a.log", 3)).error == "fenced"
+    assert bench.sink.rows == {}
+
+
+async def test_an_entity_that_is_not_known_here_is_refused() -> None:
+    done = await Bench().read("a.ghost", 1)
+    assert (done.error, done.reason) == ("rejected", "toy has no entity 'a.ghost' here")
+
+
+async def test_a_collection_that_is_not_there_is_refused() -> None:
+    class Gone(ListSource):
+        async def fetch(self, ask: PageAsk) -> PageBody | None:
+            return None
+
+    bench = Bench()
+    bench.reader = LeaseReader(Gone({}), bench.database, {"toy": toy()}, bench.clock)
+    done = await bench.read("a.pet", 1)
+    assert (done.error, done.reason) == ("rejected", "/a/pet does not exist")
+
+
+async def test_a_chain_follows_its_links_and_tells_where_to_go_on() -> None:
+    bench = Bench()
+    links: list[str | None] = []
+    bench.source.on_fetch = lambda ask: links.append(ask.link)
+    done = await bench.read("a.log", 3)
+    assert (links, done.next_cursor, done.units) == ([None, "page-2", "page-3"], "page-4", 3)
+
+
+async def test_a_chain_goes_on_from_the_link_in_the_ledger() -> None:
+    bench = Bench()
+    await bench.commit("a.log", 1, ["l00"], next_cursor="from-the-ledger")
+    links: list[str | None] = []
+    bench.source.on_fetch = lambda ask: links.append(ask.link)
+    await bench.read("a.log", 2)
+    assert links == ["from-the-ledger"]
+
+
+async def test_a_chain_whose_end_is_in_the_ledger_fetches_nothing() -> None:
+    bench = Bench()
+    await bench.commit("a.log", 1, ["l00"], is_last=True)
+    done = await bench.read("a.log", 4)
+    assert (done.end, done.units, bench.pages) == (True, 1, [])
+
+
+async def test_a_chain_runs_ahead_of_its_commits_only_so_far() -> None:
+    bench = Bench()
+    bench.sink.may_commit.clear()
+    task = asyncio.create_task(bench.read("a.log", 9))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert bench.pages == list(range(1, COMMITS_AHEAD_MAX + 1))
+    bench.sink.may_commit.set()
+    assert (await task).units == 9
+
+
+async def test_of_a_chain_whose_commit_fails_what_was_committed_before_it_is_told() -> None:
+    bench = Bench()
+    bench.sink.trouble = {2: Rejected("no such column")}
+    done = await bench.read("a.log", 9)
+    assert (done.units, done.error, done.next_cursor) == (1, "rejected", "page-2")
+    assert max(bench.pages) <= 2 + COMMITS_AHEAD_MAX
+
+
+async def test_of_a_chain_whose_fetch_fails_what_was_committed_before_it_is_told() -> None:
+    bench = Bench()
+    bench.source.trouble = lambda ask: Retryable("503") if ask.page == 3 else None
+    done = await bench.read("a.log", 9)
+    assert (done.units, done.error, done.next_cursor) == (2, "retryable", "page-3")
+
+
+async def test_a_page_that_names_itself_as_the_next_one_is_refused() -> None:
+    class Loop(ListSource):
+        async def fetch(self, ask: PageAsk) -> PageBody | None:
+            return PageBody((), (), "here", None, 1)
+
+    bench = Bench()
+    bench.reader = LeaseReader(Loop({}), bench.database, {"toy": toy()}, bench.clock)
+    done = await bench.read("a.log", 3)
+    assert (done.units, done.error, done.reason) == (1, "rejected", "page 2 of a.log names itself as the next one")
+
+
+async def test_an_empty_page_is_the_end_even_if_it_names_a_next_one() -> None:
+    class Endless(ListSource):
+        async def fetch(self, ask: PageAsk) -> PageBody | None:
+            return PageBody((), (), f"page-{ask.page + 1}", None, 0)
+
+    bench = Bench()
+    bench.reader = LeaseReader(Endless({}), bench.database, {"toy": toy()}, bench.clock)
+    done = await bench.read("a.log", 3)
+    assert (done.units, done.end) == (1, True)
+
+
+async def test_every_page_under_each_parent_is_read() -> None:
+    bench = Bench()
+    bench.add_parents("h1", "h2")
+    done = await bench.read("a.room", 5)
+    assert (done.units, done.pages, done.records, done.end, done.total_units) == (2, 3, 6, True, 2)
+    assert sorted(bench.source.served) == [
+        ("a.room/h1", "acme", 1),
+        ("a.room/h1", "acme", 2),
+        ("a.room/h2", "acme", 1),
+    ]
+
+
+async def test_a_lease_of_some_parents_tells_the_last_ones_key_as_its_cursor() -> None:
+    bench = Bench()
+    bench.add_parents("h1", "h2", "h3")
+    done = await bench.read("a.room", 2)
+    assert (done.units, done.end, done.next_cursor) == (2, False, "h2")
+    rest = await bench.read("a.room", 2, first=3, cursor="h2")
+    assert (rest.units, rest.end, rest.total_units) == (1, True, None)
+
+
+async def test_no_parents_are_no_units_and_the_end() -> None:
+    done = await Bench().read("a.room", 5)
+    assert (done.units, done.pages, done.end, done.total_units) == (0, 0, True, 0)
+
+
+async def test_a_parent_that_is_gone_is_an_empty_page() -> None:
+    class Gone(ListSource):
+        async def fetch(self, ask: PageAsk) -> PageBody | None:
+            assert ask.parent is not None
+            return None if ask.parent.key == "h1" else await super().fetch(ask)
+
+    bench = Bench()
+    bench.add_parents("h1", "h2")
+    bench.reader = LeaseReader(Gone(DATA), bench.database, {"toy": toy()}, bench.clock)
+    done = await bench.read("a.room", 5)
+    assert (done.units, done.pages, done.records, done.error) == (2, 2, 1, None)
+
+
+async def test_pages_under_a_parent_that_the_ledger_holds_are_not_fetched() -> None:
+    bench = Bench()
+    bench.add_parents("h1")
+    await bench.commit("a.room", 1, ["h1-0", "h1-1", "h1-2", "h1-3"], parent="h1")
+    done = await bench.read("a.room", 5)
+    assert (done.pages, done.records, bench.pages) == (2, 5, [2])
+
+
+async def test_a_parent_whose_paging_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "PAGES_PER_PARENT_MAX", 20)
+
+    class Endless(ListSource):
+        async def fetch(self, ask: PageAsk) -> PageBody | None:
+            return PageBody((), (), "more", None, 1)
+
+    bench = Bench()
+    bench.add_parents("h1")
+    bench.reader = LeaseReader(Endless({}), bench.database, {"toy": toy()}, bench.clock)
+    done = await bench.read("a.room", 1)
+    assert (done.error, done.reason) == ("rejected", "parent h1 has more than 20 pages: is its paging a loop?")
+
+
+async def test_a_closed_run_reads_no_parents() -> None:
+    bench = Bench()
+    bench.add_parents("h1")
+    await bench.read("a.room", 1, run=RUN + 1)
+    bench.source.served.clear()
+    done = await bench.read("a.room", 1)
+    assert (done.error, bench.pages) == ("fenced", [])
