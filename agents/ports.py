@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+import msgspec
+
 from manifests.entity import Adapter, Entity
 from topics.commands import RunOutcome
 from topics.ids import run_id
 
 PAGES_PER_COMMIT_MAX = 16  # pages of one entity that share a database transaction
-PARENTS_PER_LEASE_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,7 @@ class LeaseGrant:
     lines: tuple[LedgerLine, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RowWrite:
+class RowWrite(msgspec.Struct, frozen=True):
     """A record as it is stored: typed values in the order of the entity's columns, and the record itself.
 
     `content_hash` is over what the record says, not over how it was written (see agents.records). `updated_at` is

@@ -8,15 +8,16 @@ Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 une
 the record without its top-level `links`: links say where a record is served, not what it says.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from agents.ports import RejectedRecord, RowWrite
+from agents.typed import Place, TypedColumns
 from agents.values import CONVERT, INTEGER_MAX, Misfit, check_storable, encode, parse, shown, start, storable_text
-from manifests.entity import AdapterFile, Entity, columns
+from manifests.entity import AdapterFile, Entity, FieldType, columns
 from topics.errors import Retryable
 
 RECORD_BYTES_MAX = 1_000_000  # canonical JSON of one record; a longer one is rejected
@@ -56,7 +57,7 @@ class _Column(NamedTuple):
     name: str
     holder: int  # the object that has it: an index into the record's opened objects
     field: str
-    convert: Callable[[Any], Any]
+    type: FieldType
     is_required: bool
 
 
@@ -69,18 +70,20 @@ class RecordReader:
         self._next = _path(adapter.body.next)
         self._total = _path(adapter.body.total)
         self._key_paths = tuple(_path(key) for key in entity.key)
+        self._plain_key = entity.key[0] if len(entity.key) == len(self._key_paths[0]) == 1 else None
         self._is_under = entity.under is not None
         self._holders: list[tuple[int, str]] = []
         self._holder_of: dict[tuple[str, ...], int] = {(): 0}
         required = {name for name, reference in entity.references.items() if reference.required}
         self._columns = [
-            self._column(spec.name, spec.source, CONVERT[spec.type], spec.name in required)
+            self._column(spec.name, spec.source, spec.type, spec.name in required)
             for spec in columns(entity)
             if spec.source
         ]
         self._has_time = entity.updated_at is not None
         if entity.updated_at is not None:
-            self._columns.append(self._column("updated_at", entity.updated_at, CONVERT["timestamp"], False))
+            self._columns.append(self._column("updated_at", entity.updated_at, "timestamp", False))
+        self._typed = TypedColumns([Place(c.holder, c.field, c.type, c.is_required) for c in self._columns])
 
     def read(self, body: bytes, parent: str) -> PageBody:
         document, is_suspect = parse(body)
@@ -110,7 +113,7 @@ class RecordReader:
             key = found
             if is_suspect:
                 check_storable(record)
-            values, updated_at = self._values(record, parent)
+            values, updated_at = self._values(record, parent, is_suspect)
             raw, content_hash = _canonical(record)
         except Misfit as misfit:
             return RejectedRecord(key, str(misfit), storable_text(record))
@@ -118,6 +121,10 @@ class RecordReader:
 
     def _key(self, record: dict[str, Any]) -> str:
         """The key's parts joined by ":"; in a key of several, ":" and "%" are percent-encoded, so that none collide."""
+        if self._plain_key is not None:
+            plain = record.get(self._plain_key)
+            if type(plain) is str and 0 < len(plain) <= KEY_CHARS_MAX:
+                return plain
         parts = [_key_part(_dig(record, path), path) for path in self._key_paths]
         if len(parts) > 1:
             parts = [part.replace("%", "%25").replace(":", "%3A") for part in parts]
@@ -126,28 +133,37 @@ class RecordReader:
             raise Misfit(f"key: {len(key)} characters, at most {KEY_CHARS_MAX} ({shown(key)})")
         return key
 
-    def _values(self, record: dict[str, Any], parent: str) -> tuple[tuple[object, ...], datetime | None]:
+    def _values(
+        self, record: dict[str, Any], parent: str, is_suspect: bool
+    ) -> tuple[tuple[object, ...], datetime | None]:
         """The typed values in the order of the entity's columns, and the source's own time."""
         opened: list[Mapping[str, Any]] = [record]
         for holder, field in self._holders:
             opened.append(_opened(opened[holder].get(field), field))
-        values: list[Any] = [parent] if self._is_under else []
-        for name, holder, field, convert, is_required in self._columns:
-            value = opened[holder].get(field)
-            if value is not None:
-                try:
-                    value = convert(value)
-                except Misfit as misfit:
-                    raise Misfit(f"{name}: {misfit} ({shown(value)})") from None
-            elif is_required:
-                raise Misfit(f"{name}: required, but the record has none")
-            values.append(value)
-        updated_at = values.pop() if self._has_time else None
-        return tuple(values), updated_at
+        values = None if is_suspect else self._typed.read(opened)
+        if values is None:
+            values = tuple(self._value(column, opened) for column in self._columns)
+        updated_at = None
+        if self._has_time:
+            *rest, updated_at = values
+            values = tuple(rest)
+        return (parent, *values) if self._is_under else values, updated_at
 
-    def _column(self, name: str, source: str, convert: Callable[[Any], Any], is_required: bool) -> _Column:
+    def _value(self, column: _Column, opened: Sequence[Mapping[str, Any]]) -> object:
+        """One value, converted with care; Misfit says what is wrong with it."""
+        value = opened[column.holder].get(column.field)
+        if value is None:
+            if column.is_required:
+                raise Misfit(f"{column.name}: required, but the record has none")
+            return None
+        try:
+            return CONVERT[column.type](value)
+        except Misfit as misfit:
+            raise Misfit(f"{column.name}: {misfit} ({shown(value)})") from None
+
+    def _column(self, name: str, source: str, type_: FieldType, is_required: bool) -> _Column:
         *outer, field = source.split(".")
-        return _Column(name, self._holder(tuple(outer)), field, convert, is_required)
+        return _Column(name, self._holder(tuple(outer)), field, type_, is_required)
 
     def _holder(self, path: tuple[str, ...]) -> int:
         if path not in self._holder_of:

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from agents.activities.database import Database
 from agents.activities.source import PageAsk, Source
-from agents.activities.units import Fenced, UnitDone, UnitResult, failure_of, tell
+from agents.activities.units import Failure, Fenced, UnitDone, UnitResult, failure_of, tell
 from agents.ports import Clock, LeaseAsk, LedgerLine, PageOutcome, PageWrite, Parent, RunRef
 from agents.records import PageBody
 from manifests.entity import Adapter, Entity, path_columns
 from topics.commands import FetchPages, PageDone
 from topics.errors import Rejected, SluiceError
 
-LEASE_SECONDS_MAX = 5.0  # after that no further unit is begun; at least one always is
+LEASE_SECONDS_MAX = 2.0  # after that no further unit is begun; at least one always is
 UNITS_IN_FLIGHT_MAX = 8  # units of one lease that are read at the same time
 COMMITS_AHEAD_MAX = 4  # pages of a chain that wait for their commit while the next is fetched
 PAGES_PER_PARENT_MAX = 10_000
@@ -82,13 +82,19 @@ class _Job:
         self.run = RunRef(command.workflow, command.run, command.org, command.adapter, command.entity, command.type)
 
     async def read_pages(self, known: Known) -> list[UnitResult]:
-        """Pages by their numbers, several at a time."""
-        first = self._command.first
+        """Pages by their numbers, several at a time; the very first one alone, since it tells how many there are."""
+        first, units = self._command.first, self._command.units
 
         async def unit(index: int) -> UnitDone:
             return await self._page(first + index, known)
 
-        return await self._in_window(self._command.units, unit)
+        if first > 1:
+            return await self._in_window(range(units), unit)
+        (head,) = await self._in_window(range(1), unit)
+        if isinstance(head, Failure) or head.end:
+            return [head]
+        there_are = max(head.total or 0, 2)  # this one is not the last, whatever is claimed
+        return [head, *await self._in_window(range(1, min(units, there_are)), unit)]
 
     async def read_parents(self, parent_entity: Entity) -> PageDone:
         """Every page under each of the next parents, several parents at a time; a parent is a unit."""
@@ -114,7 +120,7 @@ class _Job:
         async def unit(index: int) -> UnitDone:
             return await self._under(parents[index], known, is_last=last and index == len(parents) - 1)
 
-        return tell(command, await self._in_window(len(parents), unit), 0, total)
+        return tell(command, await self._in_window(range(len(parents)), unit), 0, total)
 
     async def read_chain(self, known: Known) -> list[UnitResult]:
         """Pages that name each other: the next one is fetched while the ones before are being committed."""
@@ -141,14 +147,14 @@ class _Job:
                     break
         return [result.result() if isinstance(result, asyncio.Task) else result for result in results]
 
-    async def _in_window(self, count: int, unit: Callable[[int], Awaitable[UnitDone]]) -> list[UnitResult]:
+    async def _in_window(self, units: range, unit: Callable[[int], Awaitable[UnitDone]]) -> list[UnitResult]:
         """Units in order, UNITS_IN_FLIGHT_MAX at a time, until one fails, one is the end, or time is up."""
         slots = asyncio.Semaphore(UNITS_IN_FLIGHT_MAX)
         tasks: list[asyncio.Task[UnitResult]] = []
         async with asyncio.TaskGroup() as group:
-            for index in range(count):
+            for index in units:
                 await slots.acquire()
-                if tasks and self._must_stop():
+                if (tasks or index) and self._must_stop():
                     break
                 tasks.append(group.create_task(self._caught(unit(index), slots)))
         return [task.result() for task in tasks]

@@ -23,6 +23,7 @@ from topics.commands import (
 from topics.errors import Rejected
 from topics.ids import parse_key
 
+LEASE_FIRST_UNITS = 32  # nothing is known yet; a fetcher ends a lease by itself when its time is up
 LEASE_TARGET_MS = 1_000  # a lease is as many units as took about this long
 LEASE_GROWTH_MAX = 8  # a lease is at most so many times as large as the one before
 LEASE_UNITS_MAX = 500
@@ -84,6 +85,7 @@ class EntityDecider:
             parent_run=command.parent_run,
             run=max(state.run + 1, at) if state else at,
             started_at=at,
+            size=LEASE_FIRST_UNITS,
         )
         return self._leasing(fresh, at, 1, "started")
 
@@ -148,6 +150,7 @@ class EntityDecider:
             parent_run=state.parent_run,
             run=max(state.run + 1, at),
             started_at=state.started_at,
+            size=LEASE_FIRST_UNITS,
             fenced=state.fenced + 1,
         )
         return self._leasing(fresh, at, 1, f"fenced ({reason}); goes on as run {fresh.run_id}")
@@ -215,7 +218,11 @@ def _fanned_out(state: EntityState, lease: Lease, done: PageDone) -> EntityState
         return msgspec.structs.replace(state, last_unit=reached)
     last = max(state.last_unit or 0, done.total_units or 0, reached + 1)
     after = msgspec.structs.replace(state, last_unit=last)
-    return after if done.units == lease.units else after.leasing(reached + 1, lease.units - done.units)
+    rest = lease.end - 1 - reached
+    if lease.end == state.next_unit:  # nothing is out behind it: what nobody claims to be there is left for later
+        rest = min(rest, last - reached)
+        after = msgspec.structs.replace(after, next_unit=reached + 1)
+    return after.leasing(reached + 1, rest) if rest > 0 else after
 
 
 def _size(state: EntityState, done: PageDone) -> int:

@@ -1,11 +1,12 @@
 """What an answer's status means for the page, and what its error body says. Pure."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 from service.api.transport import Reply
@@ -42,7 +43,7 @@ def problem(reply: Reply, what: str, is_under_parent: bool, now: datetime) -> Re
     return Rejected(sentence)
 
 
-def retry_after(headers: httpx.Headers, now: datetime) -> float | None:
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds from now, out of a number of seconds or an HTTP date; None if it says nothing of sense."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
@@ -64,8 +65,8 @@ def _named(status: int) -> str:
 
 def _host(location: str) -> str:
     try:
-        return httpx.URL(location).host or "another path"
-    except httpx.InvalidURL:
+        return urlsplit(location).hostname or "another path"
+    except ValueError:
         return "an unreadable address"
 
 

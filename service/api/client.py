@@ -12,8 +12,6 @@ from pathlib import Path
 from random import Random
 from typing import Generic, TypeVar
 
-import httpx
-
 from manifests.entity import AdapterFile, Entity
 from service.api.answers import problem, retry_after
 from service.api.connections import Connection, OAuth
@@ -21,7 +19,7 @@ from service.api.credentials import Account, Login, StaticAccount
 from service.api.limits import Limiter, Sleep
 from service.api.oauth import OAuthAccount
 from service.api.requests import PageRequest
-from service.api.transport import Reply, exchange, open_transport
+from service.api.transport import HttpTransport, Reply, Transport
 from service.clock import Clock
 from topics.errors import Retryable, SluiceError
 
@@ -46,7 +44,7 @@ class Answer(Generic[T]):
     """A page: what the reader made of its body, and the answer's headers."""
 
     content: T
-    headers: httpx.Headers
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +79,14 @@ class ApiClient:
         home: Path,
         environment: Mapping[str, str],
         sleep: Sleep = asyncio.sleep,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self._clock = clock
         self._random = random
         self._home = home
         self._environment = environment
         self._sleep = sleep
-        self._transport = transport or open_transport()
+        self._transport = transport or HttpTransport()
         self._lanes: dict[str, _Lane] = {}
 
     async def get(
@@ -124,7 +122,7 @@ class ApiClient:
         raise Retryable(f"{failure} (attempt {attempt} of {ATTEMPTS_MAX})", failure.after_seconds)
 
     async def close(self) -> None:
-        await self._transport.aclose()
+        await self._transport.close()
 
     async def _attempt(self, lane: _Lane, call: _Call, read: Callable[[bytes], T]) -> Answer[T]:
         login = await lane.account.login()
@@ -146,7 +144,7 @@ class ApiClient:
         if login.authorization is not None:
             headers["authorization"] = login.authorization
         async with lane.limiter.turn() as turn:
-            reply = await exchange(self._transport, call.name, "GET", call.request.url, headers)
+            reply = await self._transport.exchange(call.name, "GET", call.request.url, headers)
             turn.read(reply.headers, reply.status == _TOO_MANY, retry_after(reply.headers, self._clock.now()))
             return reply
 

@@ -14,14 +14,13 @@ from contextlib import asynccontextmanager
 from hashlib import blake2b
 from pathlib import Path
 
-import httpx
 import msgspec
 
 from service.api.answers import problem
 from service.api.connections import Connection, OAuth
 from service.api.credentials import Login, bearer, resolve
 from service.api.limits import Sleep
-from service.api.transport import Reply, exchange
+from service.api.transport import Reply, Transport
 from service.clock import Clock
 from topics.errors import Rejected, Retryable
 
@@ -59,7 +58,7 @@ class OAuthAccount:
         auth: OAuth,
         environment: Mapping[str, str],
         home: Path,
-        transport: httpx.AsyncBaseTransport,
+        transport: Transport,
         clock: Clock,
         sleep: Sleep,
         user_agent: str,
@@ -110,8 +109,7 @@ class OAuthAccount:
     async def _ask(self, refresh_token: str, origin: str) -> Tokens:
         client_id, client_secret = self._read("client_id"), self._read("client_secret")
         asked_at = self._clock.now()
-        reply = await exchange(
-            self._transport,
+        reply = await self._transport.exchange(
             self._what,
             "POST",
             self._auth.token_url,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
 
 from agents.ports import Parent
@@ -11,6 +12,8 @@ from topics.errors import Rejected
 
 LINK_CHARS_MAX = 8_000  # of a link to the next page; what servers commonly take as an address
 
+BASES_REMEMBERED_MAX = 10_000
+_PLAIN_LINK = re.compile(r"/[A-Za-z0-9_-][A-Za-z0-9_/-]*(\?[A-Za-z0-9_=&%-]*)?")
 _BRACES = re.compile(r"\{([a-z0-9_]+)\}")
 _DEFAULT_PORT = {"http": 80, "https": 443}
 
@@ -49,13 +52,19 @@ def page_request(
     `base_url` is the connection's. Only the path and query of a link are used, and only if it leads to the same
     host; Rejected otherwise, and for a parent without the column that the path names.
     """
-    base = urlsplit(base_url)
-    origin = f"{base.scheme}://{base.netloc}"
-    path = base.path.rstrip("/") + _BRACES.sub(lambda found: _part(found[1], org, parent, entity.name), entity.path)
+    origin, prefix = _base(base_url)
+    path = prefix + _BRACES.sub(lambda found: _part(found[1], org, parent, entity.name), entity.path)
     if link is not None:
         return PageRequest(origin, _linked(origin + path, link), parent is not None)
     query = urlencode(_query(adapter, entity, page), quote_via=quote)
     return PageRequest(origin, f"{path}?{query}", parent is not None)
+
+
+@lru_cache(maxsize=BASES_REMEMBERED_MAX)
+def _base(base_url: str) -> tuple[str, str]:
+    """Origin and path of a connection's base URL."""
+    base = urlsplit(base_url)
+    return f"{base.scheme}://{base.netloc}", base.path.rstrip("/")
 
 
 def _query(adapter: AdapterFile, entity: Entity, page: int) -> Mapping[str, str]:
@@ -86,6 +95,8 @@ def _linked(here: str, link: str) -> str:
     """The path and query that a link, absolute or relative, leads to from here."""
     if len(link) > LINK_CHARS_MAX:
         raise Rejected(f"the link to the next page has {len(link)} characters, at most {LINK_CHARS_MAX}")
+    if _PLAIN_LINK.fullmatch(link):
+        return link  # a path of the same host, with nothing to resolve or to encode
     try:
         target = urlsplit(urljoin(here, link))
         is_same_host = _host(target) == _host(urlsplit(here))

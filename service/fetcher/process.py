@@ -176,7 +176,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         for tp in assigned:
-            self._offsets[tp] = Offsets()
+            self._offsets.setdefault(tp, Offsets())  # its first records may be in hand before this is told
 
     def _forget(self, item: InHand) -> bool:
         self._ids.discard(item.command.id)

@@ -16,4 +16,4 @@ def _of_tree(pid: int) -> float:
         times = [process.cpu_times(), *(child.cpu_times() for child in process.children(recursive=True))]
     except psutil.NoSuchProcess:
         return 0.0
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))

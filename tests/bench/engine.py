@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
+from aiokafka import AIOKafkaProducer
 
 from service.clock import SystemClock
 from service.dev import Dev
 from service.kafka import broker as brokers
+from service.kafka.client import client_arguments
 from service.kafka.embedded import home_of
-from service.producing import produce
 from service.settings import Settings
 from tests.bench.shapes import Shape
 from tests.support.kafka import free_port
+from topics.codec import encode
 from topics.commands import StartSync
 
 READY_SECONDS_MAX = 60.0
@@ -45,11 +47,14 @@ class Engine:
         await self._dev.start()
         self._running = asyncio.create_task(self._dev.run())
         self._db = await asyncpg.connect(self._dsn)
+        self._producer = AIOKafkaProducer(**client_arguments(self._settings), acks="all")
+        await self._producer.start()
         for adapter in ("bench", "bulk"):
             await self.run(Shape("warm", 2, 2, 2, adapter), ["p2-warm-1", "p2-warm-2"], READY_SECONDS_MAX)
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        await self._producer.stop()
         await self._db.close()
         self._dev.stop()
         await self._running
@@ -66,11 +71,11 @@ class Engine:
 
     async def run(self, shape: Shape, orgs: Sequence[str], seconds_max: float = RUN_SECONDS_MAX) -> None:
         commands = [StartSync(org=org, adapter=shape.adapter, type="full") for org in orgs]
-        producing = asyncio.create_task(produce(self._settings, self._clock, commands, "bench"))
+        for command in commands:
+            await self._producer.send(command.topic, encode(command), command.key.encode())
         async with asyncio.timeout(seconds_max):
             while await self._count(_ENDED, orgs) < len(orgs):
                 await asyncio.sleep(POLL_SECONDS)
-        await producing
         assert await self._count(_BAD, orgs) == 0, "a run did not end well"
 
     async def rows(self, shape: Shape, orgs: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ from service.api.answers import Gone
 from service.api.client import ATTEMPTS_MAX, PATIENCE_SECONDS_MAX, RETRY_SECONDS_MAX, USER_AGENT, Answer, ApiClient
 from service.api.connections import Auth, BasicAuth, BearerAuth, Connection, NoAuth
 from service.api.requests import page_request
+from tests.support.http import MemoryTransport
 from topics.errors import Rejected, Retryable
 
 SECRET = "pco-secret-77"
@@ -99,7 +100,7 @@ class World:
             Path("unused"),
             {},
             self.clock.sleep,
-            httpx.MockTransport(self._answer),
+            MemoryTransport(self._answer),
         )
 
     async def get(self, parent: Parent | None = None) -> Answer[PageBody]:
@@ -309,12 +310,6 @@ async def test_an_error_shows_no_query() -> None:
     with pytest.raises(Rejected) as caught:
         await world.client.get(Connection("acme", "pco", NONE), ADAPTER, entity, request, len)
     assert SECRET not in str(caught.value)
-
-
-async def test_a_body_over_the_bound_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.transport.BODY_BYTES_MAX", 10)
-    with pytest.raises(Rejected, match="more than 10 bytes"):
-        await World(answer()).get()
 
 
 async def test_connections_do_not_wait_for_each_other() -> None:

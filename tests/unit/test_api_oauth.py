@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from service.api.connections import Connection, OAuth
 from service.api.credentials import Login
 from service.api.oauth import LOCK_SECONDS_MAX, OAuthAccount, Tokens
+from tests.support.http import MemoryTransport
 from topics.errors import Rejected, Retryable
 
 AUTH = OAuth(
@@ -91,7 +92,7 @@ class World:
             AUTH,
             self.environment,
             self.home,
-            httpx.MockTransport(self.endpoint),
+            MemoryTransport(self.endpoint),
             self.clock,
             self.clock.sleep,
             "sluice/test",

@@ -5,11 +5,10 @@ import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-import httpx
 import pytest
 
 from service.api import transport as module
-from service.api.transport import Reply, exchange, open_transport
+from service.api.transport import HttpTransport, Reply
 from topics.errors import Rejected, Retryable
 
 Speak = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -57,28 +56,28 @@ def answer(content: bytes, *headers: str) -> bytes:
 
 
 @pytest.fixture
-async def engine() -> AsyncIterator[httpx.AsyncBaseTransport]:
-    transport = open_transport()
+async def engine() -> AsyncIterator[HttpTransport]:
+    transport = HttpTransport()
     yield transport
-    await transport.aclose()
+    await transport.close()
 
 
-async def ask(engine: httpx.AsyncBaseTransport, url: str) -> Reply:
-    return await exchange(engine, "acme/pco: GET /x", "GET", url, {"user-agent": "sluice/test"})
+async def ask(engine: HttpTransport, url: str) -> Reply:
+    return await engine.exchange("acme/pco: GET /x", "GET", url, {"user-agent": "sluice/test"})
 
 
-async def test_a_page_comes_whole(engine: httpx.AsyncBaseTransport) -> None:
+async def test_a_page_comes_whole(engine: HttpTransport) -> None:
     async with server(saying(answer(b"{}" * 50_000, "X-Count: 7"))) as url:
         reply = await ask(engine, url)
     assert (reply.status, reply.headers["x-count"], len(reply.body)) == (200, "7", 100_000)
 
 
-async def test_a_packed_page_is_unpacked(engine: httpx.AsyncBaseTransport) -> None:
+async def test_a_packed_page_is_unpacked(engine: HttpTransport) -> None:
     async with server(saying(answer(gzip.compress(b"page"), "Content-Encoding: gzip"))) as url:
         assert (await ask(engine, url)).body == b"page"
 
 
-async def test_no_cookie_of_one_answer_is_sent_with_the_next_request(engine: httpx.AsyncBaseTransport) -> None:
+async def test_no_cookie_of_one_answer_is_sent_with_the_next_request(engine: HttpTransport) -> None:
     asked: list[bytes] = []
     async with server(saying(answer(b"{}", "Set-Cookie: a=b; Path=/", "Connection: close")), asked) as url:
         await ask(engine, url)
@@ -99,14 +98,14 @@ async def test_no_cookie_of_one_answer_is_sent_with_the_next_request(engine: htt
         answer(b"\x1f\x8b no gzip", "Content-Encoding: gzip"),
     ],
 )
-async def test_half_an_answer_is_worth_another_try(engine: httpx.AsyncBaseTransport, content: bytes) -> None:
+async def test_half_an_answer_is_worth_another_try(engine: HttpTransport, content: bytes) -> None:
     async with server(saying(content)) as url:
         with pytest.raises(Retryable, match=r"^acme/pco: GET /x had no whole answer \(") as caught:
             await ask(engine, url)
     assert "pco-secret-77" not in str(caught.value)
 
 
-async def test_nobody_at_home_is_worth_another_try(engine: httpx.AsyncBaseTransport) -> None:
+async def test_nobody_at_home_is_worth_another_try(engine: HttpTransport) -> None:
     async with server(saying(b"")) as url:
         pass
     with pytest.raises(Retryable, match="Cannot connect"):
@@ -124,16 +123,14 @@ async def drip(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_server_that_hangs_is_left(engine: httpx.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TIMEOUT", {"timeout": {"connect": 5.0, "read": 0.05}})
+async def test_a_server_that_hangs_is_left(engine: HttpTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS", 0.05)
     async with server(hang) as url:
         with pytest.raises(Retryable, match="Timeout"):
             await ask(engine, url)
 
 
-async def test_a_server_that_drips_is_left_too(
-    engine: httpx.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_drips_is_left_too(engine: HttpTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TOTAL_SECONDS", 0.1)
     async with server(drip) as url:
         with pytest.raises(Retryable, match="Timeout"):
@@ -142,7 +139,7 @@ async def test_a_server_that_drips_is_left_too(
 
 @pytest.mark.parametrize("packed", [False, True])
 async def test_a_body_over_the_bound_is_rejected(
-    engine: httpx.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch, packed: bool
+    engine: HttpTransport, monkeypatch: pytest.MonkeyPatch, packed: bool
 ) -> None:
     monkeypatch.setattr(module, "BODY_BYTES_MAX", 100_000)
     content = b"x" * 1_000_000
@@ -152,7 +149,7 @@ async def test_a_body_over_the_bound_is_rejected(
             await ask(engine, url)
 
 
-async def test_a_redirect_is_an_answer_like_any_other(engine: httpx.AsyncBaseTransport) -> None:
+async def test_a_redirect_is_an_answer_like_any_other(engine: HttpTransport) -> None:
     moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     async with server(saying(moved)) as url:
         assert (await ask(engine, url)).status == 302

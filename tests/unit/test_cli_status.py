@@ -97,7 +97,7 @@ def test_explain_before_anything_was_published_is_an_error_that_says_how_to_begi
 
 def test_explain_says_what_is_waited_for_and_what_happened(sink: str) -> None:
     said = invoked(sink, "explain", "is-stuck").stdout
-    assert "waits for 1 entity: a.house rests before it reads page 1 again" in said
+    assert "waits for 1 entity: a.house rests before it reads pages 1 to 32 again" in said
     assert "why: 503 from the API" in said
     assert "waits for a.house (hard, retrying)" in said
     assert "request is-stuck started run" in said

@@ -83,7 +83,9 @@ async def test_a_commit_whose_outcome_is_not_known_is_repeated_and_counted_once(
 
 async def test_pages_of_one_entity_share_a_transaction_and_those_of_two_do_not() -> None:
     class Recording(MemorySink):
-        trips: list[set[str]] = []
+        def __init__(self) -> None:
+            super().__init__()
+            self.trips: list[set[str]] = []
 
         async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
             self.trips.append({one.entity.name for one in pages})

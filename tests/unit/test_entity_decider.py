@@ -7,6 +7,7 @@ from agents.deciders.entity import (
     FINISH_DEADLINE_MS,
     LEASE_ATTEMPTS_MAX,
     LEASE_DEADLINE_MS,
+    LEASE_FIRST_UNITS,
     RETENTION_MS,
     EntityDecider,
 )
@@ -32,6 +33,7 @@ PET = entity_key("acme", "toy", "a.pet", "full")  # pages by number: fan-out
 LOG = entity_key("acme", "toy", "a.log", "full")  # pages by link: a chain
 ROOM = entity_key("acme", "toy", "a.room", "full")  # read under parents: a chain, too
 SECOND = 1_000
+F = LEASE_FIRST_UNITS  # the first lease is units 1 to F
 DEADLINE = T0 + LEASE_DEADLINE_MS
 
 
@@ -58,6 +60,11 @@ def fetch(lease: int, first: int, units: int = 1, key: str = PET, run: int = T0,
 def done(lease: int, units: int, key: str = PET, run: int = T0, **more: Any) -> PageDone:
     told = {"pages": units, "records": 4 * units, "elapsed_ms": 1_000 * units, **more}
     return PageDone(workflow=key, run=run, lease=lease, units=units, **told)
+
+
+def head(behind: int, unit_ms: int) -> PageDone:
+    """The first lease is done; `behind` more units follow, and each took so many ms."""
+    return done(1, F, total_units=F + behind, elapsed_ms=unit_ms * F)
 
 
 def failed(lease: int, error: str, units: int = 0, reason: str = "503", **more: Any) -> PageDone:
@@ -87,8 +94,8 @@ def due(at: int) -> TimerDue:
     return TimerDue(workflow=PET, due=at)
 
 
-def test_a_start_leases_one_unit() -> None:
-    scenario().when(start()).then(fetch(1, 1)).having(status="fetching", run=T0, due=DEADLINE).noted("started")
+def test_a_start_leases_the_first_units() -> None:
+    scenario().when(start()).then(fetch(1, 1, F)).having(status="fetching", run=T0, due=DEADLINE).noted("started")
 
 
 def test_a_start_told_twice_changes_nothing() -> None:
@@ -128,7 +135,7 @@ def test_an_ended_entity_tells_its_outcome_again() -> None:
 
 def test_a_newer_parent_run_starts_a_run_with_a_higher_number() -> None:
     fresh = started().given(done(1, 1, end=True), complete()).when(start(parent_run=2))
-    fresh.then(fetch(1, 1, run=T0 + 1)).having(run=T0 + 1, parent_run=2, units=0)
+    fresh.then(fetch(1, 1, F, run=T0 + 1)).having(run=T0 + 1, parent_run=2, units=0)
 
 
 def test_a_clock_that_went_back_still_gives_a_higher_run_number() -> None:
@@ -136,20 +143,21 @@ def test_a_clock_that_went_back_still_gives_a_higher_run_number() -> None:
 
 
 def test_a_newer_parent_run_replaces_one_that_is_fetching() -> None:
-    started().when(start(parent_run=2), at=T0 + 5).then(fetch(1, 1, run=T0 + 5)).having(parent_run=2)
+    started().when(start(parent_run=2), at=T0 + 5).then(fetch(1, 1, F, run=T0 + 5)).having(parent_run=2)
 
 
 def test_a_known_total_fans_out_in_a_window_of_leases() -> None:
-    spread = started().when(done(1, 1, total_units=100, elapsed_ms=250))
-    spread.then(fetch(2, 2, 4), fetch(3, 6, 4), fetch(4, 10, 4), fetch(5, 14, 4)).having(total_units=100, last_unit=100)
+    spread = started().when(head(99, 250))
+    spread.then(fetch(2, F + 1, 4), fetch(3, F + 5, 4), fetch(4, F + 9, 4), fetch(5, F + 13, 4))
+    spread.having(total_units=F + 99, last_unit=F + 99)
 
 
 def test_a_lease_grows_at_most_eightfold() -> None:
-    started().when(done(1, 1, total_units=9, elapsed_ms=0)).then(fetch(2, 2, 8)).having(size=8)
+    started().when(head(1_000, 0)).having(size=8 * F)
 
 
 def test_a_slow_source_gets_small_leases() -> None:
-    started().given(done(1, 1, total_units=90, elapsed_ms=125)).when(done(2, 8, elapsed_ms=16_000)).having(size=1)
+    started().given(head(89, 125)).when(done(2, 8, elapsed_ms=16_000)).having(size=1)
 
 
 def test_a_lease_has_a_largest_size() -> None:
@@ -168,28 +176,39 @@ def test_a_lease_of_parents_has_a_smaller_largest_size() -> None:
 
 
 def test_the_last_lease_ends_where_the_total_does() -> None:
-    started().when(done(1, 1, total_units=11, elapsed_ms=125)).then(fetch(2, 2, 8), fetch(3, 10, 2))
+    started().when(head(10, 125)).then(fetch(2, F + 1, 8), fetch(3, F + 9, 2))
 
 
 def test_a_partial_lease_is_followed_by_one_for_its_rest() -> None:
-    spread = started().given(done(1, 1, total_units=9, elapsed_ms=125))
-    spread.when(done(2, 3)).then(fetch(3, 5, 5)).having(units=4)
+    spread = started().given(head(8, 125))
+    spread.when(done(2, 3)).then(fetch(3, F + 4, 5)).having(units=F + 3)
 
 
 def test_a_total_that_is_too_small_is_read_past() -> None:
-    started().when(done(1, 1, total_units=1)).then(fetch(2, 2)).having(last_unit=2)
+    started().when(head(0, 1_000)).then(fetch(2, F + 1)).having(last_unit=F + 1)
+
+
+@pytest.mark.parametrize("claim", [None, 0, 2])
+def test_of_a_first_lease_that_got_half_way_no_unit_is_passed_over(claim: int | None) -> None:
+    # What nobody claims to be there is not leased yet, so it must still be leased when it shows.
+    slow = started().when(done(1, 2, total_units=claim)).then(fetch(2, 3))
+    slow.when(done(2, 1, total_units=claim)).then(fetch(3, 4))
+
+
+def test_of_a_first_lease_that_got_half_way_only_what_there_is_goes_on() -> None:
+    started().when(done(1, 2, total_units=6)).then(fetch(2, 3, 4)).having(next_unit=7)
 
 
 def test_a_total_that_is_too_large_ends_where_the_source_does() -> None:
-    spread = started().given(done(1, 1, total_units=100, elapsed_ms=500))
+    spread = started().given(head(99, 500))
     for lease in (2, 3, 4):
         spread.when(done(lease, 1, end=True)).then()
-    spread.when(done(5, 1, end=True)).then(finish()).having(status="finishing", units=5)
+    spread.when(done(5, 1, end=True)).then(finish()).having(status="finishing", units=F + 4)
 
 
 def test_an_end_found_early_leases_nothing_more() -> None:
-    spread = started().given(done(1, 1, total_units=9, elapsed_ms=500))
-    spread.when(done(2, 1, end=True)).then().having(last_unit=2, units=2)
+    spread = started().given(head(8, 500))
+    spread.when(done(2, 1, end=True)).then().having(last_unit=F + 1, units=F + 1)
 
 
 def test_a_chain_goes_on_from_the_cursor_one_lease_at_a_time() -> None:
@@ -236,8 +255,8 @@ def test_a_retryable_lease_waits_and_nothing_is_sent() -> None:
 
 def test_a_waiting_lease_is_sent_again_by_its_timer_with_a_new_attempt() -> None:
     waiting = started().given(failed(1, "retryable"))
-    waiting.when(due(T0 + 5 * SECOND), at=T0 + 6 * SECOND).then(fetch(1, 1, attempt=2))
-    waiting.having(due=T0 + 6 * SECOND + LEASE_DEADLINE_MS).owing(fetch(1, 1, attempt=2))
+    waiting.when(due(T0 + 5 * SECOND), at=T0 + 6 * SECOND).then(fetch(1, 1, F, attempt=2))
+    waiting.having(due=T0 + 6 * SECOND + LEASE_DEADLINE_MS).owing(fetch(1, 1, F, attempt=2))
 
 
 def test_each_further_attempt_waits_twice_as_long() -> None:
@@ -254,14 +273,14 @@ def test_no_wait_is_longer_than_five_minutes() -> None:
 
 
 def test_the_rest_of_the_window_goes_on_while_one_lease_waits() -> None:
-    spread = started().given(done(1, 1, total_units=100, elapsed_ms=1_000))
-    spread.given(failed(2, "retryable")).when(done(3, 1)).then(fetch(6, 6)).having(error=None)
+    spread = started().given(head(99, 1_000))
+    spread.given(failed(2, "retryable")).when(done(3, 1)).then(fetch(6, F + 5)).having(error=None)
 
 
 def test_a_lease_that_failed_half_way_waits_with_its_rest_at_its_first_attempt() -> None:
-    spread = started().given(done(1, 1, total_units=9, elapsed_ms=125))
-    spread.when(failed(2, "retryable", units=3)).then().having(units=4)
-    spread.when(due(T0 + 5 * SECOND)).then(fetch(3, 5, 5))
+    spread = started().given(head(8, 125))
+    spread.when(failed(2, "retryable", units=3)).then().having(units=F + 3)
+    spread.when(due(T0 + 5 * SECOND)).then(fetch(3, F + 4, 5))
 
 
 def test_the_rest_of_a_chains_lease_goes_on_from_where_it_got() -> None:
@@ -289,7 +308,7 @@ def test_the_longest_reason_can_be_told_to_the_parent() -> None:
 
 
 def test_a_last_attempt_that_moved_is_not_the_end() -> None:
-    tried = started().given(done(1, 1, total_units=9, elapsed_ms=125))
+    tried = started().given(head(8, 125))
     for attempt in range(1, LEASE_ATTEMPTS_MAX):
         tried.given(failed(2, "retryable", attempt=attempt)).given(due(tried.state.due), at=T0)
     tried.when(failed(2, "retryable", units=1, attempt=LEASE_ATTEMPTS_MAX)).having(status="fetching")
@@ -301,13 +320,13 @@ def test_a_rejected_lease_fails_the_entity_with_its_reason() -> None:
 
 
 def test_what_was_committed_before_a_rejection_counts() -> None:
-    spread = started().given(done(1, 1, total_units=9, elapsed_ms=125))
-    spread.when(failed(2, "rejected", units=3)).having(units=4, pages=4)
+    spread = started().given(head(8, 125))
+    spread.when(failed(2, "rejected", units=3)).having(units=F + 3, pages=F + 3)
 
 
 def test_a_fenced_run_goes_on_under_a_newer_number() -> None:
     told = started().when(failed(1, "fenced", reason="newer run"), at=T0 + 9)
-    told.then(fetch(1, 1, run=T0 + 9)).having(run=T0 + 9, fenced=1, units=0, started_at=T0).noted("newer run")
+    told.then(fetch(1, 1, F, run=T0 + 9)).having(run=T0 + 9, fenced=1, units=0, started_at=T0).noted("newer run")
 
 
 def test_an_entity_that_is_fenced_again_and_again_fails() -> None:
@@ -319,8 +338,8 @@ def test_an_entity_that_is_fenced_again_and_again_fails() -> None:
 
 
 def test_a_deadline_asks_for_every_lease_again_with_the_same_ids() -> None:
-    spread = started().given(done(1, 1, total_units=3, elapsed_ms=1_000))
-    again = (fetch(2, 2), fetch(3, 3))
+    spread = started().given(head(2, 1_000))
+    again = (fetch(2, F + 1), fetch(3, F + 2))
     spread.owing(*again).when(due(DEADLINE), at=DEADLINE + 1).then(*again).noted("asked again")
     spread.having(due=DEADLINE + 1 + LEASE_DEADLINE_MS)
 

@@ -55,7 +55,7 @@ def house(now: int, *leases: Lease, **more: object) -> EntityReason:
 
 async def test_an_entity_that_rests_says_when_it_goes_on_and_why_it_rests() -> None:
     reason = one(explained(await engine_with("a.house", Retryable("503 from the API", 9))), "a.house")
-    assert (reason.phase, reason.waits) == ("retrying", "rests before it reads page 1 again")
+    assert (reason.phase, reason.waits) == ("retrying", "rests before it reads pages 1 to 32 again")
     assert (reason.next, reason.next_at, reason.error) == ("attempt 2 begins", NOW + 9_000, "503 from the API")
 
 
@@ -68,14 +68,14 @@ async def test_an_entity_that_waits_names_what_it_needs_and_how_that_is() -> Non
 async def test_the_run_says_in_one_sentence_what_it_waits_for() -> None:
     found = explained(await engine_with("a.house", Retryable("503 from the API", 9)))
     assert found.sentence == (
-        "waits for 1 entity: a.house rests before it reads page 1 again (in 9 s: 503 from the API); "
+        "waits for 1 entity: a.house rests before it reads pages 1 to 32 again (in 9 s: 503 from the API); "
         "3 more can start after those"
     )
 
 
 async def test_an_entity_below_another_counts_parents() -> None:
     reason = one(explained(await engine_with("a.room", Retryable("503 from the API"))), "a.room")
-    assert reason.waits == "rests before it reads parent 1 of a.house again"
+    assert reason.waits == "rests before it reads parents 1 to 32 of a.house again"
 
 
 async def test_a_blocked_entity_names_the_one_that_began_it() -> None:

@@ -258,6 +258,19 @@ async def test_a_partition_that_comes_back_begins_at_its_last_commit(desk: Desk)
     assert [command.id for command in desk.begun] == [lease(number).id for number in (1, 2, 1, 2)]
 
 
+async def test_an_assignment_that_is_told_after_its_first_records_commits_none_of_them_early(desk: Desk) -> None:
+    desk.answer = told
+    async with desk.running():
+        await desk.deliver(record(0, lease(1)))
+        await desk.consumer.listener.on_partitions_assigned([TP])
+        await desk.deliver(record(1, b"no command"))
+        await until(lambda: len(desk.producer.sent) == 1)
+        await turns(20)
+        assert desk.consumer.committed == {}
+        desk.may_end.set()
+        await until(lambda: desk.consumer.committed == {TP: 2})
+
+
 async def test_records_that_were_fetched_before_a_rebalance_are_not_worked_on_after_it(desk: Desk) -> None:
     async def rebalance() -> None:
         await desk.consumer.listener.on_partitions_revoked([TP])

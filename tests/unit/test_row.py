@@ -23,12 +23,13 @@ def test_the_deadline_is_read_without_the_rest() -> None:
 
 @given(NUMBERS, NUMBERS, NUMBERS, NUMBERS)
 def test_guards_compare_as_generation_and_then_seq(generation: int, seq: int, other: int, other_seq: int) -> None:
-    one, two = Row(generation=generation, seq=seq), Row(generation=other, seq=other_seq, due=5)
+    one = Row[SyncState](generation=generation, seq=seq)
+    two = Row[SyncState](generation=other, seq=other_seq, due=5)
     assert (guard_of(encode_row(one)) < guard_of(encode_row(two))) == ((generation, seq) < (other, other_seq))
 
 
 def test_an_offset_up_to_the_last_one_of_its_topic_is_a_replay() -> None:
-    row = Row(last_offset={"control": 9})
+    row = Row[SyncState](last_offset={"control": 9})
     assert [row.has_folded("control", offset) for offset in (8, 9, 10)] == [True, True, False]
     assert not row.has_folded("page-done", 0)
 

@@ -75,7 +75,9 @@ class Sea:
 
     async def send(self, *values: bytes | None, topic: str = "control") -> None:
         outs = [Out(b"k", value, (("h", b"v"),)) for value in values]
-        await self.deliveries.send(self.producer, topic, 3, outs, lambda tp, offset: self.delivered.append((tp, offset)))
+        await self.deliveries.send(
+            self.producer, topic, 3, outs, lambda tp, offset: self.delivered.append((tp, offset))
+        )
 
 
 async def test_records_go_together_and_the_last_offset_of_each_batch_is_told() -> None:

@@ -1,0 +1,140 @@
+"""The table's store on a real RocksDB, opened as Faust opens it."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from faust.types import TP
+
+from agents.strict.app import StrictApp
+from tables.catalog import State
+from tables.row import Row, encode_row
+from tables.stores import StrictTable
+
+PARTITION = 3
+CHANGELOG = TP("changelog", PARTITION)
+
+Open = Callable[[], StrictTable]
+
+
+@dataclass
+class Record:
+    offset: int
+    key: bytes
+    value: bytes | None
+
+
+@pytest.fixture
+async def reopen(tmp_path: Path) -> AsyncIterator[Open]:
+    """Opens the table in one and the same directory; the one that was opened before is closed."""
+    opened: list[StrictTable] = []
+
+    def close() -> None:
+        while opened:
+            opened.pop().data._dbs.clear()
+
+    def reopen() -> StrictTable:
+        close()
+        app = StrictApp("stores", broker="kafka://127.0.0.1:1", store="rocksdb://", datadir=tmp_path, web_enabled=False)
+        opened.append(app.Table("rows", key_type=bytes, value_type=bytes, partitions=8))
+        return opened[-1]
+
+    yield reopen
+    close()
+
+
+def row(seq: int, generation: int = 1, due: int = 0) -> bytes:
+    return encode_row(Row[State](generation=generation, seq=seq, due=due))
+
+
+def values(table: StrictTable, *keys: bytes) -> list[bytes | None]:
+    return [table.read(PARTITION, key) for key in keys]
+
+
+async def test_a_batch_is_written_and_deleted_at_once_and_survives_a_restart(reopen: Open) -> None:
+    table = reopen()
+    table.store(PARTITION, {b"a": row(1), b"b": row(1)})
+    table.store(PARTITION, {b"a": row(2), b"b": None})
+    assert values(table, b"a", b"b", b"c") == [row(2), None, None]
+    assert values(reopen(), b"a", b"b") == [row(2), None]
+
+
+async def test_partitions_are_apart(reopen: Open) -> None:
+    table = reopen()
+    table.store(PARTITION, {b"a": row(1)})
+    assert table.read(PARTITION + 1, b"a") is None
+
+
+async def test_a_changelog_is_restored_in_chunks_with_its_position(reopen: Open) -> None:
+    table = reopen()
+    table.restore(PARTITION, [Record(0, b"a", row(1)), Record(1, b"b", row(1))], None)
+    table.restore(PARTITION, [Record(2, b"a", row(2)), Record(5, b"b", None)], 1)
+    assert values(table, b"a", b"b") == [row(2), None]
+    assert reopen().persisted_offset(CHANGELOG) == 5
+
+
+async def test_a_chunk_that_was_restored_before_changes_nothing(reopen: Open) -> None:
+    table = reopen()
+    table.restore(PARTITION, [Record(0, b"a", row(2))], None)
+    table.store(PARTITION, {b"a": row(7)})
+    table.restore(PARTITION, [Record(0, b"a", None)], 0)
+    assert values(table, b"a") == [row(7)]
+
+
+async def test_of_a_chunk_that_overlaps_only_what_is_new_counts(reopen: Open) -> None:
+    table = reopen()
+    table.restore(PARTITION, [Record(0, b"a", row(1))], None)
+    table.restore(PARTITION, [Record(0, b"a", None), Record(1, b"b", row(1))], 0)
+    assert values(table, b"a", b"b") == [row(1), row(1)]
+
+
+@pytest.mark.parametrize(("generation", "seq"), [(2, 4), (1, 99)])
+async def test_a_record_that_is_older_than_the_stored_one_is_passed_over(
+    reopen: Open, generation: int, seq: int
+) -> None:
+    table = reopen()
+    newer, older = row(5, 2), row(seq, generation)
+    table.restore(PARTITION, [Record(0, b"a", newer), Record(1, b"a", older)], None)
+    assert (values(table, b"a"), table.stale) == ([newer], 1)
+    table.restore(PARTITION, [Record(2, b"a", older)], 1)
+    assert (values(table, b"a"), table.stale) == ([newer], 2)
+
+
+async def test_a_store_that_is_ahead_of_the_changelog_keeps_what_it_has(reopen: Open) -> None:
+    table = reopen()
+    table.store(PARTITION, {b"a": row(5)})
+    table.restore(PARTITION, [Record(0, b"a", row(4))], None)
+    assert values(table, b"a") == [row(5)]
+
+
+async def test_the_position_is_what_the_broker_has_confirmed(reopen: Open) -> None:
+    table = reopen()
+    table.store(PARTITION, {b"a": row(1)})
+    table.note_delivered(CHANGELOG, 8)
+    assert table.persisted_offset(CHANGELOG) is None
+    table.persist_offsets()
+    assert reopen().persisted_offset(CHANGELOG) == 8
+
+
+async def test_a_revoked_partition_stays_closed(reopen: Open) -> None:
+    table = reopen()
+    table.note_delivered(CHANGELOG, 8)
+    table.persist_offsets()
+    assert PARTITION not in table.data._dbs
+
+
+async def test_what_was_confirmed_before_a_revocation_is_forgotten(reopen: Open) -> None:
+    table = reopen()
+    table.store(PARTITION, {b"a": row(1)})
+    table.note_delivered(CHANGELOG, 8)
+    table.forget_delivered()
+    table.persist_offsets()
+    assert table.persisted_offset(CHANGELOG) is None
+
+
+async def test_the_deadlines_are_those_of_the_stored_records(reopen: Open) -> None:
+    table = reopen()
+    table.restore(PARTITION, [Record(0, b"a", row(1, due=50)), Record(1, b"b", row(1))], None)
+    table.store(PARTITION, {b"c": row(1, due=70)})
+    assert dict(reopen().deadlines(PARTITION)) == {"a": 50, "c": 70}
