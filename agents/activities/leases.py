@@ -14,13 +14,14 @@ from agents.ports import Clock, LeaseAsk, LedgerLine, PageOutcome, PageWrite, Pa
 from agents.records import PageBody
 from manifests.entity import Adapter, Entity, path_columns
 from topics.commands import FetchPages, PageDone
-from topics.errors import Rejected, SluiceError
+from topics.errors import Rejected, Retryable
 
 LEASE_SECONDS_MAX = 2.0  # after that no further unit is begun; at least one always is
 UNITS_IN_FLIGHT_MAX = 8  # units of one lease that are read at the same time
 COMMITS_AHEAD_MAX = 4  # pages of a chain that wait for their commit while the next is fetched
 PAGES_PER_PARENT_MAX = 10_000
 
+TOLD = (Retryable, Rejected, Fenced)  # what a decider is told of; anything else ends the process
 Known = Mapping[tuple[str, int], LedgerLine]
 
 
@@ -38,7 +39,7 @@ class LeaseReader:
         started = self._clock.monotonic()
         try:
             done = await self._read(command, started)
-        except (SluiceError, Fenced) as error:
+        except TOLD as error:
             done = tell(command, [failure_of(error)], 0)
         elapsed_ms = int((self._clock.monotonic() - started) * 1000)
         return done.model_copy(update={"elapsed_ms": elapsed_ms})
@@ -93,7 +94,8 @@ class _Job:
         (head,) = await self._in_window(range(1), unit)
         if isinstance(head, Failure) or head.end:
             return [head]
-        there_are = max(head.total or 0, 2)  # this one is not the last, whatever is claimed
+        in_ledger = max((page for _, page in known), default=0)
+        there_are = max(head.total or 0, in_ledger + 1, 2)  # this one is not the last, whatever is claimed
         return [head, *await self._in_window(range(1, min(units, there_are)), unit)]
 
     async def read_parents(self, parent_entity: Entity) -> PageDone:
@@ -127,6 +129,7 @@ class _Job:
         results: list[UnitResult | asyncio.Task[UnitResult]] = []
         slots = asyncio.Semaphore(COMMITS_AHEAD_MAX)
         link = self._command.cursor
+        links: set[str | None] = set()
         async with asyncio.TaskGroup() as group:
             for page in range(self._command.first, self._command.first + self._command.units):
                 if results and self._must_stop():
@@ -138,7 +141,10 @@ class _Job:
                     await slots.acquire()
                     try:
                         body = await self._fetch(page, link)
-                    except SluiceError as error:
+                        links.add(link)
+                        if body.next in links and body.next is not None:
+                            raise Rejected(f"page {page} of {self._entity.name} leads back to one before: a loop")
+                    except TOLD as error:
                         results.append(failure_of(error))
                         break
                     results.append(group.create_task(self._caught(self._written(page, body), slots)))
@@ -164,7 +170,7 @@ class _Job:
             done = await unit
             self._stopped = self._stopped or done.end
             return done
-        except (SluiceError, Fenced) as error:
+        except TOLD as error:
             self._stopped = True
             return failure_of(error)
         finally:
@@ -197,8 +203,6 @@ class _Job:
         body = await self._source.fetch(self._ask(page, link, None))
         if body is None:
             raise Rejected(f"{self._entity.path} does not exist")
-        if body.next is not None and body.next == link:
-            raise Rejected(f"page {page} of {self._entity.name} names itself as the next one")
         return body
 
     def _ask(self, page: int, link: str | None, parent: Parent | None) -> PageAsk:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from topics.commands import ErrorKind, FetchPages, PageDone
-from topics.errors import Retryable, SluiceError
+from topics.errors import Rejected, Retryable
 
 REASON_CHARACTERS_MAX = 2000
 
@@ -37,7 +37,7 @@ class Fenced(Exception):
     """The database knows that this run is closed: whoever still works on it has nothing to say any more."""
 
 
-def failure_of(error: SluiceError | Fenced) -> Failure:
+def failure_of(error: Retryable | Rejected | Fenced) -> Failure:
     """What a decider is told of an error."""
     match error:
         case Fenced():

