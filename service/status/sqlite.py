@@ -38,9 +38,9 @@ class SqliteStatus:
     async def publish(self, rows: StatusRows) -> None:
         def call(connection: sqlite3.Connection) -> None:
             with transaction(connection):
-                connection.executemany(statements.upsert_syncs(_placeholder), map(_stored, rows.syncs))
-                connection.executemany(statements.upsert_entities(_placeholder), map(_stored, rows.entities))
-                connection.executemany(statements.insert_timeline(_placeholder), map(_stored, rows.timeline))
+                connection.executemany(statements.upsert_syncs(_placeholder), map(_named, rows.syncs))
+                connection.executemany(statements.upsert_entities(_placeholder), map(_named, rows.entities))
+                connection.executemany(statements.insert_timeline(_placeholder), map(_named, rows.timeline))
 
         await self._run(call)
 
@@ -68,7 +68,7 @@ class SqliteStatus:
         self._thread.shutdown()
 
     async def _query(self, statement: str, *arguments: str) -> list[tuple[Any, ...]]:
-        return await self._run(lambda connection: connection.execute(statement, arguments).fetchall())
+        return await self._run(lambda connection: connection.execute(statement, _named(arguments)).fetchall())
 
     async def _run(self, call: Callable[[sqlite3.Connection], R], may_create: bool = False) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call, may_create)
@@ -83,8 +83,10 @@ class SqliteStatus:
 
 
 def _placeholder(number: int) -> str:
-    return f"?{number}"
+    return f":p{number}"
 
 
-def _stored(values: Values) -> Values:
-    return tuple(iso(value) if isinstance(value, datetime) else value for value in values)
+def _named(values: Values) -> dict[str, object]:
+    """The values by the names of their placeholders, times as SQLite stores them."""
+    stored = (iso(value) if isinstance(value, datetime) else value for value in values)
+    return {f"p{number}": value for number, value in enumerate(stored, start=1)}

@@ -283,8 +283,8 @@ async def test_redirects_are_not_followed(location: str) -> None:
 )
 async def test_the_apis_own_words_are_told_shortened(body: bytes, said: str) -> None:
     with pytest.raises(Rejected) as caught:
-        await World(answer(422, body)).get()
-    assert str(caught.value) == f"acme/pco: GET /people/v2/emails answered 422 (Unprocessable Entity){said}"
+        await World(answer(409, body)).get()
+    assert str(caught.value) == f"acme/pco: GET /people/v2/emails answered 409 (Conflict){said}"
 
 
 @pytest.mark.parametrize("status", [200, 401, 422, 503])
