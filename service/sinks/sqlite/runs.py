@@ -49,15 +49,15 @@ def close_run(connection: sqlite3.Connection, run: RunRef, outcome: RunOutcome, 
             rejected = sluice_runs.rejected + folded.rejected
         from (
             select count(*) as pages, coalesce(sum(records), 0) as records, coalesce(sum(rejected), 0) as rejected
-            from sluice_pages where run_id = ?1
+            from sluice_pages where run_id = :run_id
         ) as folded
-        where run_id = ?1
+        where run_id = :run_id
         """,
         (run.id,),
     )
     connection.execute("delete from sluice_pages where run_id = ?", (run.id,))
     query = "select pages, records, rejected from sluice_runs where run_id = ?"
-    return RunTotals(*connection.execute(query, (run.id,)).fetchone())
+    return RunTotals(*connection.execute(query, {"run_id": run.id}).fetchone())
 
 
 def ledger(connection: sqlite3.Connection, ask: LeaseAsk) -> tuple[LedgerLine, ...]:
