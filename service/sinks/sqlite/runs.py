@@ -53,11 +53,11 @@ def close_run(connection: sqlite3.Connection, run: RunRef, outcome: RunOutcome, 
         ) as folded
         where run_id = :run_id
         """,
-        (run.id,),
+        {"run_id": run.id},
     )
     connection.execute("delete from sluice_pages where run_id = ?", (run.id,))
     query = "select pages, records, rejected from sluice_runs where run_id = ?"
-    return RunTotals(*connection.execute(query, {"run_id": run.id}).fetchone())
+    return RunTotals(*connection.execute(query, (run.id,)).fetchone())
 
 
 def ledger(connection: sqlite3.Connection, ask: LeaseAsk) -> tuple[LedgerLine, ...]:
