@@ -54,7 +54,7 @@ class Shell:
         """One step. Rejected leaves no trace in the record; any other error must stop the process."""
         command = event.command
         decider = self._decider(command.key)
-        row = room.get(command.key) or Row[State]()
+        row = _claimed(room.get(command.key) or Row[State](), event, room)
         if row.has_folded(event.topic, event.offset):
             return _repeat(row, command.key, decider, room)
         if isinstance(command, StartSync) and command.id in row.seen:
@@ -74,6 +74,19 @@ class Shell:
         if decider is None:
             raise Rejected(f"workflow {key!r} is of no known kind; there are: {', '.join(sorted(self._deciders))}")
         return decider
+
+
+def _claimed(row: Row[State], event: Event, room: Room) -> Row[State]:
+    """A record met for the first time under a generation is put under it, whatever becomes of the event.
+
+    A store that was lost and came back older may hold a record of this event that never reached the changelog. It
+    must be older than ours by generation, or restoring would take ours for the stale one.
+    """
+    if row.state is None or row.generation >= event.generation:
+        return row
+    claimed = msgspec.structs.replace(row, generation=event.generation)
+    room.put(event.command.key, claimed)
+    return claimed
 
 
 def _repeat(row: Row[State], key: str, decider: Decider[Any], room: Room) -> Outcome:

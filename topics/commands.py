@@ -129,6 +129,21 @@ class CancelRun(Control):
         return (self.kind, self.workflow, str(self.run))
 
 
+class Outnumbered(Control):
+    """An entity has met a run of the main sync with a higher number than the one that asks now.
+
+    That run's record was lost in a crash, before it was in the journal: the main sync goes on above its number.
+    """
+
+    kind: Literal["outnumbered"] = "outnumbered"
+    parent_run: Number
+    newest: Number
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.kind, self.workflow, str(self.parent_run), str(self.newest))
+
+
 class TimerDue(Control):
     """A deadline of the workflow has passed. `due` (Unix ms) tells an old timer from the one that counts."""
 
@@ -248,5 +263,5 @@ class ActionComplete(Command):
         return (self.action, self.workflow, str(self.run), self.outcome)
 
 
-ControlCommand = StartEntity | ChildDone | CancelRun | TimerDue
+ControlCommand = StartEntity | ChildDone | CancelRun | Outnumbered | TimerDue
 AnyCommand = StartSync | ControlCommand | PageDone | ActionComplete | FetchPages | FinishRun

@@ -6,6 +6,7 @@ ends, when something fails, or when its time is up; it tells how far it got, and
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from agents.activities.database import Database
 from agents.activities.source import PageAsk, Source
@@ -41,6 +42,8 @@ class LeaseReader:
             done = await self._read(command, started)
         except TOLD as error:
             done = tell(command, [failure_of(error)], 0)
+        except BaseExceptionGroup as several:
+            raise _first(several) from several  # the process looks at its kind
         elapsed_ms = int((self._clock.monotonic() - started) * 1000)
         return done.model_copy(update={"elapsed_ms": elapsed_ms})
 
@@ -147,7 +150,7 @@ class _Job:
                     except TOLD as error:
                         results.append(failure_of(error))
                         break
-                    results.append(group.create_task(self._caught(self._written(page, body), slots)))
+                    results.append(group.create_task(self._caught(partial(self._written, page, body), slots)))
                     link, is_last = body.next, _is_last(body)
                 if is_last:
                     break
@@ -162,12 +165,12 @@ class _Job:
                 await slots.acquire()
                 if (tasks or index) and self._must_stop():
                     break
-                tasks.append(group.create_task(self._caught(unit(index), slots)))
+                tasks.append(group.create_task(self._caught(partial(unit, index), slots)))
         return [task.result() for task in tasks]
 
-    async def _caught(self, unit: Awaitable[UnitDone], slots: asyncio.Semaphore) -> UnitResult:
+    async def _caught(self, unit: Callable[[], Awaitable[UnitDone]], slots: asyncio.Semaphore) -> UnitResult:
         try:
-            done = await unit
+            done = await unit()
             self._stopped = self._stopped or done.end
             return done
         except TOLD as error:
@@ -238,6 +241,11 @@ def _known(is_open: bool, lines: tuple[LedgerLine, ...]) -> Known:
     if not is_open:
         raise Fenced
     return {(line.parent, line.page): line for line in lines}
+
+
+def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = several.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _told(line: LedgerLine) -> UnitDone:

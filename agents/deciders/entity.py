@@ -15,6 +15,7 @@ from topics.commands import (
     Command,
     FetchPages,
     FinishRun,
+    Outnumbered,
     PageDone,
     RunOutcome,
     StartEntity,
@@ -68,9 +69,10 @@ class EntityDecider:
         return [_child_done(state)]
 
     def _start(self, state: EntityState | None, command: StartEntity, at: int) -> Decision[EntityState]:
-        if state is not None and command.parent_run <= state.parent_run:
-            told = command.parent_run == state.parent_run and state.has_ended
-            return Decision(state, (_child_done(state),) if told else ())
+        if state is not None and command.parent_run < state.parent_run:
+            return Decision(state, (_outnumbered(command, state),))
+        if state is not None and command.parent_run == state.parent_run:
+            return Decision(state, (_child_done(state),) if state.has_ended else ())
         name = parse_key(command.workflow)
         entity = self._entity(name.adapter, name.entity)
         if entity is None:
@@ -279,6 +281,10 @@ def _fetch(state: EntityState, lease: Lease) -> FetchPages:
 
 def _finish(state: EntityState) -> FinishRun:
     return FinishRun(workflow=state.key, run=state.run, org=state.org, adapter=state.adapter, outcome=state.outcome)
+
+
+def _outnumbered(command: StartEntity, state: EntityState) -> Outnumbered:
+    return Outnumbered(workflow=command.parent, parent_run=command.parent_run, newest=state.parent_run)
 
 
 def _unknown(command: StartEntity, adapter: str, entity: str) -> ChildDone:

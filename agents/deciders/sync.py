@@ -8,7 +8,7 @@ from agents.decision import Decision
 from manifests.entity import Adapter
 from manifests.graph import plan
 from tables.syncs import Child, SyncState, SyncStatus, children_of
-from topics.commands import CancelRun, ChildDone, Command, StartEntity, StartSync, TimerDue
+from topics.commands import CancelRun, ChildDone, Command, Outnumbered, StartEntity, StartSync, TimerDue
 from topics.errors import Rejected
 
 QUEUE_MAX = 16  # requests that wait for a run to end; one more is rejected
@@ -31,9 +31,12 @@ class SyncDecider:
                 return self._child_done(state, command, at)
             case CancelRun() if state is not None and command.run == state.run and not state.has_ended:
                 return _cancelled(state, command.reason, at, state.queue)
+            case Outnumbered() if state is not None and command.parent_run == state.run and not state.has_ended:
+                lost = msgspec.structs.replace(state, run=command.newest)
+                return self._run(lost, state.org, state.adapter, state.type, state.request, at)
             case TimerDue() if state is not None and command.due == state.due:
                 return self._timer_due(state, at)
-            case ChildDone() | CancelRun() | TimerDue():
+            case ChildDone() | CancelRun() | Outnumbered() | TimerDue():
                 return Decision(state)  # late, or of another run
         raise Rejected(f"a main sync takes no {type(command).__name__}")
 
