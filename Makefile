@@ -18,11 +18,11 @@ CHECKS := check-tests check-types check-locks check-style check-layers
 # What two jobs say does not mix, where make can do that.
 UNMIXED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo test check bench fix lock clean $(CHECKS)
+.PHONY: help setup demo test check simulate bench fix lock clean $(CHECKS)
 
 help: ## Tell what there is to make.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name meaning; do \
-		printf 'make %-7s %s\n' "$$name" "$$meaning"; done
+		printf 'make %-8s %s\n' "$$name" "$$meaning"; done
 
 setup: $(STAMP) ## Install what the locks say into .venv, and the command .venv/bin/sluice. PYTHON=... is its interpreter.
 
@@ -34,6 +34,9 @@ test: setup ## Run all tests, those on real Kafka and PostgreSQL too (they are s
 
 check: setup ## Check locks, style, types and layers, and run the fast tests: under a minute. Tells all that is wrong.
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(UNMIXED) $(CHECKS)
+
+simulate: setup ## Run SEEDS (1000) random histories of the whole engine in one process; SEED is the first.
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1)
 
 bench: setup ## Measure the whole pipeline beside a bare loop. REPORT=FILE keeps the figures.
 	$(BIN)/python -m tests.bench $(if $(REPORT),--report '$(REPORT)')

@@ -56,7 +56,9 @@ class Shell:
         decider = self._decider(command.key)
         row = _claimed(room.get(command.key) or Row[State](), event, room)
         if row.has_folded(event.topic, event.offset):
-            return _repeat(row, command.key, decider, room)
+            outcome = _repeat(row, command.key, decider, room)
+            _refuse_again(row, event, decider)
+            return outcome
         if isinstance(command, StartSync) and command.id in row.seen:
             return "echo"
         decision = decider.decide(row.state, command, event.at)
@@ -96,6 +98,16 @@ def _repeat(row: Row[State], key: str, decider: Decider[Any], room: Room) -> Out
         for owed in decider.owed(row.state):
             room.emit(owed, row.state.trace)
     return "replayed"
+
+
+def _refuse_again(row: Row[State], event: Event, decider: Decider[Any]) -> None:
+    """A refused command left no trace in the record, and its dead letter may be lost: Rejected, as the first time."""
+    command = event.command
+    if isinstance(command, StartSync) and command.id in row.seen:
+        return
+    decider.decide(row.state, command, event.at)
+    if isinstance(command, StartSync):
+        raise Rejected("it was refused when it was first met, before a crash; ask again if it is still wanted")
 
 
 def _folded(row: Row[State], event: Event, state: State, note: str) -> Row[State]:

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 
+from service.alone import alone
 from service.clock import Clock
 from service.kafka import broker as brokers
 from service.kafka import embedded
@@ -62,13 +63,16 @@ class Dev:
 
 async def run_dev(settings: Settings, clock: Clock, tell: Tell) -> None:
     """`sluice dev`: until SIGINT or SIGTERM."""
-    dev = Dev(settings, clock, tell)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, dev.stop)
-    await dev.start()
-    tell(f"worker, fetcher and projector run; rows go to {shown_sink(settings)}; Ctrl-C stops all")
-    await dev.run()
+    async with alone(settings.home, "dev", clock):
+        dev = Dev(settings, clock, tell)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, dev.stop)
+        await dev.start()
+        logs = settings.home / "logs"
+        tell(f"worker, fetcher and projector run; rows go to {shown_sink(settings)}; logs are in {logs}")
+        tell("Ctrl-C stops all")
+        await dev.run()
 
 
 def shown_sink(settings: Settings) -> str:

@@ -3,7 +3,16 @@
 import logging
 import sys
 
-_QUIET = ("aiokafka", "faust", "mode", "kafka", "asyncio", "httpx", "agents", "tables")  # the last two: what Faust says as us
+_QUIET = (
+    "aiokafka",
+    "faust",
+    "mode",
+    "kafka",
+    "asyncio",
+    "httpx",
+    "agents",
+    "tables",
+)  # the last two: what Faust says as us
 
 
 class Line(logging.Formatter):

@@ -19,6 +19,7 @@ RESTART_LONGEST_SECONDS = 10.0
 SOURCE = Path(__file__).resolve().parent.parent  # first on the children's path, whatever is installed
 HEALTHY_SECONDS = 20.0  # a process that ran so long starts again without delay
 STOP_SECONDS_MAX = 15.0  # after SIGTERM; then SIGKILL
+LAST_BYTES_MAX = 4_000  # of a log's end that is looked at for what a process said last
 LOG_BYTES_MAX = 50_000_000  # a log that is longer when its process starts is put aside as .1, replacing an older one
 
 
@@ -72,6 +73,7 @@ class Supervisor:
             lived = self._clock.monotonic() - began
             delay = RESTART_FIRST_SECONDS if lived > HEALTHY_SECONDS else min(delay * 2, RESTART_LONGEST_SECONDS)
             log.warning("%s ended with code %s and starts again in %.1f s", child.name, code, delay)
+            log.warning("  it said: %s  (more in %s)", _last_line(self.log_of(child)), self.log_of(child))
             await self._sleep(delay)
 
     async def _run_once(self, child: Child) -> int:
@@ -107,6 +109,13 @@ def _opened(path: Path) -> BufferedWriter:
     if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
         path.replace(path.with_suffix(".log.1"))
     return path.open("ab")
+
+
+def _last_line(path: Path) -> str:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LAST_BYTES_MAX))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
 
 
 def _signal(child: Child, number: signal.Signals) -> None:

@@ -122,7 +122,8 @@ class Connections:
                 return Connection(org, adapter, entry.auth, entry.base_url, entry.concurrency)
         raise Rejected(
             f"{self._document.path} has no connection for {connection_key(org, adapter)}: add the key "
-            f"{connection_key(org, adapter)!r}, or {connection_key(_ANY, adapter)!r} for all organisations"
+            f"{connection_key(org, adapter)!r}, or {connection_key(_ANY, adapter)!r} for all organisations, "
+            "and restart the fetchers (`sluice dev`)"
         )
 
     def _check(self) -> None:

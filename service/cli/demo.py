@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from service.alone import alone
 from service.cli.following import NamedRun, display_for, follow
 from service.cli.output import console, table
 from service.clock import SystemClock
@@ -40,7 +41,7 @@ def demo(
 
 async def _perform(settings: Settings, people: int) -> Report:
     clock = SystemClock()
-    async with Stage(settings, people, clock, _say) as stage:
+    async with alone(settings.home, "demo", clock), Stage(settings, people, clock, _say) as stage:
         began = clock.monotonic()
         requests = [f"demo-{int(clock.now().timestamp())}-{org}" for org in ORGANISATIONS]
         commands = [

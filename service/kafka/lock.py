@@ -12,14 +12,18 @@ from topics.errors import Retryable
 POLL_SECONDS = 0.2
 
 
+class Busy(Retryable):
+    """Another process holds the lock."""
+
+
 @asynccontextmanager
 async def held(path: Path, wait_seconds: float, clock: Clock) -> AsyncIterator[None]:
-    """Hold the lock file `path` (its directory exists). Retryable if another process holds it for `wait_seconds`."""
+    """Hold the lock file `path` (its directory exists). Busy if another process holds it for `wait_seconds`."""
     with path.open("a") as file:
         deadline = clock.monotonic() + wait_seconds
         while not _try_lock(file.fileno()):
             if clock.monotonic() >= deadline:
-                raise Retryable(
+                raise Busy(
                     f"another sluice process has been at work for {wait_seconds:.0f} s and holds {path}; "
                     "try again when it is done"
                 )

@@ -16,12 +16,14 @@ Control = Callable[[], AbstractContextManager[object]]
 
 @contextmanager
 def no_put_on_replay() -> Iterator[None]:
+    """Neither as a replay nor as the first of a new generation."""
+
     def repeat(row: Row[State], key: str, decider: Decider[State], room: Room) -> str:
         for owed in decider.owed(row.state) if row.state else ():
             room.emit(owed, key)
         return "replayed"
 
-    with patch.object(shell, "_repeat", repeat):
+    with patch.object(shell, "_repeat", repeat), patch.object(shell, "_claimed", lambda row, event, room: row):
         yield
 
 

@@ -62,7 +62,7 @@ def test_a_connection_that_is_missing_is_named_with_the_file(tmp_path: Path) -> 
         connections(tmp_path, "acme/pco: {auth: none}").find("other", "pco")
     assert str(caught.value) == (
         f"{tmp_path}/connections.yaml has no connection for other/pco: add the key 'other/pco', "
-        "or '*/pco' for all organisations"
+        "or '*/pco' for all organisations, and restart the fetchers (`sluice dev`)"
     )
 
 

@@ -20,6 +20,7 @@ from topics.commands import (
     ChildDone,
     FetchPages,
     FinishRun,
+    Outnumbered,
     PageDone,
     RunOutcome,
     StartEntity,
@@ -102,8 +103,9 @@ def test_a_start_told_twice_changes_nothing() -> None:
     started().when(start()).unchanged()
 
 
-def test_an_older_parents_start_changes_nothing() -> None:
-    scenario().given(start(parent_run=7)).when(start(parent_run=6)).unchanged()
+def test_a_parent_with_a_lower_number_than_one_before_is_told_so() -> None:
+    told = scenario().given(start(parent_run=7)).when(start(parent_run=6))
+    told.then(Outnumbered(workflow=SYNC, parent_run=6, newest=7)).having(parent_run=7)
 
 
 def test_an_entity_that_is_not_known_here_fails_and_is_not_remembered() -> None:

@@ -203,3 +203,37 @@ async def test_a_cancellation_reaches_every_child_whatever_the_instant_of_a_cras
         running = [name for name, child in state.children.items() if child.started_at]
         assert {engine.entity(name).status for name in running} <= {"cancelled", "done"}, f"crash at {fatal}"
         assert len(engine.keys("a.log")) < 1_200, "it was read on after the cancellation"
+
+
+def test_the_first_event_of_a_generation_puts_the_record_under_it_even_if_it_changes_nothing() -> None:
+    desk = Desk()
+    desk.hand(start(), generation=1)
+    assert desk.hand(told(run=T0 - 1), generation=2) == "ignored"
+    assert (desk.row.generation, desk.row.seq, desk.table.puts) == (2, 1, [KEY])
+    assert desk.hand(told(run=T0 - 1), generation=2) == "ignored"
+    assert desk.table.puts == []
+
+
+def test_a_refused_request_is_refused_again_when_it_is_replayed_behind_the_watermark() -> None:
+    desk = Desk()
+    desk.hand(start())
+    refused = desk.event(start("request-2", on_conflict="reject"))
+    with pytest.raises(Rejected, match="is in progress"):
+        desk.take(refused)
+    desk.hand(start("request-3"))
+    with pytest.raises(Rejected, match="is in progress"):
+        desk.take(refused)
+
+
+def test_a_refused_request_is_not_taken_for_a_new_one_when_it_is_replayed_after_the_end() -> None:
+    desk = Desk()
+    desk.hand(start())
+    refused = desk.event(start("request-2", on_conflict="reject"))
+    with pytest.raises(Rejected):
+        desk.take(refused)
+    desk.hand(start("request-3"))
+    desk.hand(told())
+    run = desk.row.state
+    with pytest.raises(Rejected, match="refused when it was first met"):
+        desk.take(refused)
+    assert desk.row.state == run

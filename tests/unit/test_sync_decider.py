@@ -9,7 +9,7 @@ from manifests.entity import Adapter
 from tables.syncs import SYNC_TRANSITIONS, SyncState
 from tests.support.adapters import adapter, entity, toy
 from tests.support.scenario import T0, Scenario
-from topics.commands import CancelRun, ChildDone, PageDone, RunOutcome, StartEntity, StartSync, TimerDue
+from topics.commands import CancelRun, ChildDone, Outnumbered, PageDone, RunOutcome, StartEntity, StartSync, TimerDue
 from topics.ids import entity_key, sync_key
 
 KEY = sync_key("acme", "toy", "full")
@@ -272,3 +272,12 @@ def check_end(state: SyncState) -> None:
         is_held = any(children[name].status != "done" for name in child.hard)
         assert (child.status == "blocked") == is_held
         assert (child.started_at > 0) != is_held
+
+
+def test_a_run_that_is_outnumbered_begins_again_above_the_number_that_was_met() -> None:
+    again = started().when(Outnumbered(workflow=KEY, parent_run=T0, newest=T0 + 500), at=T0 + 9)
+    again.then(asked("a.house", T0 + 501), asked("a.log", T0 + 501)).having(run=T0 + 501, request="request-1")
+
+
+def test_to_be_outnumbered_in_another_run_changes_nothing() -> None:
+    started().when(Outnumbered(workflow=KEY, parent_run=T0 - 1, newest=T0 + 500)).unchanged()
