@@ -129,6 +129,20 @@ class CancelRun(Control):
         return (self.kind, self.workflow, str(self.run))
 
 
+class Nudge(Control):
+    """An operator asks a workflow, and whatever it waits for, to go on at once instead of at a deadline.
+
+    `request_id` tells one nudge from another: the same one twice is one.
+    """
+
+    kind: Literal["nudge"] = "nudge"
+    request_id: Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.kind, self.workflow, self.request_id)
+
+
 class Outnumbered(Control):
     """An entity has met a run of the main sync with a higher number than the one that asks now.
 
@@ -263,5 +277,5 @@ class ActionComplete(Command):
         return (self.action, self.workflow, str(self.run), self.outcome)
 
 
-ControlCommand = StartEntity | ChildDone | CancelRun | Outnumbered | TimerDue
+ControlCommand = StartEntity | ChildDone | CancelRun | Nudge | Outnumbered | TimerDue
 AnyCommand = StartSync | ControlCommand | PageDone | ActionComplete | FetchPages | FinishRun

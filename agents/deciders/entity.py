@@ -15,6 +15,7 @@ from topics.commands import (
     Command,
     FetchPages,
     FinishRun,
+    Nudge,
     Outnumbered,
     PageDone,
     RunOutcome,
@@ -56,7 +57,9 @@ class EntityDecider:
                 return _finishing(state, "cancelled", command.reason, at)
             case TimerDue() if state is not None and command.due == state.due:
                 return self._timer_due(state, at)
-            case PageDone() | ActionComplete() | CancelRun() | TimerDue():
+            case Nudge() if state is not None:
+                return self._nudged(state, command.request_id, at)
+            case PageDone() | ActionComplete() | CancelRun() | Nudge() | TimerDue():
                 return Decision(state)  # late, or of another run
         raise Rejected(f"an entity takes no {type(command).__name__}")
 
@@ -156,6 +159,14 @@ class EntityDecider:
             fenced=state.fenced + 1,
         )
         return self._leasing(fresh, at, 1, f"fenced ({reason}); goes on as run {fresh.run_id}")
+
+    def _nudged(self, state: EntityState, request: str, at: int) -> Decision[EntityState]:
+        """Nothing is waited out any more: every lease is sent now, or the run's end is asked for, or told, again."""
+        awake = tuple(msgspec.structs.replace(lease, resume_at=0) for lease in state.leases)
+        after = msgspec.structs.replace(state, leases=awake)
+        if after.status == "fetching":
+            after = _with_deadline(after, at)
+        return Decision(after, tuple(self.owed(after)), f"nudged ({request})")
 
     def _timer_due(self, state: EntityState, at: int) -> Decision[EntityState]:
         if state.has_ended:

@@ -8,7 +8,7 @@ from agents.decision import Decision
 from manifests.entity import Adapter
 from manifests.graph import plan
 from tables.syncs import Child, SyncState, SyncStatus, children_of
-from topics.commands import CancelRun, ChildDone, Command, Outnumbered, StartEntity, StartSync, TimerDue
+from topics.commands import CancelRun, ChildDone, Command, Nudge, Outnumbered, StartEntity, StartSync, TimerDue
 from topics.errors import Rejected
 
 QUEUE_MAX = 16  # requests that wait for a run to end; one more is rejected
@@ -36,7 +36,9 @@ class SyncDecider:
                 return self._run(lost, state.org, state.adapter, state.type, state.request, at)
             case TimerDue() if state is not None and command.due == state.due:
                 return self._timer_due(state, at)
-            case ChildDone() | CancelRun() | Outnumbered() | TimerDue():
+            case Nudge() if state is not None and not state.has_ended:
+                return self._nudged(state, command.request_id)
+            case ChildDone() | CancelRun() | Nudge() | Outnumbered() | TimerDue():
                 return Decision(state)  # late, or of another run
         raise Rejected(f"a main sync takes no {type(command).__name__}")
 
@@ -101,6 +103,11 @@ class SyncDecider:
         reason = f"{len(bad)} of {len(started.children)} entities did not complete: {', '.join(bad[:5])}" if bad else ""
         ended = _ended(started, "failed" if bad else "done", at, reason)
         return Decision(ended, commands, f"{note}; run {ended.status}")
+
+    def _nudged(self, state: SyncState, request: str) -> Decision[SyncState]:
+        running = [name for name, child in state.children.items() if child.status == "running"]
+        nudges = tuple(Nudge(workflow=state.child_key(name), request_id=request) for name in running)
+        return Decision(state, (*self.owed(state), *nudges), f"nudged ({request})")
 
     def _timer_due(self, state: SyncState, at: int) -> Decision[SyncState]:
         if not state.has_ended:

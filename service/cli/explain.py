@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from manifests.loader import load_packaged
+from manifests.loader import load_with
 from service.cli.following import now_ms
 from service.cli.output import AsJson, console, show
 from service.cli.progress import STYLES, say
@@ -48,7 +48,7 @@ async def _explanation(name: str) -> Explanation:
 
 def _read_under(adapter: str) -> Mapping[str, str]:
     """By entity the parent whose rows it is read under; nothing for an adapter that is no longer known."""
-    known = load_packaged().adapters.get(adapter)
+    known = load_with(read_settings().manifests).adapters.get(adapter)
     return {name: one.under.entity for name, one in known.entities.items() if one.under} if known else {}
 
 

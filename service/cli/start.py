@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from agents.deciders.sync import RETENTION_MS, TYPES_SERVED
-from manifests.loader import load_packaged
+from manifests.loader import load_with
 from service.cli.following import Followed, NeverRuns, display_for, follow, now_ms
 from service.cli.output import AsJson, console, errors, show
 from service.cli.progress import note_of, say
@@ -147,7 +147,7 @@ def _commands(
 ) -> list[StartSync]:
     """Whatever cannot work is refused before anything is sent."""
     try:
-        load_packaged().adapter(adapter)
+        load_with(read_settings().manifests).adapter(adapter)
     except Rejected as error:
         raise typer.BadParameter(str(error)) from None
     if type_ not in TYPES_SERVED:

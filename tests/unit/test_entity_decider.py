@@ -20,6 +20,7 @@ from topics.commands import (
     ChildDone,
     FetchPages,
     FinishRun,
+    Nudge,
     Outnumbered,
     PageDone,
     RunOutcome,
@@ -398,3 +399,13 @@ def test_the_cancellation_of_another_parent_run_changes_nothing() -> None:
 def test_an_ended_run_is_forgotten_after_its_retention() -> None:
     ended = started().given(done(1, 1, end=True), complete())
     ended.when(due(T0 + RETENTION_MS), at=T0 + RETENTION_MS).forgotten()
+
+
+def test_a_nudge_sends_what_rests_at_once() -> None:
+    waiting = started().given(failed(1, "retryable"))
+    nudged = waiting.when(Nudge(workflow=PET, request_id="n"), at=T0 + 1)
+    nudged.then(fetch(1, 1, F, attempt=2)).having(due=T0 + 1 + LEASE_DEADLINE_MS).noted("nudged (n)")
+
+
+def test_a_nudge_asks_for_the_end_again() -> None:
+    started().given(done(1, 1, end=True)).when(Nudge(workflow=PET, request_id="n")).then(finish())

@@ -9,7 +9,17 @@ from manifests.entity import Adapter
 from tables.syncs import SYNC_TRANSITIONS, SyncState
 from tests.support.adapters import adapter, entity, toy
 from tests.support.scenario import T0, Scenario
-from topics.commands import CancelRun, ChildDone, Outnumbered, PageDone, RunOutcome, StartEntity, StartSync, TimerDue
+from topics.commands import (
+    CancelRun,
+    ChildDone,
+    Nudge,
+    Outnumbered,
+    PageDone,
+    RunOutcome,
+    StartEntity,
+    StartSync,
+    TimerDue,
+)
 from topics.ids import entity_key, sync_key
 
 KEY = sync_key("acme", "toy", "full")
@@ -281,3 +291,13 @@ def test_a_run_that_is_outnumbered_begins_again_above_the_number_that_was_met() 
 
 def test_to_be_outnumbered_in_another_run_changes_nothing() -> None:
     started().when(Outnumbered(workflow=KEY, parent_run=T0 - 1, newest=T0 + 500)).unchanged()
+
+
+def test_a_nudge_reaches_every_running_child() -> None:
+    nudged = started().when(Nudge(workflow=KEY, request_id="n"))
+    keys = [entity_key("acme", "toy", name, "full") for name in ("a.house", "a.log")]
+    nudged.then(asked("a.house"), asked("a.log"), *(Nudge(workflow=key, request_id="n") for key in keys))
+
+
+def test_a_nudge_of_a_run_that_has_ended_changes_nothing() -> None:
+    ended().when(Nudge(workflow=KEY, request_id="n")).unchanged()
