@@ -51,7 +51,7 @@ class Shell:
         self._deciders = deciders
 
     def handle(self, event: Event, room: Room) -> Outcome:
-        """One step. Rejected leaves no trace in the record; any other error must stop the process."""
+        """One step. Of a Rejected event only its offset is remembered; any other error must stop the process."""
         command = event.command
         decider = self._decider(command.key)
         row = _claimed(room.get(command.key) or Row[State](), event, room)
@@ -61,7 +61,13 @@ class Shell:
             return outcome
         if isinstance(command, StartSync) and command.id in row.seen:
             return "echo"
-        decision = decider.decide(row.state, command, event.at)
+        try:
+            decision = decider.decide(row.state, command, event.at)
+        except Rejected:
+            if row.state is not None:  # what was refused stays refused, however it is replayed
+                folded = {**row.last_offset, event.topic: event.offset}
+                room.put(command.key, msgspec.structs.replace(row, last_offset=folded))
+            raise
         if decision.state is row.state and not decision.commands and not decision.note:
             return "ignored"
         after = None if decision.state is None else _folded(row, event, decision.state, decision.note)
@@ -114,7 +120,7 @@ def _folded(row: Row[State], event: Event, state: State, note: str) -> Row[State
     after = msgspec.structs.replace(
         row,
         generation=max(row.generation, event.generation),
-        seq=row.seq + 1,
+        seq=row.seq + 1 if row.seq else event.at,
         due=state.due,
         state=state,
         last_offset={**row.last_offset, event.topic: event.offset},

@@ -78,7 +78,10 @@ def build_app(config: WorkerConfig, shell: Shell, now_ms: Callable[[], int]) -> 
 
     async def rebuild_timers() -> None:
         held = sorted({tp.partition for tp in app.tables.recovery.active_tps})
-        timers.rebuild({partition: table.deadlines(partition) for partition in held})
+        try:
+            timers.rebuild({partition: table.deadlines(partition) for partition in held})
+        except Exception as error:  # Faust would swallow it, and no deadline would ever pass
+            app.die(f"the deadlines cannot be read: {error!r}")
         log.info("worker ready", extra={"sluice.partitions": len(held)})
 
     async def tick() -> None:

@@ -13,6 +13,7 @@ from service.kafka.topics import ensure_topics
 from service.roles import ROLES
 from service.settings import Settings, child_environment
 from service.supervisor import Child, Supervisor
+from topics.errors import SluiceError
 
 BROKER_CHECK_SECONDS = 1.0
 
@@ -58,7 +59,10 @@ class Dev:
             await asyncio.sleep(BROKER_CHECK_SECONDS)
             if brokers.find(embedded.home_of(self._settings)) is None:
                 self._tell("the broker has ended and starts again")
-                await embedded.up(self._settings, self._tell, self._clock)
+                try:
+                    await embedded.up(self._settings, self._tell, self._clock)
+                except SluiceError as error:
+                    self._tell(f"it did not: {error}")
 
 
 async def run_dev(settings: Settings, clock: Clock, tell: Tell) -> None:

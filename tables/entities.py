@@ -92,9 +92,12 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
     def has_ended(self) -> bool:
         return not TRANSITIONS[self.status]
 
-    def lease(self, number: int, attempt: int) -> Lease | None:
-        """The lease that is out under this number and attempt."""
-        return next((one for one in self.leases if (one.number, one.attempt) == (number, attempt)), None)
+    def lease(self, number: int, attempt: int, first: int | None) -> Lease | None:
+        """The lease that is out under this number and attempt, from this unit on (None: not said)."""
+        asked = (number, attempt)
+        return next(
+            (one for one in self.leases if (one.number, one.attempt) == asked and first in (None, one.first)), None
+        )
 
     def leasing(self, first: int, units: int, cursor: str | None = None) -> "EntityState":
         """With one more lease out."""

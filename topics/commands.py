@@ -197,7 +197,9 @@ class FetchPages(Command):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        return (self.workflow, str(self.run), str(self.lease), str(self.attempt))
+        """What it asks for, too: after a crash the same number may be given to other pages."""
+        numbers = (self.run, self.lease, self.attempt, self.first, self.units)
+        return (self.workflow, *map(str, numbers), self.cursor or "")
 
 
 class PageDone(Command):
@@ -213,6 +215,7 @@ class PageDone(Command):
     run: Number
     lease: Number
     attempt: Number = 1
+    first: Number | None = None
     units: Count
     pages: Count
     records: Count
@@ -231,7 +234,7 @@ class PageDone(Command):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        return (self.workflow, str(self.run), str(self.lease), str(self.attempt))
+        return (self.workflow, str(self.run), str(self.lease), str(self.attempt), str(self.first))
 
 
 class FinishRun(Command):

@@ -18,7 +18,7 @@ from agents.ports import (
 from agents.retry import backoff_seconds
 from manifests.entity import Entity
 from topics.commands import RunOutcome
-from topics.errors import Retryable
+from topics.errors import Rejected, Retryable
 
 GRANTS_PER_TRIP_MAX = 64
 GRANT_TRIPS_MAX = 2
@@ -42,7 +42,7 @@ class Database:
             sink.grant, size_max=GRANTS_PER_TRIP_MAX, trips_max=GRANT_TRIPS_MAX
         )
         self._commits: GroupCall[PageWrite, PageOutcome] = GroupCall(
-            sink.commit,
+            self._commit_trip,
             size_max=PAGES_PER_COMMIT_MAX,
             trips_max=COMMIT_TRIPS_MAX,
             group_of=lambda page: (page.run.adapter, page.entity.name),
@@ -53,6 +53,20 @@ class Database:
 
     async def commit(self, page: PageWrite) -> PageOutcome:
         return await self._patiently(lambda: self._commits(page))
+
+    async def _commit_trip(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome | Exception]:
+        """Together if that works; what is wrong with one page must not fail another organisation's."""
+        try:
+            return await self._sink.commit(pages)
+        except Rejected:
+            return [await self._commit_alone(page) for page in pages]
+
+    async def _commit_alone(self, page: PageWrite) -> PageOutcome | Exception:
+        try:
+            (outcome,) = await self._sink.commit([page])
+        except (Retryable, Rejected) as error:
+            return error
+        return outcome
 
     async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
         return await self._patiently(lambda: self._sink.finish(run, outcome))

@@ -13,7 +13,7 @@ from topics.errors import Broken
 T = TypeVar("T")
 R = TypeVar("R")
 
-Trip = Callable[[Sequence[T]], Awaitable[Sequence[R]]]
+Trip = Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]]
 
 
 class GroupCall(Generic[T, R]):
@@ -65,5 +65,9 @@ class GroupCall(Generic[T, R]):
                     answer.set_exception(error)
             return
         for (_, answer), result in zip(passengers, answers, strict=True):
-            if not answer.done():
+            if answer.done():
+                continue
+            if isinstance(result, Exception):
+                answer.set_exception(result)
+            else:
                 answer.set_result(result)

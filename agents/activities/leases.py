@@ -23,6 +23,7 @@ COMMITS_AHEAD_MAX = 4  # pages of a chain that wait for their commit while the n
 PAGES_PER_PARENT_MAX = 10_000
 
 TOLD = (Retryable, Rejected, Fenced)  # what a decider is told of; anything else ends the process
+Before = UnitResult | asyncio.Task[UnitResult] | None
 Known = Mapping[tuple[str, int], LedgerLine]
 
 
@@ -150,8 +151,12 @@ class _Job:
                     except TOLD as error:
                         results.append(failure_of(error))
                         break
-                    results.append(group.create_task(self._caught(partial(self._written, page, body), slots)))
-                    link, is_last = body.next, _is_last(body)
+                    results.append(
+                        group.create_task(
+                            self._caught(partial(self._in_order, page, body, results[-1] if results else None), slots)
+                        )
+                    )
+                    link, is_last = body.next, self._ends(page, body)
                 if is_last:
                     break
         return [result.result() if isinstance(result, asyncio.Task) else result for result in results]
@@ -179,6 +184,10 @@ class _Job:
         finally:
             slots.release()
 
+    def _ends(self, page: int, body: PageBody) -> bool:
+        """Nothing follows this page. An empty one is the end, whatever it says: `per_page=0` would go on for ever."""
+        return body.records == 0 or not _says_that_more_follow(self._adapter, self._entity, page, body)
+
     def _must_stop(self) -> bool:
         return self._stopped or self._clock.monotonic() >= self._ends_at
 
@@ -189,14 +198,15 @@ class _Job:
 
     async def _under(self, parent: Parent, known: Known, is_last: bool) -> UnitDone:
         pages = records = rejected = 0
+        link: str | None = None
         for page in range(1, PAGES_PER_PARENT_MAX + 1):
             line = known.get((parent.key, page))
             if line is None:
-                body = await self._source.fetch(self._ask(page, None, parent)) or PageBody((), (), None, 0, 0)
+                body = await self._source.fetch(self._ask(page, link, parent)) or PageBody((), (), None, 0, 0)
                 outcome = await self._commit(page, body, parent.key)
-                ended, counts = _is_last(body), (outcome.records, outcome.rejected)
+                ended, counts, link = self._ends(page, body), (outcome.records, outcome.rejected), body.next
             else:
-                ended, counts = line.is_last, (line.records, line.rejected)
+                ended, counts, link = line.is_last, (line.records, line.rejected), line.next_cursor
             pages, records, rejected = pages + 1, records + counts[0], rejected + counts[1]
             if ended:
                 return UnitDone(pages, records, rejected, end=is_last, next_cursor=parent.key)
@@ -209,14 +219,21 @@ class _Job:
         return body
 
     def _ask(self, page: int, link: str | None, parent: Parent | None) -> PageAsk:
-        return PageAsk(self._command.org, self._adapter, self._entity, page, link, parent)
+        linked = link if self._entity.paging.style == "link" else None
+        return PageAsk(self._command.org, self._adapter, self._entity, page, linked, parent)
 
     async def _written(self, page: int, body: PageBody) -> UnitDone:
         outcome = await self._commit(page, body, "")
         total = None
         if body.total is not None:
             total = -(-body.total // self._entity.paging.size)
-        return UnitDone(1, outcome.records, outcome.rejected, _is_last(body), body.next, total)
+        return UnitDone(1, outcome.records, outcome.rejected, self._ends(page, body), body.next, total)
+
+    async def _in_order(self, page: int, body: PageBody, before: Before) -> UnitDone:
+        """A page of a chain is committed only after the one before it: else a retry could leave a gap between them."""
+        if isinstance(before, asyncio.Task) and isinstance(failed := await before, Failure):
+            raise Retryable(failed.reason)
+        return await self._written(page, body)
 
     async def _commit(self, page: int, body: PageBody, parent: str) -> PageOutcome:
         outcome = await self._database.commit(
@@ -227,7 +244,7 @@ class _Job:
                 page=page,
                 rows=body.rows,
                 rejected=body.rejected,
-                is_last=_is_last(body),
+                is_last=self._ends(page, body),
                 next_cursor=body.next,
                 fetched_at=self._clock.now(),
             )
@@ -252,6 +269,12 @@ def _told(line: LedgerLine) -> UnitDone:
     return UnitDone(1, line.records, line.rejected, line.is_last, line.next_cursor)
 
 
-def _is_last(body: PageBody) -> bool:
-    """An empty page that names a next one is the end, too: `per_page=0` would go on for ever."""
-    return body.next is None or body.records == 0
+def _says_that_more_follow(adapter: Adapter, entity: Entity, page: int, body: PageBody) -> bool:
+    """A link to a next page; without one, for pages by number, a total that goes on, or a full page of an API that
+    names no next pages at all. One page that forgets its link must not end what others know to go on."""
+    if body.next is not None:
+        return True
+    if entity.paging.style == "link":
+        return False
+    names_next = adapter.file.body.next is not None
+    return (body.total or 0) > page * entity.paging.size or (not names_next and body.records >= entity.paging.size)

@@ -64,6 +64,7 @@ def tell(command: FetchPages, results: Sequence[UnitResult], elapsed_ms: int, to
         run=command.run,
         lease=command.lease,
         attempt=command.attempt,
+        first=command.first,
         units=len(done),
         pages=sum(unit.pages for unit in done),
         records=sum(unit.records for unit in done),

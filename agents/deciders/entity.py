@@ -109,7 +109,7 @@ class EntityDecider:
         return Decision(_with_deadline(after, at), fresh, note)
 
     def _page_done(self, state: EntityState, done: PageDone, at: int) -> Decision[EntityState]:
-        lease = state.lease(done.lease, done.attempt)
+        lease = state.lease(done.lease, done.attempt, done.first)
         if lease is None or state.status != "fetching":
             return Decision(state)  # an echo, or the run is finishing already
         counted = _counted(state, lease, done)

@@ -79,9 +79,12 @@ class SyncDecider:
             request=request,
             started_at=at,
             due=at + PROGRESS_DEADLINE_MS,
-            children=children_of(self._plans[adapter]),
+            children=children_of(self._plans.get(adapter, {})),
             queue=before.queue if before else (),
         )
+        if adapter not in self._plans:
+            reason = f"adapter {adapter!r} is not known here any more: deploy its manifests to every worker"
+            return Decision(_ended(state, "failed", at, reason), note=f"request {request} failed: {reason}")
         return self._advanced(state, at, f"request {request} started run {state.run_id}")
 
     def _child_done(self, state: SyncState, done: ChildDone, at: int) -> Decision[SyncState]:

@@ -20,7 +20,7 @@ from topics.catalog import DATA_TOPICS, DEAD_LETTERS
 from topics.codec import encode, headers, trace_in, trace_of
 from topics.commands import AnyCommand, Command
 from topics.dead import bury
-from topics.errors import Rejected
+from topics.errors import Broken, Rejected
 
 log = logging.getLogger("sluice.fetcher")
 
@@ -85,6 +85,8 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         try:
             while not stop.is_set() and self._failure is None:
                 await self._read_on()
+                if any(task.done() for task in side):
+                    raise Broken("a task that commits offsets, or watches the process, has ended")
             if self._failure is not None:
                 raise self._failure
         finally:

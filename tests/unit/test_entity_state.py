@@ -45,11 +45,12 @@ def test_a_lease_over_units_that_went_out_before_moves_nothing_ahead() -> None:
     assert state().leasing(1, 8).leasing(3, 2).next_unit == 9
 
 
-def test_a_lease_is_found_by_number_and_attempt() -> None:
+def test_a_lease_is_found_by_number_attempt_and_first_unit() -> None:
     leased = state().leasing(1, 4)
     again = leased.replacing(msgspec.structs.replace(leased.leases[0], attempt=2))
-    assert again.lease(1, 1) is None
-    assert again.lease(1, 2) == again.leases[0]
+    assert again.lease(1, 1, 1) is None
+    assert again.lease(1, 2, 5) is None
+    assert again.lease(1, 2, 1) == again.lease(1, 2, None) == again.leases[0]
 
 
 def test_a_lease_that_is_back_is_out_no_more() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -335,3 +336,25 @@ async def test_a_closed_run_reads_no_parents() -> None:
     bench.source.served.clear()
     done = await bench.read("a.room", 1)
     assert (done.error, bench.pages) == ("fenced", [])
+
+
+async def test_of_a_chain_no_page_is_committed_before_the_one_in_front_of_it() -> None:
+    bench = Bench()
+    bench.sink.trouble[2] = Retryable("the database is away")
+    done = await bench.read("a.log", 4)
+    assert (done.units, done.error) == (1, "retryable")
+    assert {page for run in bench.sink.runs.values() for _, page in run.lines} == {1}
+
+
+async def test_a_page_that_forgets_its_link_does_not_end_what_its_total_says_goes_on() -> None:
+    class Forgetful(ListSource):
+        async def fetch(self, ask: PageAsk) -> PageBody | None:
+            body = await super().fetch(ask)
+            return replace(body, next=None) if body and ask.page == 2 else body
+
+    bench = Bench()
+    bench.reader = LeaseReader(
+        Forgetful({"a.pet": [f"p{n:02}" for n in range(13)]}), bench.database, {"toy": toy()}, bench.clock
+    )
+    done = await bench.read("a.pet", 8)
+    assert (done.units, done.end, done.records) == (4, True, 13)

@@ -92,7 +92,7 @@ def test_what_is_no_command_is_buried_with_its_origin_and_the_others_are_handled
     assert (second.offset, second.reason) == (
         2, f"run {KEY}@{T0} is in progress and the request says on_conflict=reject",
     )  # fmt: skip
-    assert [read_row(out.value or b"").seq for out in batch.changelog] == [1]
+    assert [read_row(out.value or b"").last_offset for out in batch.changelog] == [{"start-sync": 1}, {"start-sync": 2}]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_no_message_stops_the_partition(topic: str, value: bytes | None, heads: 
 
 def test_two_commands_of_one_batch_see_each_other() -> None:
     batch, _ = handled(start(), start("request-2"))
-    assert [read_row(out.value or b"").seq for out in batch.changelog] == [1, 2]
+    assert [read_row(out.value or b"").seq for out in batch.changelog] == [T0, T0 + 1]
     assert len(outs(batch, "control")) == 1
 
 

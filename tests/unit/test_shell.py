@@ -1,6 +1,7 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from agents.deciders.entity import EntityDecider
@@ -74,7 +75,7 @@ def told(run: int = T0) -> ChildDone:
 def test_a_decision_is_one_record_and_its_commands() -> None:
     desk = Desk()
     assert desk.hand(start(), generation=3) == "decided"
-    assert (desk.row.generation, desk.row.seq, desk.row.last_offset) == (3, 1, {"start-sync": 0})
+    assert (desk.row.generation, desk.row.seq, desk.row.last_offset) == (3, T0, {"start-sync": 0})
     assert desk.row.state is not None
     assert desk.row.due == desk.row.state.due
     assert [(command.topic, trace) for command, trace in desk.table.emitted] == [("control", f"{KEY}@{T0}")]
@@ -126,7 +127,7 @@ def test_the_trail_remembers_the_last_notable_transitions_with_their_causes() ->
         desk.hand(start(f"request-{number}"), at=T0 + number)
     newest = desk.row.trail[-1]
     assert len(desk.row.trail) == TRAIL_MAX
-    assert (newest.seq, newest.at, newest.cause) == (18, T0 + 17, start("request-17").id)
+    assert (newest.seq, newest.at, newest.cause) == (T0 + 17, T0 + 17, start("request-17").id)
 
 
 def test_an_event_that_changes_nothing_leaves_no_record() -> None:
@@ -135,7 +136,7 @@ def test_an_event_that_changes_nothing_leaves_no_record() -> None:
     assert desk.table.rows == {}
 
 
-def test_a_rejected_command_leaves_no_trace_and_is_accepted_when_it_comes_again() -> None:
+def test_of_a_rejected_command_only_the_offset_is_remembered_and_it_is_accepted_when_it_is_sent_again() -> None:
     desk = Desk()
     with pytest.raises(Rejected, match="not known"):
         desk.hand(start(adapter="nobody"))
@@ -144,7 +145,7 @@ def test_a_rejected_command_leaves_no_trace_and_is_accepted_when_it_comes_again(
     refused = desk.event(start("request-2", on_conflict="reject"))
     with pytest.raises(Rejected, match="in progress"):
         desk.take(refused)
-    assert (desk.row, desk.table.puts) == (before, [])
+    assert desk.row == msgspec.structs.replace(before, last_offset={"start-sync": 2})
     desk.hand(told())
     assert desk.take(replace(refused, offset=9)) == "decided"
 
@@ -158,7 +159,7 @@ def test_a_group_that_starts_again_at_one_does_not_lower_the_generation() -> Non
     desk = Desk()
     desk.hand(start(), generation=7)
     desk.hand(told(), generation=1)
-    assert (desk.row.generation, desk.row.seq) == (7, 2)
+    assert (desk.row.generation, desk.row.seq) == (7, T0 + 1)
 
 
 def test_a_record_whose_time_is_over_leaves_the_table() -> None:
@@ -209,7 +210,7 @@ def test_the_first_event_of_a_generation_puts_the_record_under_it_even_if_it_cha
     desk = Desk()
     desk.hand(start(), generation=1)
     assert desk.hand(told(run=T0 - 1), generation=2) == "ignored"
-    assert (desk.row.generation, desk.row.seq, desk.table.puts) == (2, 1, [KEY])
+    assert (desk.row.generation, desk.row.seq, desk.table.puts) == (2, T0, [KEY])
     assert desk.hand(told(run=T0 - 1), generation=2) == "ignored"
     assert desk.table.puts == []
 
@@ -237,3 +238,9 @@ def test_a_refused_request_is_not_taken_for_a_new_one_when_it_is_replayed_after_
     with pytest.raises(Rejected, match="refused when it was first met"):
         desk.take(refused)
     assert desk.row.state == run
+
+
+def test_a_new_record_counts_on_from_the_time_so_that_it_outranks_one_that_was_erased() -> None:
+    desk = Desk()
+    desk.hand(start(), at=T0 + 5_000)
+    assert desk.row.seq == T0 + 5_000
