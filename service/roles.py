@@ -77,7 +77,7 @@ def run_fetcher(settings: Settings, name: str) -> None:
         database = Database(sink, asyncio.sleep)
         source = open_source(settings, clock)
         work = Work(LeaseReader(source, database, adapters, clock), database)
-        fetcher = Fetcher(dict(client_arguments(settings)), name, work.do, partitioner(settings.partitions))
+        fetcher = Fetcher(client_arguments(settings), name, work.do, partitioner(settings.partitions))
         try:
             await fetcher.run(stop)
         finally:
@@ -93,7 +93,7 @@ def run_projector(settings: Settings, name: str) -> None:
     async def run(stop: asyncio.Event) -> None:
         store = open_status(settings, SystemClock())
         try:
-            await project(dict(client_arguments(settings)), name, store, stop)
+            await project(client_arguments(settings), name, store, stop)
         finally:
             await store.close()
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.intake import dead_letter, read_command
 from service.fetcher.offsets import Offsets
 from service.fetcher.turns import Turns
+from service.kafka.client import ClientArguments
+from service.kafka.consuming import SESSION_TIMEOUT_MS, group_member
 from topics.catalog import DATA_TOPICS, DEAD_LETTERS
 from topics.codec import encode, headers, trace_in, trace_of
 from topics.commands import AnyCommand, Command
@@ -31,9 +33,6 @@ WAITING_MAX = 2_000  # commands read ahead; at the maximum no more are read unti
 POLL_RECORDS_MAX = 500
 POLL_MS = 200
 COMMIT_SECONDS = 0.5
-SESSION_TIMEOUT_MS = 10_000
-HEARTBEAT_MS = 2_000
-MAX_POLL_INTERVAL_MS = 3_600_000
 PUBLISH_TIMEOUT_MS = 60_000
 EXIT_WAS_FROZEN = 72
 
@@ -53,7 +52,7 @@ class InHand:
 class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """One process of the data plane. `name` is its static membership: unique, and the same after a restart."""
 
-    def __init__(self, client: dict[str, Any], name: str, do: Do, partition_of: PartitionOf) -> None:
+    def __init__(self, client: ClientArguments, name: str, do: Do, partition_of: PartitionOf) -> None:
         self._name = name
         self._do = do
         self._partition_of = partition_of
@@ -63,16 +62,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self._ids: set[str] = set()
         self._space = asyncio.Event()
         self._failure: BaseException | None = None
-        self._consumer = AIOKafkaConsumer(
-            **client,
-            group_id=GROUP,
-            group_instance_id=name,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-        )
+        self._consumer = group_member(client, GROUP, name)
         self._producer = AIOKafkaProducer(**client, acks="all", request_timeout_ms=PUBLISH_TIMEOUT_MS, linger_ms=0)
 
     async def run(self, stop: asyncio.Event) -> None:

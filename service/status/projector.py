@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from agents.retry import backoff_seconds
+from service.kafka.client import ClientArguments
+from service.kafka.consuming import group_member
 from service.status.rows import status_rows
 from service.status.store import StatusStore
 from tables.catalog import read_row
@@ -21,28 +22,16 @@ log = logging.getLogger("sluice.projector")
 GROUP = "sluice-projector"
 POLL_RECORDS_MAX = 2_000
 POLL_MS = 200
-SESSION_TIMEOUT_MS = 10_000
-HEARTBEAT_MS = 2_000
-MAX_POLL_INTERVAL_MS = 3_600_000
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 10.0
 
 
-async def project(client: dict[str, Any], name: str, store: StatusStore, stop: asyncio.Event) -> None:
+async def project(client: ClientArguments, name: str, store: StatusStore, stop: asyncio.Event) -> None:
     """Until `stop` is set. An offset is committed when its rows are; reading a record again changes nothing."""
-    consumer = AIOKafkaConsumer(
-        CHANGELOG,
-        **client,
-        group_id=GROUP,
-        group_instance_id=name,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        session_timeout_ms=SESSION_TIMEOUT_MS,
-        heartbeat_interval_ms=HEARTBEAT_MS,
-        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-    )
+    consumer = group_member(client, GROUP, name)
     await _patiently(store.prepare, stop)
     await consumer.start()
+    consumer.subscribe([CHANGELOG])
     log.info("projector ready", extra={"sluice.name": name})
     try:
         while not stop.is_set():

@@ -51,7 +51,7 @@ class Producer:
 class Consumer:
     """Hands over what lies in `fetches`, one entry a call. `committed` is what the group knows."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self) -> None:
         self.fetches: list[dict[TopicPartition, list[LocalRecord]]] = []
         self.reads = 0
         self.committed: dict[TopicPartition, int] = {}
@@ -80,7 +80,7 @@ class Desk:
     """A fetcher whose work is done when the test says so. `begun` are the commands it took, in their order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(process, "AIOKafkaConsumer", Consumer)
+        monkeypatch.setattr(process, "group_member", lambda client, group, name: Consumer())
         monkeypatch.setattr(process, "AIOKafkaProducer", Producer)
         monkeypatch.setattr(process, "COMMIT_SECONDS", 0.0)
         monkeypatch.setattr(process, "POLL_MS", 1)
