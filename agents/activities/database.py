@@ -1,6 +1,7 @@
 """The sink as activities use it: calls share transactions, and a database that is away for a moment is waited for."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from agents.activities.grouping import GroupCall
@@ -28,8 +29,9 @@ WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 8.0
 
 Sleep = Callable[[float], Awaitable[None]]
-T = TypeVar("T")
 R = TypeVar("R")
+Pages = tuple[PageWrite, ...]
+Outcomes = tuple[PageOutcome | Retryable | Rejected, ...]
 
 
 class Database:
@@ -41,32 +43,46 @@ class Database:
         self._grants: GroupCall[LeaseAsk, LeaseGrant] = GroupCall(
             sink.grant, size_max=GRANTS_PER_TRIP_MAX, trips_max=GRANT_TRIPS_MAX
         )
-        self._commits: GroupCall[PageWrite, PageOutcome] = GroupCall(
+        self._commits: GroupCall[Pages, Outcomes] = GroupCall(
             self._commit_trip,
             size_max=PAGES_PER_COMMIT_MAX,
             trips_max=COMMIT_TRIPS_MAX,
-            group_of=lambda page: (page.run.adapter, page.entity.name),
+            group_of=lambda pages: (pages[0].run.adapter, pages[0].entity.name),
+            size_of=len,
         )
 
     async def grant(self, ask: LeaseAsk) -> LeaseGrant:
         return await self._patiently(lambda: self._grants(ask))
 
-    async def commit(self, page: PageWrite) -> PageOutcome:
-        return await self._patiently(lambda: self._commits(page))
+    async def commit(self, pages: Pages) -> Outcomes:
+        """Pages of one run, in this order: none is committed unless those before it are. At least one, and no more
+        than fit into a transaction.
 
-    async def _commit_trip(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome | Exception]:
+        What is wrong with the first page is raised; with a later one, it stands in its place and ends the outcomes.
+        """
+        return await self._patiently(lambda: self._commits(pages))
+
+    async def commit_page(self, page: PageWrite) -> PageOutcome:
+        (outcome,) = await self.commit((page,))
+        assert isinstance(outcome, PageOutcome)
+        return outcome
+
+    async def _commit_trip(self, bundles: Sequence[Pages]) -> Sequence[Outcomes | Exception]:
         """Together if that works; what is wrong with one page must not fail another organisation's."""
         try:
-            return await self._sink.commit(pages)
+            outcomes = iter(await self._sink.commit([page for pages in bundles for page in pages]))
         except Rejected:
-            return [await self._commit_alone(page) for page in pages]
+            return [await self._one_by_one(pages) for pages in bundles]
+        return [tuple(islice(outcomes, len(pages))) for pages in bundles]
 
-    async def _commit_alone(self, page: PageWrite) -> PageOutcome | Exception:
-        try:
-            (outcome,) = await self._sink.commit([page])
-        except (Retryable, Rejected) as error:
-            return error
-        return outcome
+    async def _one_by_one(self, pages: Pages) -> Outcomes | Exception:
+        outcomes: list[PageOutcome | Retryable | Rejected] = []
+        for page in pages:
+            try:
+                outcomes += await self._sink.commit([page])
+            except (Retryable, Rejected) as error:
+                return (*outcomes, error) if outcomes else error
+        return tuple(outcomes)
 
     async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
         return await self._patiently(lambda: self._sink.finish(run, outcome))

@@ -19,15 +19,23 @@ Trip = Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]]
 class GroupCall(Generic[T, R]):
     """`await call(item)` answers what the trip answered for the item.
 
-    At most `trips_max` trips are under way, each with at most `size_max` items of one group. Groups take turns. If a
-    trip fails, each of its items gets the error. What waits is bounded by the callers: each waits for its answer.
+    At most `trips_max` trips are under way, each of one group and of at most `size_max` in all (an item counts what
+    `size_of` says; one that is larger travels alone). Groups take turns. If a trip fails, each of its items gets the
+    error. What waits is bounded by the callers: each waits for its answer.
     """
 
     def __init__(
-        self, trip: Trip[T, R], *, size_max: int, trips_max: int, group_of: Callable[[T], Hashable] = lambda item: None
+        self,
+        trip: Trip[T, R],
+        *,
+        size_max: int,
+        trips_max: int,
+        group_of: Callable[[T], Hashable] = lambda item: None,
+        size_of: Callable[[T], int] = lambda item: 1,
     ) -> None:
         self._trip = trip
         self._size_max = size_max
+        self._size_of = size_of
         self._trips_max = trips_max
         self._group_of = group_of
         self._waiting: dict[Hashable, deque[tuple[T, asyncio.Future[R]]]] = {}
@@ -43,12 +51,20 @@ class GroupCall(Generic[T, R]):
         while self._waiting and len(self._under_way) < self._trips_max:
             group = next(iter(self._waiting))
             queue = self._waiting.pop(group)
-            passengers = [queue.popleft() for _ in range(min(self._size_max, len(queue)))]
+            passengers = self._board(queue)
             if queue:
                 self._waiting[group] = queue  # behind the other groups
             task = asyncio.create_task(self._travel(passengers))
             self._under_way.add(task)
             task.add_done_callback(self._arrived)
+
+    def _board(self, queue: deque[tuple[T, asyncio.Future[R]]]) -> list[tuple[T, asyncio.Future[R]]]:
+        passengers = [queue.popleft()]
+        room = self._size_max - self._size_of(passengers[0][0])
+        while queue and (size := self._size_of(queue[0][0])) <= room:
+            passengers.append(queue.popleft())
+            room -= size
+        return passengers
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

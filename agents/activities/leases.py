@@ -5,8 +5,9 @@ ends, when something fails, or when its time is up; it tells how far it got, and
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeAlias
 
 from agents.activities.database import Database
 from agents.activities.source import PageAsk, Source
@@ -23,7 +24,8 @@ COMMITS_AHEAD_MAX = 4  # pages of a chain that wait for their commit while the n
 PAGES_PER_PARENT_MAX = 10_000
 
 TOLD = (Retryable, Rejected, Fenced)  # what a decider is told of; anything else ends the process
-Before = UnitResult | asyncio.Task[UnitResult] | None
+Fetched = tuple[int, PageBody]
+Queue: TypeAlias = "asyncio.Queue[Fetched | None]"
 Known = Mapping[tuple[str, int], LedgerLine]
 
 
@@ -130,36 +132,70 @@ class _Job:
 
     async def read_chain(self, known: Known) -> list[UnitResult]:
         """Pages that name each other: the next one is fetched while the ones before are being committed."""
-        results: list[UnitResult | asyncio.Task[UnitResult]] = []
+        told: list[UnitResult] = []
+        fetched: Queue = asyncio.Queue()
         slots = asyncio.Semaphore(COMMITS_AHEAD_MAX)
-        link = self._command.cursor
-        links: set[str | None] = set()
         async with asyncio.TaskGroup() as group:
-            for page in range(self._command.first, self._command.first + self._command.units):
-                if results and self._must_stop():
-                    break
-                if (line := known.get(("", page))) is not None:
-                    results.append(_told(line))
-                    link, is_last = line.next_cursor, line.is_last
-                else:
-                    await slots.acquire()
-                    try:
-                        body = await self._fetch(page, link)
-                        links.add(link)
-                        if body.next in links and body.next is not None:
-                            raise Rejected(f"page {page} of {self._entity.name} leads back to one before: a loop")
-                    except TOLD as error:
-                        results.append(failure_of(error))
-                        break
-                    results.append(
-                        group.create_task(
-                            self._caught(partial(self._in_order, page, body, results[-1] if results else None), slots)
-                        )
-                    )
-                    link, is_last = body.next, self._ends(page, body)
-                if is_last:
-                    break
-        return [result.result() if isinstance(result, asyncio.Task) else result for result in results]
+            committing = group.create_task(self._commit_in_order(fetched, slots))
+            failure = await self._fetch_chain(known, told, fetched, slots)
+            fetched.put_nowait(None)
+        return [*told, *committing.result(), *([failure] if failure else [])]
+
+    async def _fetch_chain(
+        self, known: Known, told: list[UnitResult], fetched: Queue, slots: asyncio.Semaphore
+    ) -> Failure | None:
+        """From the ledger as far as it goes (`told`), then from the API; what ended it, if that was a failure."""
+        link, links = self._command.cursor, set[str | None]()
+        for page in range(self._command.first, self._command.first + self._command.units):
+            if page > self._command.first and self._must_stop():
+                return None
+            line = None if links else known.get(("", page))
+            if line is not None:
+                told.append(_told(line))
+                link, is_last = line.next_cursor, line.is_last
+            else:
+                await slots.acquire()
+                try:
+                    body = await self._next_of_chain(page, link, links)
+                except TOLD as error:
+                    return failure_of(error)
+                fetched.put_nowait((page, body))
+                link, is_last = body.next, self._ends(page, body)
+            if is_last:
+                return None
+        return None
+
+    async def _next_of_chain(self, page: int, link: str | None, links: set[str | None]) -> PageBody:
+        body = await self._fetch(page, link)
+        links.add(link)
+        if body.next in links and body.next is not None:
+            raise Rejected(f"page {page} of {self._entity.name} leads back to one before: a loop")
+        return body
+
+    async def _commit_in_order(self, fetched: Queue, slots: asyncio.Semaphore) -> list[UnitResult]:
+        """What was fetched meanwhile shares a transaction. After a failure nothing more is committed: no gaps."""
+        results: list[UnitResult] = []
+        while bundle := await _whatever_waits(fetched):
+            if not self._stopped:
+                results += await self._committed(bundle)
+            for _ in bundle:
+                slots.release()
+        return results
+
+    async def _committed(self, bundle: Sequence[Fetched]) -> list[UnitResult]:
+        try:
+            outcomes = await self._database.commit(tuple(self._write(page, body, "") for page, body in bundle))
+        except TOLD as error:
+            self._stopped = True
+            return [failure_of(error)]
+        results = [self._result(page, body, said) for (page, body), said in zip(bundle, outcomes, strict=False)]
+        self._stopped = any(isinstance(result, Failure) for result in results)
+        return results
+
+    def _result(self, page: int, body: PageBody, said: PageOutcome | Retryable | Rejected) -> UnitResult:
+        if not isinstance(said, PageOutcome):
+            return failure_of(said)
+        return failure_of(Fenced()) if said.status == "fenced" else self._done(page, body, said)
 
     async def _in_window(self, units: range, unit: Callable[[int], Awaitable[UnitDone]]) -> list[UnitResult]:
         """Units in order, UNITS_IN_FLIGHT_MAX at a time, until one fails, one is the end, or time is up."""
@@ -224,34 +260,43 @@ class _Job:
 
     async def _written(self, page: int, body: PageBody) -> UnitDone:
         outcome = await self._commit(page, body, "")
-        total = None
-        if body.total is not None:
-            total = -(-body.total // self._entity.paging.size)
+        return self._done(page, body, outcome)
+
+    def _done(self, page: int, body: PageBody, outcome: PageOutcome) -> UnitDone:
+        total = None if body.total is None else -(-body.total // self._entity.paging.size)
         return UnitDone(1, outcome.records, outcome.rejected, self._ends(page, body), body.next, total)
 
-    async def _in_order(self, page: int, body: PageBody, before: Before) -> UnitDone:
-        """A page of a chain is committed only after the one before it: else a retry could leave a gap between them."""
-        if isinstance(before, asyncio.Task) and isinstance(failed := await before, Failure):
-            raise Retryable(failed.reason)
-        return await self._written(page, body)
+    def _write(self, page: int, body: PageBody, parent: str) -> PageWrite:
+        return PageWrite(
+            run=self.run,
+            entity=self._entity,
+            parent=parent,
+            page=page,
+            rows=body.rows,
+            rejected=body.rejected,
+            is_last=self._ends(page, body),
+            next_cursor=body.next,
+            fetched_at=self._clock.now(),
+        )
 
     async def _commit(self, page: int, body: PageBody, parent: str) -> PageOutcome:
-        outcome = await self._database.commit(
-            PageWrite(
-                run=self.run,
-                entity=self._entity,
-                parent=parent,
-                page=page,
-                rows=body.rows,
-                rejected=body.rejected,
-                is_last=self._ends(page, body),
-                next_cursor=body.next,
-                fetched_at=self._clock.now(),
-            )
-        )
+        outcome = await self._database.commit_page(self._write(page, body, parent))
         if outcome.status == "fenced":
             raise Fenced
         return outcome
+
+
+async def _whatever_waits(fetched: Queue) -> list[Fetched]:
+    """At least one; none at the end, which is then seen again."""
+    bundle: list[Fetched] = []
+    one = await fetched.get()
+    while one is not None:
+        bundle.append(one)
+        if fetched.empty():
+            return bundle
+        one = fetched.get_nowait()
+    fetched.put_nowait(None)
+    return bundle
 
 
 def _known(is_open: bool, lines: tuple[LedgerLine, ...]) -> Known:

