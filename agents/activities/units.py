@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agents.ports import LedgerLine
 from topics.commands import ErrorKind, FetchPages, PageDone
 from topics.errors import Rejected, Retryable
 
@@ -35,6 +36,14 @@ UnitResult = UnitDone | Failure
 
 class Fenced(Exception):
     """The database knows that this run is closed: whoever still works on it has nothing to say any more."""
+
+
+TOLD = (Retryable, Rejected, Fenced)  # what a decider is told of; anything else ends the process
+
+
+def told_from(line: LedgerLine) -> UnitDone:
+    """A page that was committed before."""
+    return UnitDone(1, line.records, line.rejected, line.is_last, line.next_cursor)
 
 
 def failure_of(error: Retryable | Rejected | Fenced) -> Failure:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from agents.activities import leases
+from agents.activities.chain import COMMITS_AHEAD_MAX
 from agents.activities.database import Database
-from agents.activities.leases import COMMITS_AHEAD_MAX, LEASE_SECONDS_MAX, UNITS_IN_FLIGHT_MAX, LeaseReader
+from agents.activities.leases import LEASE_SECONDS_MAX, UNITS_IN_FLIGHT_MAX, LeaseReader
 from agents.activities.source import PageAsk
 from agents.local import MovableClock
 from agents.ports import LeaseAsk, PageOutcome, PageWrite, RowWrite, RunRef
