@@ -25,6 +25,7 @@ from service.status.times import span
 from topics.commands import ConflictPolicy, StartSync
 from topics.errors import Rejected
 
+NAMES_SHOWN_MAX = 5  # entities that are named beside what went wrong
 ORGS_MAX = 50  # organisations of one call
 SENT_BY = "cli"
 ATTACHED = " attached to run "  # how the main sync's decider notes it
@@ -212,6 +213,15 @@ def _print_run(run: RunView) -> None:
     took = span(run.elapsed_seconds)
     style = "green" if run.status == "done" else "red"
     say(f"{run.run_id}: {run.status} in {took}, {run.records:,} records on {run.pages:,} pages", style)
+    for what, names in by_reason(run).items():
+        shown = ", ".join(names[:NAMES_SHOWN_MAX]) + (" …" if len(names) > NAMES_SHOWN_MAX else "")
+        say(f"  {names[0] if len(names) == 1 else len(names)} {what}" + (f" ({shown})" if len(names) > 1 else ""))
+
+
+def by_reason(run: RunView) -> dict[str, list[str]]:
+    """What went wrong, once each, with the entities that it met."""
+    met: dict[str, list[str]] = {}
     for entity in run.entities:
         if entity.phase in BAD:
-            say(f"  {entity.name} {entity.phase}: {note_of(entity, run.ended_at)}")
+            met.setdefault(f"{entity.phase}: {note_of(entity, run.ended_at)}", []).append(entity.name)
+    return met

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 from agents.deciders.sync import RETENTION_MS
 from agents.local import MovableClock
 from service.cli.following import NeverRuns
-from service.cli.start import Burials, Request, asked_for, start
+from service.cli.start import Burials, Request, asked_for, by_reason, start
 from service.clock import SystemClock
 from service.dead_letters import Burial
 from service.producing import Place
+from service.status.progress import RunProgress, Snapshot
 from service.status.rows import status_rows
 from service.status.sqlite import SqliteStatus
 from tables.catalog import read_row
@@ -21,7 +22,7 @@ from tests.support.engine import Engine
 from topics.catalog import CHANGELOG
 from topics.commands import StartSync
 from topics.dead import DeadLetter
-from topics.errors import Retryable
+from topics.errors import Rejected, Retryable
 
 PLACE = Place("start-sync", 0, 1)
 app = typer.Typer()
@@ -145,3 +146,15 @@ async def test_a_buried_request_never_runs_and_says_why(busy: tuple[Engine, Sqli
         await request(burials=buried).find(store)
     assert await request(Place("start-sync", 0, 2), burials=buried).find(store) is None
     await store.close()
+
+
+async def test_what_went_wrong_is_said_once_with_the_entities_that_it_met() -> None:
+    engine = Engine()
+    engine.source.trouble = lambda ask: Rejected("401 Unauthorized")
+    engine.start("r1")
+    await engine.settle()
+    view = RunProgress().view(Snapshot(0.0, engine.clock.now_ms, engine.sync(), ()))
+    assert by_reason(view) == {
+        "failed: 401 Unauthorized": ["a.guest", "a.house", "a.log"],
+        "blocked: a.house failed": ["a.pet", "a.room"],
+    }
