@@ -107,7 +107,7 @@ def _repeat(row: Row[State], key: str, decider: Decider[Any], room: Room) -> Out
 
 
 def _refuse_again(row: Row[State], event: Event, decider: Decider[Any]) -> None:
-    """A refused command left no trace in the record, and its dead letter may be lost: Rejected, as the first time."""
+    """A refused command left nothing but its offset, and its dead letter may be lost: Rejected, as the first time."""
     command = event.command
     if isinstance(command, StartSync) and command.id in row.seen:
         return
