@@ -5,7 +5,6 @@ import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from random import Random
 from urllib.parse import urlsplit
 
@@ -25,7 +24,8 @@ from service.fetcher.work import Work
 from service.kafka.client import access, client_arguments
 from service.kafka.topics import check_topics
 from service.settings import Settings, environment
-from service.sinks import POSTGRES_SCHEMES, SQLITE_SCHEME, open_sink
+from service.sinks import open_sink
+from service.sinks.address import sqlite_path
 from service.status.postgres import PostgresStatus
 from service.status.projector import project
 from service.status.sqlite import SqliteStatus
@@ -108,10 +108,11 @@ def open_source(settings: Settings, clock: SystemClock) -> ApiSource:
 
 def open_status(settings: Settings, clock: SystemClock) -> StatusStore:
     """The status tables in the sink's database; to be called where an event loop runs."""
-    if settings.sink.startswith(POSTGRES_SCHEMES):
-        parts = urlsplit(settings.sink)
-        return PostgresStatus(settings.sink, clock, f"PostgreSQL at {parts.hostname or ''}{parts.path}")
-    return SqliteStatus(Path(settings.sink.removeprefix(SQLITE_SCHEME)).expanduser(), clock)
+    path = sqlite_path(settings.sink)
+    if path is not None:
+        return SqliteStatus(path, clock)
+    parts = urlsplit(settings.sink)
+    return PostgresStatus(settings.sink, clock, f"PostgreSQL at {parts.hostname or ''}{parts.path}")
 
 
 def _run_until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:

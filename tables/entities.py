@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from topics.commands import ErrorKind, RunOutcome
+from topics.commands import ErrorKind, PageDone, RunOutcome
 from topics.ids import entity_key, run_id
 
 EntityStatus = Literal["fetching", "finishing", "done", "failed", "cancelled"]
@@ -116,3 +116,51 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
         """The lease of the same number changed."""
         leases = tuple(lease if one.number == lease.number else one for one in self.leases)
         return msgspec.structs.replace(self, leases=leases)
+
+    def anew(self, run: int, size: int) -> "EntityState":
+        """The same entity for the same parent, from the beginning, under a number that the database will take."""
+        return EntityState(
+            org=self.org,
+            adapter=self.adapter,
+            entity=self.entity,
+            type=self.type,
+            mode=self.mode,
+            parent=self.parent,
+            parent_run=self.parent_run,
+            run=run,
+            started_at=self.started_at,
+            size=size,
+            fenced=self.fenced + 1,
+        )
+
+    def with_told(self, lease: Lease, done: PageDone, size: int) -> "EntityState":
+        """The lease is back: count what it committed; where the next begins and the source ends is known anew."""
+        after = msgspec.structs.replace(
+            self.without(lease),
+            units=self.units + done.units,
+            pages=self.pages + done.pages,
+            records=self.records + done.records,
+            rejected=self.rejected + done.rejected,
+            size=size,
+            total_units=done.total_units if done.total_units is not None else self.total_units,
+        )
+        if done.error:
+            return after
+        if self.mode == "chain":
+            following = lease.first + done.units
+            ended = following - 1 if done.end else None
+            return msgspec.structs.replace(after, cursor=done.next_cursor, next_unit=following, last_unit=ended)
+        return after._fanned_out(lease, done)
+
+    def _fanned_out(self, lease: Lease, done: PageDone) -> "EntityState":
+        """Pages read by number: the total is only a claim, the end is where a page says that none follows."""
+        reached = lease.first + done.units - 1
+        if done.end:
+            return msgspec.structs.replace(self, last_unit=reached)
+        last = max(self.last_unit or 0, done.total_units or 0, reached + 1)
+        after = msgspec.structs.replace(self, last_unit=last)
+        rest = lease.end - 1 - reached
+        if lease.end == self.next_unit:  # nothing is out behind it: what nobody claims to be there is left for later
+            rest = min(rest, last - reached)
+            after = msgspec.structs.replace(after, next_unit=reached + 1)
+        return after.leasing(reached + 1, rest) if rest > 0 else after

@@ -112,7 +112,7 @@ class EntityDecider:
         lease = state.lease(done.lease, done.attempt, done.first)
         if lease is None or state.status != "fetching":
             return Decision(state)  # an echo, or the run is finishing already
-        counted = _counted(state, lease, done)
+        counted = state.with_told(lease, done, _size(state, done))
         match done.error:
             case None:
                 healthy = msgspec.structs.replace(counted, error=None, error_reason="")
@@ -145,19 +145,7 @@ class EntityDecider:
         """The database knows a newer or a closed run under this number: this table is older. Take a newer number."""
         if state.fenced >= FENCED_MAX:
             return _finishing(state, "failed", f"fenced {state.fenced} times: {reason}", at)
-        fresh = EntityState(
-            org=state.org,
-            adapter=state.adapter,
-            entity=state.entity,
-            type=state.type,
-            mode=state.mode,
-            parent=state.parent,
-            parent_run=state.parent_run,
-            run=max(state.run + 1, at),
-            started_at=state.started_at,
-            size=LEASE_FIRST_UNITS,
-            fenced=state.fenced + 1,
-        )
+        fresh = state.anew(max(state.run + 1, at), LEASE_FIRST_UNITS)
         return self._leasing(fresh, at, 1, f"fenced ({reason}); goes on as run {fresh.run_id}")
 
     def _nudged(self, state: EntityState, request: str, at: int) -> Decision[EntityState]:
@@ -201,41 +189,6 @@ def _next_lease(state: EntityState) -> tuple[int, int, str | None] | None:
     if state.next_unit > state.last_unit:
         return None
     return state.next_unit, min(state.size, state.last_unit - state.next_unit + 1), None
-
-
-def _counted(state: EntityState, lease: Lease, done: PageDone) -> EntityState:
-    """The lease is back: count what it committed, lease size and the source's end as they are known now."""
-    after = msgspec.structs.replace(
-        state.without(lease),
-        units=state.units + done.units,
-        pages=state.pages + done.pages,
-        records=state.records + done.records,
-        rejected=state.rejected + done.rejected,
-        size=_size(state, done),
-        total_units=done.total_units if done.total_units is not None else state.total_units,
-    )
-    if done.error:
-        return after
-    if state.mode == "chain":
-        ended = lease.first + done.units - 1 if done.end else None
-        return msgspec.structs.replace(
-            after, cursor=done.next_cursor, next_unit=lease.first + done.units, last_unit=ended
-        )
-    return _fanned_out(after, lease, done)
-
-
-def _fanned_out(state: EntityState, lease: Lease, done: PageDone) -> EntityState:
-    """Pages read by number: the total is only a claim, the end is where a page says that none follows."""
-    reached = lease.first + done.units - 1
-    if done.end:
-        return msgspec.structs.replace(state, last_unit=reached)
-    last = max(state.last_unit or 0, done.total_units or 0, reached + 1)
-    after = msgspec.structs.replace(state, last_unit=last)
-    rest = lease.end - 1 - reached
-    if lease.end == state.next_unit:  # nothing is out behind it: what nobody claims to be there is left for later
-        rest = min(rest, last - reached)
-        after = msgspec.structs.replace(after, next_unit=reached + 1)
-    return after.leasing(reached + 1, rest) if rest > 0 else after
 
 
 def _size(state: EntityState, done: PageDone) -> int:

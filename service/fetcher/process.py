@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.intake import dead_letter, read_command
+from agents.strict.watchdog import EXIT_WAS_FROZEN
 from service.fetcher.offsets import Offsets
 from service.fetcher.turns import Turns
 from service.kafka.client import ClientArguments
@@ -34,7 +35,6 @@ POLL_RECORDS_MAX = 500
 POLL_MS = 200
 COMMIT_SECONDS = 0.5
 PUBLISH_TIMEOUT_MS = 60_000
-EXIT_WAS_FROZEN = 72
 
 Do = Callable[[AnyCommand], Awaitable[Command | None]]
 PartitionOf = Callable[[str], int]

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import asyncpg
 
+from service.sinks.address import sqlite_path
 from service.sinks.postgres.errors import translated
 from topics.errors import Rejected
 
 ROWS_PER_FETCH = 1_000
-SQLITE_SCHEME = "sqlite:///"
 
 
 async def stored_records(url: str, table: str, org: str) -> AsyncIterator[tuple[str, str]]:
     """Key and raw JSON of each row that the organisation has in an entity's table."""
-    if url.startswith(SQLITE_SCHEME):
-        for row in _from_sqlite(Path(url.removeprefix(SQLITE_SCHEME)), table, org):
+    if (path := sqlite_path(url)) is not None:
+        for row in _from_sqlite(path, table, org):
             yield row
         return
     with translated("PostgreSQL"):

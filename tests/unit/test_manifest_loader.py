@@ -7,7 +7,7 @@ import pytest
 
 from manifests.checks import ENTITIES_MAX
 from manifests.document import FILE_BYTES_MAX
-from manifests.loader import load
+from manifests.loader import load, load_packaged, load_with
 from topics.errors import Rejected
 
 ADAPTER = """\
@@ -132,3 +132,14 @@ def test_one_adapters_directory_is_refused_with_the_right_one(tmp_path: Path) ->
     write(tmp_path, FILES)
     with pytest.raises(Rejected, match=f"is one adapter; name the directory that holds it: {tmp_path}$"):
         load(tmp_path / "demo")
+
+
+def test_adapters_of_ones_own_stand_beside_the_packaged_ones(tmp_path: Path) -> None:
+    assert sorted(load_with(write(tmp_path, FILES)).adapters) == ["demo", "pco"]
+    assert load_with(None) is load_packaged()
+
+
+def test_an_adapter_under_a_name_that_sluice_comes_with_is_refused(tmp_path: Path) -> None:
+    files = {name.replace("demo/", "pco/"): text.replace("name: demo", "name: pco") for name, text in FILES.items()}
+    with pytest.raises(Rejected, match="holds pco, which Sluice comes with"):
+        load_with(write(tmp_path, files))
