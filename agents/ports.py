@@ -54,10 +54,14 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True)
 class LeaseGrant:
-    """Whether the run may write, and which of the asked pages the ledger holds already."""
+    """Whether the run may write, and which of the asked pages the ledger holds already.
+
+    `done`: it may not, because it is complete; a run that was closed in any other way has no sums to tell.
+    """
 
     is_open: bool
     lines: tuple[LedgerLine, ...] = ()
+    done: "RunTotals | None" = None
 
 
 class RowWrite(msgspec.Struct, frozen=True):
@@ -118,6 +122,22 @@ class RunTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class RunEnd:
+    """A run that is to be closed, and as what."""
+
+    run: RunRef
+    outcome: RunOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedRun:
+    """As what the run is closed: the first who closed it decided. One that a newer run closed ends as it was asked."""
+
+    outcome: RunOutcome
+    totals: RunTotals
+
+
+@dataclass(frozen=True, slots=True)
 class Parent:
     """A row under which children are read: its key, and its columns that the child's path names."""
 
@@ -171,8 +191,8 @@ class Sink(Protocol):
         """How many rows the organisation has of an entity."""
         ...
 
-    async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
-        """Close the run (opened or not) and fold its ledger lines into totals. Repeated: the same totals."""
+    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+        """Close each run (opened or not) and fold its ledger lines into totals. Repeated: the same answer."""
         ...
 
     async def close(self) -> None: ...

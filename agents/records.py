@@ -139,7 +139,8 @@ class RecordReader:
         """The typed values in the order of the entity's columns, and the source's own time."""
         opened: list[Mapping[str, Any]] = [record]
         for holder, field in self._holders:
-            opened.append(_opened(opened[holder].get(field), field))
+            value = opened[holder].get(field)
+            opened.append(value if type(value) is dict else _opened(value, field))
         values = None if is_suspect else self._typed.read(opened)
         if values is None:
             values = tuple(self._value(column, opened) for column in self._columns)
@@ -200,8 +201,7 @@ def _dig(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _opened(value: Any, field: str) -> Mapping[str, Any]:
-    if type(value) is dict:
-        return value
+    """What stands for something that is no object: nothing, where there is nothing."""
     if value is None:
         return _NOTHING
     raise Misfit(f"{field}: not an object ({shown(value)})")

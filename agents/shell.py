@@ -21,7 +21,7 @@ Outcome = Literal["decided", "ignored", "replayed", "echo"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A command and where it was met. `at` is the broker's time (Unix ms), `generation` the group's."""
+    """A command and where it was met. `at` is the broker's time (Unix ms), `generation` that of the process's life."""
 
     topic: str
     offset: int

@@ -3,38 +3,43 @@
 import heapq
 from collections.abc import Iterable, Mapping
 
+TELL_AGAIN_MS = 300_000  # of a deadline that was told and has not been moved: the message may be lost
+
 
 class Timers:
-    """One entry per workflow: setting a deadline replaces the one before. Size: as many as there are workflows."""
+    """One deadline per workflow: setting one replaces the one before. Size: as many as there are workflows."""
 
     def __init__(self) -> None:
         self._due: dict[str, int] = {}
+        self._wakes: dict[str, int] = {}  # when to look at a workflow: its entry in the heap that counts
         self._heap: list[tuple[int, str]] = []
 
     def set(self, key: str, due: int) -> None:
         """The workflow's deadline (Unix ms) from now on; 0 for none."""
         if not due:
             self._due.pop(key, None)
+            self._wakes.pop(key, None)
             return
-        scheduled = self._due.get(key)
         self._due[key] = due
-        if scheduled is None or due < scheduled:
-            heapq.heappush(self._heap, (due, key))
+        if due < self._wakes.get(key, due + 1):
+            self._wake(key, due)
 
     def pop_due(self, now: int) -> list[tuple[str, int]]:
-        """Every workflow whose deadline has passed, with it; each is told once."""
+        """Every workflow whose deadline has passed, with it; told again after TELL_AGAIN_MS unless it was moved."""
         told = []
         while self._heap and self._heap[0][0] <= now:
-            _, key = heapq.heappop(self._heap)
-            due = self._due.get(key)
-            if due is None:
-                continue
-            if due > now:  # it was moved since: sleep on until then
-                heapq.heappush(self._heap, (due, key))
-                continue
-            del self._due[key]
-            told.append((key, due))
+            at, key = heapq.heappop(self._heap)
+            if self._wakes.get(key) != at:
+                continue  # an earlier entry, or the deadline was taken away
+            due = self._due[key]
+            if due <= now:
+                told.append((key, due))
+            self._wake(key, due if due > now else now + TELL_AGAIN_MS)
         return told
+
+    def _wake(self, key: str, at: int) -> None:
+        self._wakes[key] = at
+        heapq.heappush(self._heap, (at, key))
 
 
 class PartitionTimers:

@@ -11,6 +11,8 @@ from operator import itemgetter
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
+from msgspec import convert
+from msgspec.structs import astuple
 
 from agents.values import INTEGER_MAX, encode
 from manifests.entity import FieldType
@@ -52,15 +54,17 @@ class TypedColumns:
         values: tuple[Any, ...] = ()
         try:
             for holder, shape in self._groups:
-                values += msgspec.structs.astuple(msgspec.convert(opened[holder], shape))
+                values += astuple(convert(opened[holder], shape))
         except (msgspec.ValidationError, OverflowError):
             return None
         if self._in_order is not None:
             values = self._in_order(values)
-        if any(values[n] is None for n in self._required):
-            return None
-        if any(values[n] is not None and values[n].tzinfo is not UTC for n in self._times):
-            return None
+        for n in self._required:
+            if values[n] is None:
+                return None
+        for n in self._times:
+            if (time := values[n]) is not None and time.tzinfo is not UTC:
+                return None
         return self._with_json(values) if self._json else values
 
     def _with_json(self, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -76,12 +76,8 @@ def build_app(config: WorkerConfig, shell: Shell, now_ms: Callable[[], int]) -> 
         step(batch, room, shell, partition_of)
         timers.update(batch.tp.partition, room.deadlines.items())
 
-    async def rebuild_timers() -> None:
-        held = sorted({tp.partition for tp in app.tables.recovery.active_tps})
-        try:
-            timers.rebuild({partition: table.deadlines(partition) for partition in held})
-        except Exception as error:  # Faust would swallow it, and no deadline would ever pass
-            app.die(f"the deadlines cannot be read: {error!r}")
+    def rebuild_timers(held: Sequence[int]) -> None:
+        timers.rebuild({partition: table.deadlines(partition) for partition in held})
         log.info("worker ready", extra={"sluice.partitions": len(held)})
 
     async def tick() -> None:
@@ -91,8 +87,7 @@ def build_app(config: WorkerConfig, shell: Shell, now_ms: Callable[[], int]) -> 
                 outs = [_timer_due(key, at, config.name) for key, at in due]
                 await app.deliveries.send(app.producer._producer, TimerDue.topic, partition, outs)
 
-    app.handle_batches(channel, table, handle)
-    table.on_recover(rebuild_timers)
+    app.handle_batches(channel, table, handle, now_ms, rebuild_timers)
     app.task(tick)
     return app
 

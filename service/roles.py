@@ -12,14 +12,17 @@ import uvloop
 
 from agents.activities.database import Database
 from agents.activities.leases import LeaseReader
+from agents.failpoints import failpoints, parse_failpoints
 from agents.strict.app import run_app
 from agents.wiring import WorkerConfig, build_app, make_shell, partitioner
 from manifests.loader import load_with
 from service.api.client import ApiClient
 from service.api.connections import read_connections
 from service.api.source import ApiSource
+from service.api.transport import HttpTransport, Transport
 from service.clock import SystemClock
 from service.fetcher.process import Fetcher
+from service.fetcher.progress import Signs, WatchedTransport
 from service.fetcher.work import Work
 from service.kafka.client import access, client_arguments
 from service.kafka.topics import check_topics
@@ -40,6 +43,7 @@ COLLECT_AFTER = (50_000, 20, 50)
 def run_worker(settings: Settings, name: str) -> None:
     """Decide: consume the control topics and keep the workflows' table. Returns after SIGTERM."""
     _collect_seldom()
+    failpoints.arm(parse_failpoints(settings.failpoints or ""))
     clock = SystemClock()
     asyncio.run(check_topics(settings, clock))
     found = access(settings)
@@ -69,15 +73,17 @@ def run_fetcher(settings: Settings, name: str) -> None:
 
     async def run(stop: asyncio.Event) -> None:
         clock = SystemClock()
+        failpoints.arm(parse_failpoints(settings.failpoints or ""))
         await check_topics(settings, clock)
         adapters = load_with(settings.manifests).adapters
         sink = open_sink(settings.sink, clock)
         for adapter in adapters.values():
             await sink.prepare(adapter)
-        database = Database(sink, asyncio.sleep)
-        source = open_source(settings, clock)
+        signs = Signs()
+        database = Database(sink, signs.sleep)
+        source = open_source(settings, clock, WatchedTransport(HttpTransport(), signs))
         work = Work(LeaseReader(source, database, adapters, clock), database)
-        fetcher = Fetcher(client_arguments(settings), name, work.do, partitioner(settings.partitions))
+        fetcher = Fetcher(client_arguments(settings), name, work.do, partitioner(settings.partitions), signs)
         try:
             await fetcher.run(stop)
         finally:
@@ -91,6 +97,7 @@ def run_projector(settings: Settings, name: str) -> None:
     """Publish what the journal says. Returns after SIGTERM."""
 
     async def run(stop: asyncio.Event) -> None:
+        await check_topics(settings, SystemClock())
         store = open_status(settings, SystemClock())
         try:
             await project(client_arguments(settings), name, store, stop)
@@ -100,9 +107,9 @@ def run_projector(settings: Settings, name: str) -> None:
     _run_until_stopped(run)
 
 
-def open_source(settings: Settings, clock: SystemClock) -> ApiSource:
+def open_source(settings: Settings, clock: SystemClock, transport: Transport) -> ApiSource:
     """The APIs, as the connections file says how to reach them."""
-    client = ApiClient(clock, Random(), settings.home, environment())
+    client = ApiClient(clock, Random(), settings.home, environment(), transport=transport)
     return ApiSource(client, read_connections(settings.connections))
 
 

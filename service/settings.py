@@ -5,11 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
 
+from agents.failpoints import POINTS, parse_failpoints
 from topics.errors import Rejected
 
 PREFIX = "SLUICE_"
+
+
+def _checked_failpoints(text: str) -> str:
+    try:
+        parse_failpoints(text)
+    except Rejected as error:
+        raise ValueError(str(error)) from None
+    return text
 
 
 class Settings(BaseModel):
@@ -59,6 +68,14 @@ class Settings(BaseModel):
 
     manifests: Annotated[
         Path | None, Field(description="A directory with adapters of your own, besides those that Sluice comes with.")
+    ] = None
+
+    failpoints: Annotated[
+        Annotated[str, AfterValidator(_checked_failpoints)] | None,
+        Field(
+            description="For tests: where a process fails on purpose, as POINT=crash|stall|drop@N,… (at the Nth "
+            f"arrival, once a process). Points: {', '.join(POINTS)}; only tell and emit can drop."
+        ),
     ] = None
 
     @property

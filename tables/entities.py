@@ -16,7 +16,7 @@ Mode = Literal["fan-out", "chain"]
 LEASES_OUT_MAX = 4
 
 TRANSITIONS: dict[EntityStatus, tuple[EntityStatus, ...]] = {
-    "fetching": ("finishing",),
+    "fetching": ("finishing", "done"),
     "finishing": ("done", "failed", "cancelled"),
     "done": (),
     "failed": (),

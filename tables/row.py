@@ -80,6 +80,12 @@ def due_of(value: bytes) -> int:
     return due
 
 
+def generation_of(value: bytes) -> int:
+    """The generation of an encoded record, without decoding it."""
+    generation: int = _HEAD.unpack_from(value)[0]
+    return generation
+
+
 def guard_of(value: bytes) -> bytes:
     """What tells an older version of a record from a newer one; compares as bytes."""
     return value[:GUARD_BYTES]

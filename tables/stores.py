@@ -5,19 +5,23 @@ the changelog replaces the stored one unless its guard (generation, seq) is lowe
 after its successor.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Protocol
 
 import faust
 from rocksdict import WriteBatch
 
-from tables.row import due_of, guard_of
+from tables.corruption import damage_is_marked, open_or_discard
+from tables.row import due_of, generation_of, guard_of
 
 BLOCK_CACHE_BYTES = 16 * 2**20  # per partition, like all below: 8 partitions hold at most about 200 MB
 WRITE_BUFFER_BYTES = 4 * 2**20
 WRITE_BUFFERS_MAX = 2
 FILE_BYTES = 16 * 2**20
 OPEN_FILES_MAX = 128
+CLOCK_BITS = 42  # of a generation: Unix ms until 2109; what is left of 63 bits is enough for two million rebalances
 
 OPTIONS: Mapping[str, int] = {
     "block_cache_size": BLOCK_CACHE_BYTES,
@@ -42,22 +46,59 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "options": dict(OPTIONS)})
         self.stale = 0
+        self.generations: dict[int, int] = {}  # by partition that is held: what outranks every record met so far
         self._delivered: dict[Any, int] = {}
         self.app.strict_tables.append(self)
 
+    def _new_store(self) -> Any:
+        """Faust's store, but one that is damaged does not keep its process from starting."""
+        store = super()._new_store()
+        opened = store._open_for_partition
+        store._open_for_partition = lambda partition: open_or_discard(
+            store.partition_path(partition), partial(opened, partition)
+        )
+        return store
+
+    def _opened(self, partition: int) -> AbstractContextManager[None]:
+        return damage_is_marked(self.data.partition_path(partition))
+
     def read(self, partition: int, key: bytes) -> bytes | None:
-        value: bytes | None = self.data._db_for_partition(partition).get(key)
-        return value
+        with self._opened(partition):
+            value: bytes | None = self.data._db_for_partition(partition).get(key)
+            return value
 
     def store(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
         """Write the changes of one batch at once; None deletes."""
-        self.data._db_for_partition(partition).write(_write_batch(changes))
+        with self._opened(partition):
+            self.data._db_for_partition(partition).write(_write_batch(changes))
 
     def deadlines(self, partition: int) -> Iterator[tuple[str, int]]:
         """Key and deadline (Unix ms) of every record that has one."""
-        for key, value in self.data._db_for_partition(partition).items():
-            if key != self.data.offset_key and (due := due_of(value)):
+        for key, value in self._records(partition):
+            if due := due_of(value):
                 yield key.decode(), due
+
+    def begin_generations(self, partitions: Iterable[int], group: int, now_ms: int) -> None:
+        """To be called when these partitions have been restored, and are held from now on.
+
+        Each life of a process is a generation of its own, above all that is in the table. The group's number comes
+        first, since no clock can bend it; but it stays the same when a static member comes back, so the time follows.
+        """
+        number = (group << CLOCK_BITS) + now_ms
+        self.generations = {partition: max(number, self._newest(partition) + 1) for partition in partitions}
+
+    def _newest(self, partition: int) -> int:
+        return max((generation_of(value) for _, value in self._records(partition)), default=0)
+
+    def _records(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        with self._opened(partition):
+            found = self.data._db_for_partition(partition).iter()
+            found.seek_to_first()
+            while found.valid():
+                if (key := found.key()) != self.data.offset_key:
+                    yield key, found.value()
+                found.next()
+            found.status()  # an iterator that meets a damaged block just ends
 
     def note_delivered(self, tp: Any, offset: int) -> None:
         """The broker has confirmed the changelog up to `offset`; told to the store with the next commit."""
@@ -78,6 +119,10 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
         last = records[-1].offset
         if seen is not None and last <= seen:
             return
+        with self._opened(partition):
+            self._restore(partition, records, seen)
+
+    def _restore(self, partition: int, records: Sequence[ChangelogRecord], seen: int | None) -> None:
         db = self.data._db_for_partition(partition)
         changes: dict[bytes, bytes | None] = {}
         for record in records:
@@ -89,7 +134,7 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
             else:
                 changes[record.key] = record.value
         batch = _write_batch(changes)
-        batch.put(self.data.offset_key, str(last).encode())
+        batch.put(self.data.offset_key, str(records[-1].offset).encode())
         db.write(batch)
 
 

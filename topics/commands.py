@@ -174,7 +174,8 @@ class FetchPages(Command):
 
     A unit is a page of the API or, for an entity read under its parents, one parent with all its pages. `cursor` is
     where a chain goes on (an API's cursor, or the last parent's key); offset paging needs none. Keyed by connection:
-    whatever shares a rate limit meets in one process.
+    whatever shares a rate limit meets in one process. `closes`: no other lease of the run is out, so whoever reaches
+    the end of the source with it closes the run.
     """
 
     topic: ClassVar[str] = "fetch-page"
@@ -190,6 +191,7 @@ class FetchPages(Command):
     units: Number
     cursor: Text | None = None
     attempt: Number = 1
+    closes: bool = False
 
     @property
     def key(self) -> str:
@@ -202,11 +204,23 @@ class FetchPages(Command):
         return (self.workflow, *map(str, numbers), self.cursor or "")
 
 
+class Totals(BaseModel):
+    """What a run wrote, added up by the database when it was closed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    pages: Count
+    records: Count
+    rejected: Count
+
+
 class PageDone(Command):
     """How far a lease got: `units` units from its first one on are committed. The lease is over, whole or in part.
 
     `end` says that the source has nothing after them. `total_units` is what the source claims to have in all, a hint
-    for fan-out and progress. With an error, what was committed before it counts all the same.
+    for fan-out and progress. With an error, what was committed before it counts all the same. `closed`: the run is
+    complete and closed as done, and these are its sums (pages, records, rejected), whichever lease
+    this is about.
     """
 
     topic: ClassVar[str] = "page-done"
@@ -227,6 +241,7 @@ class PageDone(Command):
     error: ErrorKind | None = None
     reason: Reason = ""
     after_seconds: float | None = None
+    closed: Totals | None = None
 
     @property
     def key(self) -> str:

@@ -22,12 +22,9 @@ class WorkflowKey(NamedTuple):
 
 def derive_id(*parts: str) -> str:
     """128 bits over the length-prefixed parts, as 32 hex digits: ("ab", "c") and ("a", "bc") differ."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        data = part.encode()
-        digest.update(len(data).to_bytes(4, "big"))
-        digest.update(data)
-    return digest.hexdigest()
+    encoded = [part.encode() for part in parts]
+    framed = b"".join([piece for data in encoded for piece in (len(data).to_bytes(4, "big"), data)])
+    return blake2b(framed, digest_size=16).hexdigest()
 
 
 def sync_key(org: str, adapter: str, type_: str) -> str:

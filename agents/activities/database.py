@@ -1,29 +1,34 @@
 """The sink as activities use it: calls share transactions, and a database that is away for a moment is waited for."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from agents.activities.company import Company
 from agents.activities.grouping import GroupCall
+from agents.failpoints import failpoints
 from agents.ports import (
     PAGES_PER_COMMIT_MAX,
+    ClosedRun,
     LeaseAsk,
     LeaseGrant,
     PageOutcome,
     PageWrite,
     Parent,
-    RunRef,
-    RunTotals,
+    RunEnd,
     Sink,
 )
 from agents.retry import backoff_seconds
 from manifests.entity import Entity
-from topics.commands import RunOutcome
 from topics.errors import Rejected, Retryable
 
 GRANTS_PER_TRIP_MAX = 64
 GRANT_TRIPS_MAX = 2
+ENDS_PER_TRIP_MAX = 64
+END_TRIPS_MAX = 2
 COMMIT_TRIPS_MAX = 4
+LINGER_SECONDS = 0.005  # for company, where other runs call at the same time: a statement for each costs twice
 ATTEMPTS_MAX = 6  # with the waits below about 15 s; then the lease is given back
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 8.0
@@ -40,8 +45,20 @@ class Database:
     def __init__(self, sink: Sink, sleep: Sleep) -> None:
         self._sink = sink
         self._sleep = sleep
+        self._company = Company(lambda: asyncio.get_running_loop().time())
         self._grants: GroupCall[LeaseAsk, LeaseGrant] = GroupCall(
-            sink.grant, size_max=GRANTS_PER_TRIP_MAX, trips_max=GRANT_TRIPS_MAX
+            sink.grant,
+            size_max=GRANTS_PER_TRIP_MAX,
+            trips_max=GRANT_TRIPS_MAX,
+            linger_seconds=LINGER_SECONDS,
+            company=self._company.count,
+        )
+        self._ends: GroupCall[RunEnd, ClosedRun] = GroupCall(
+            sink.finish,
+            size_max=ENDS_PER_TRIP_MAX,
+            trips_max=END_TRIPS_MAX,
+            linger_seconds=LINGER_SECONDS,
+            company=self._company.count,
         )
         self._commits: GroupCall[Pages, Outcomes] = GroupCall(
             self._commit_trip,
@@ -49,9 +66,12 @@ class Database:
             trips_max=COMMIT_TRIPS_MAX,
             group_of=lambda pages: (pages[0].run.adapter, pages[0].entity.name),
             size_of=len,
+            linger_seconds=LINGER_SECONDS,
+            company=self._company.count,
         )
 
     async def grant(self, ask: LeaseAsk) -> LeaseGrant:
+        self._company.called(ask.run.id)
         return await self._patiently(lambda: self._grants(ask))
 
     async def commit(self, pages: Pages) -> Outcomes:
@@ -60,7 +80,11 @@ class Database:
 
         What is wrong with the first page is raised; with a later one, it stands in its place and ends the outcomes.
         """
-        return await self._patiently(lambda: self._commits(pages))
+        self._company.called(pages[0].run.id)
+        outcomes = await self._patiently(lambda: self._commits(pages))
+        if failpoints.armed:
+            await failpoints.reach("after_db_commit")
+        return outcomes
 
     async def commit_page(self, page: PageWrite) -> PageOutcome:
         (outcome,) = await self.commit((page,))
@@ -84,8 +108,9 @@ class Database:
                 return (*outcomes, error) if outcomes else error
         return tuple(outcomes)
 
-    async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
-        return await self._patiently(lambda: self._sink.finish(run, outcome))
+    async def finish(self, end: RunEnd) -> ClosedRun:
+        self._company.called(end.run.id)
+        return await self._patiently(lambda: self._ends(end))
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return await self._patiently(lambda: self._sink.count(adapter, entity, org))

@@ -13,10 +13,10 @@ from agents.activities.database import Database
 from agents.activities.pages import Pages
 from agents.activities.source import Source
 from agents.activities.units import TOLD, Failure, Fenced, UnitDone, UnitResult, failure_of, tell, told_from
-from agents.ports import Clock, LeaseAsk, LedgerLine, Parent, RunRef
+from agents.ports import Clock, LeaseAsk, LedgerLine, Parent, RunEnd, RunRef, RunTotals
 from manifests.entity import Adapter, Entity, path_columns
-from topics.commands import FetchPages, PageDone
-from topics.errors import Rejected
+from topics.commands import FetchPages, PageDone, Totals
+from topics.errors import Rejected, Retryable
 
 LEASE_SECONDS_MAX = 2.0  # after that no further unit is begun; at least one always is
 UNITS_IN_FLIGHT_MAX = 8  # units of one lease that are read at the same time
@@ -43,15 +43,30 @@ class LeaseReader:
             done = tell(command, [failure_of(error)], 0)
         except BaseExceptionGroup as several:
             raise _first(several) from several  # the process looks at its kind
-        elapsed_ms = int((self._clock.monotonic() - started) * 1000)
-        return done.model_copy(update={"elapsed_ms": elapsed_ms})
+        told: dict[str, object] = {"elapsed_ms": int((self._clock.monotonic() - started) * 1000)}
+        if (totals := await self._totals(command, done)) is not None:
+            told |= {"closed": Totals(pages=totals.pages, records=totals.records, rejected=totals.rejected)}
+            told |= {"error": None, "reason": ""}
+        return done.model_copy(update=told)
+
+    async def _totals(self, command: FetchPages, done: PageDone) -> RunTotals | None:
+        """The sums of the run, if it is complete: because this lease was all that it waited for, or since before."""
+        try:
+            if done.error == "fenced":
+                return (await self._database.grant(LeaseAsk(_run(command), command.first, 1))).done
+            if done.end and command.closes:
+                closed = await self._database.finish(RunEnd(_run(command), "done"))
+                return closed.totals if closed.outcome == "done" else None
+        except (Retryable, Rejected):
+            return None  # the decider closes it, and asks for that until it is done
+        return None
 
     async def _read(self, command: FetchPages, started: float) -> PageDone:
         adapter = self._adapters.get(command.adapter)
         if adapter is None or command.entity not in adapter.entities:
             raise Rejected(f"{command.adapter} has no entity {command.entity!r} here")
         entity = adapter.entities[command.entity]
-        run = RunRef(command.workflow, command.run, command.org, command.adapter, command.entity, command.type)
+        run = _run(command)
         pages = Pages(run, adapter, entity, self._source, self._database, self._clock)
         job = _Job(command, pages, started + LEASE_SECONDS_MAX)
         if entity.under is not None:
@@ -166,6 +181,10 @@ class _Job:
             if ended:
                 return UnitDone(pages, records, rejected, end=is_last, next_cursor=parent.key)
         raise Rejected(f"parent {parent.key} has more than {PAGES_PER_PARENT_MAX} pages: is its paging a loop?")
+
+
+def _run(command: FetchPages) -> RunRef:
+    return RunRef(command.workflow, command.run, command.org, command.adapter, command.entity, command.type)
 
 
 def _known(is_open: bool, lines: tuple[LedgerLine, ...]) -> Known:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agents.activities.database import Database, Outcomes
 from agents.activities.source import PageAsk, Source
 from agents.activities.units import Fenced, UnitDone
+from agents.failpoints import failpoints
 from agents.ports import Clock, PageOutcome, PageWrite, Parent, RunRef
 from agents.records import PageBody
 from manifests.entity import Adapter, Entity
@@ -25,14 +26,20 @@ class Pages:
     clock: Clock
 
     async def fetch(self, page: int, link: str | None) -> PageBody:
-        body = await self.source.fetch(self._ask(page, link, None))
+        body = await self._fetch(self._ask(page, link, None))
         if body is None:
             raise Rejected(f"{self.entity.path} does not exist")
         return body
 
     async def fetch_under(self, parent: Parent, page: int, link: str | None) -> PageBody:
         """A page below a parent; an empty one where the parent is gone."""
-        return await self.source.fetch(self._ask(page, link, parent)) or _GONE
+        return await self._fetch(self._ask(page, link, parent)) or _GONE
+
+    async def _fetch(self, ask: PageAsk) -> PageBody | None:
+        body = await self.source.fetch(ask)
+        if failpoints.armed:
+            await failpoints.reach("after_fetch")
+        return body
 
     async def commit(self, page: int, body: PageBody, parent: str = "") -> PageOutcome:
         """Fenced, where the run is closed."""

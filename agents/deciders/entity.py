@@ -21,6 +21,7 @@ from topics.commands import (
     RunOutcome,
     StartEntity,
     TimerDue,
+    Totals,
 )
 from topics.errors import Rejected
 from topics.ids import parse_key
@@ -110,9 +111,13 @@ class EntityDecider:
 
     def _page_done(self, state: EntityState, done: PageDone, at: int) -> Decision[EntityState]:
         lease = state.lease(done.lease, done.attempt, done.first)
-        if lease is None or state.status != "fetching":
-            return Decision(state)  # an echo, or the run is finishing already
-        counted = state.with_told(lease, done, _size(state, done))
+        if state.status != "fetching":
+            return Decision(state)  # the run is finishing already
+        counted = state if lease is None else state.with_told(lease, done, self._size(state, done))
+        if done.closed is not None:
+            return _ended(counted, "done", done.closed, at)
+        if lease is None:
+            return Decision(state)  # an echo
         match done.error:
             case None:
                 healthy = msgspec.structs.replace(counted, error=None, error_reason="")
@@ -124,6 +129,15 @@ class EntityDecider:
             case "retryable":
                 return self._again(counted, lease, done, at)
 
+    def _size(self, state: EntityState, done: PageDone) -> int:
+        """As many units as took LEASE_TARGET_MS, growing step by step."""
+        if not done.units:
+            return state.size
+        entity = self._entity(state.adapter, state.entity)
+        fitting = done.units * LEASE_TARGET_MS // max(done.elapsed_ms, 1)
+        most = LEASE_UNITS_MAX if entity is None or entity.under is None else PARENTS_PER_LEASE_MAX
+        return max(1, min(fitting, state.size * LEASE_GROWTH_MAX, most))
+
     def _again(self, state: EntityState, lease: Lease, done: PageDone, at: int) -> Decision[EntityState]:
         """Wait, then lease again what is left of it; the rest of the window goes on."""
         if lease.attempt >= LEASE_ATTEMPTS_MAX and not done.units:
@@ -131,8 +145,7 @@ class EntityDecider:
         wait = backoff_seconds(lease.attempt, RETRY_FIRST_SECONDS, RETRY_LONGEST_SECONDS, done.after_seconds)
         resume_at = at + int(wait * 1000)
         if done.units:  # it moved: what is left is a lease of its own, at its first attempt
-            rest = lease.units - done.units
-            after = state.leasing(lease.first + done.units, max(rest, 1), done.next_cursor)
+            after = _leasing_the_rest(state, lease, done)
             later = after.leases[-1]
         else:
             after = msgspec.structs.replace(state, leases=(*state.leases, lease))
@@ -175,6 +188,15 @@ def _with_deadline(state: EntityState, at: int) -> EntityState:
     return msgspec.structs.replace(state, due=min(waits, default=at + LEASE_DEADLINE_MS))
 
 
+def _leasing_the_rest(state: EntityState, lease: Lease, done: PageDone) -> EntityState:
+    """Of what nobody claims to be there, nothing, if no lease is out behind it."""
+    first, units = lease.first + done.units, lease.units - done.units
+    if state.mode == "fan-out" and lease.end == state.next_unit:
+        units = min(units, (state.total_units or lease.end) - first + 1)
+        state = msgspec.structs.replace(state, next_unit=first)
+    return state.leasing(first, max(units, 1), done.next_cursor)
+
+
 def _mode(entity: Entity) -> Mode:
     return "fan-out" if entity.paging.style == "offset" and entity.under is None else "chain"
 
@@ -191,15 +213,6 @@ def _next_lease(state: EntityState) -> tuple[int, int, str | None] | None:
     return state.next_unit, min(state.size, state.last_unit - state.next_unit + 1), None
 
 
-def _size(state: EntityState, done: PageDone) -> int:
-    """As many units as took LEASE_TARGET_MS, growing step by step."""
-    if not done.units:
-        return state.size
-    fitting = done.units * LEASE_TARGET_MS // max(done.elapsed_ms, 1)
-    most = PARENTS_PER_LEASE_MAX if state.mode == "chain" else LEASE_UNITS_MAX
-    return max(1, min(fitting, state.size * LEASE_GROWTH_MAX, most))
-
-
 def _finishing(state: EntityState, outcome: RunOutcome, reason: str, at: int) -> Decision[EntityState]:
     """No more leases; close the run in the database first, so that nothing is written under it afterwards."""
     if state.status != "fetching":
@@ -211,16 +224,21 @@ def _finishing(state: EntityState, outcome: RunOutcome, reason: str, at: int) ->
 
 
 def _finished(state: EntityState, complete: ActionComplete, at: int) -> Decision[EntityState]:
-    """The database has closed the run: its sums are the truth, its outcome is what counts."""
     if state.status != "finishing":
         return Decision(state)
+    return _ended(state, complete.outcome, complete, at)
+
+
+def _ended(state: EntityState, outcome: RunOutcome, sums: Totals | ActionComplete, at: int) -> Decision[EntityState]:
+    """The database has closed the run: its sums are the truth, its outcome is what counts."""
     after = msgspec.structs.replace(
         state,
-        status=complete.outcome,
-        outcome=complete.outcome,
-        pages=complete.pages,
-        records=complete.records,
-        rejected=complete.rejected,
+        status=outcome,
+        outcome=outcome,
+        leases=(),
+        pages=sums.pages,
+        records=sums.records,
+        rejected=sums.rejected,
         ended_at=at,
         due=at + RETENTION_MS,
     )
@@ -240,6 +258,7 @@ def _fetch(state: EntityState, lease: Lease) -> FetchPages:
         units=lease.units,
         cursor=lease.cursor,
         attempt=lease.attempt,
+        closes=len(state.leases) == 1,
     )
 
 

@@ -117,10 +117,17 @@ class SyncDecider:
             after = msgspec.structs.replace(state, due=at + PROGRESS_DEADLINE_MS)
             return Decision(after, tuple(self.owed(after)), "no entity told anything in time: asked again")
         if not state.queue:
-            return Decision(None)
+            return self._cancelled_before(state, at)
         request, *rest = state.queue
         waiting = msgspec.structs.replace(state, queue=tuple(rest))
         return self._run(waiting, state.org, state.adapter, state.type, request, at)
+
+    def _cancelled_before(self, state: SyncState, at: int) -> Decision[SyncState]:
+        """A cancel that was lost is told again, each time after twice as long, until the record leaves the table."""
+        gone_at, orders = state.ended_at + RETENTION_MS, tuple(self.owed(state))
+        if at >= gone_at or not orders:
+            return Decision(None)
+        return Decision(msgspec.structs.replace(state, due=min(gone_at, at + 2 * (at - state.ended_at))), orders)
 
 
 def _ended(state: SyncState, status: SyncStatus, at: int, reason: str) -> SyncState:
@@ -148,6 +155,8 @@ def _cancelled(state: SyncState, reason: str, at: int, queue: tuple[str, ...]) -
     running = [name for name, child in state.children.items() if child.status == "running"]
     after = msgspec.structs.replace(state.with_status(state.children, "cancelled", at, reason), queue=queue)
     ended = _ended(after, "cancelled", at, reason)
+    if running and not queue:
+        ended = msgspec.structs.replace(ended, due=at + PROGRESS_DEADLINE_MS)
     commands = tuple(_cancel(ended, name) for name in running)
     return Decision(ended, commands, f"run {state.run_id} cancelled: {reason}")
 

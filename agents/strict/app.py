@@ -5,16 +5,18 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import faust
 
+from agents.failpoints import failpoints
 from agents.strict.batch import Batch
 from agents.strict.consumer import StrictTransport
 from agents.strict.order import check_order
 from agents.strict.producer import Deliveries
-from agents.strict.watchdog import EXIT_WAS_FROZEN, watch
+from agents.strict.watchdog import EXIT_WAS_FROZEN, watch, watch_progress, worker_gauges
 from tables.stores import StrictTable
 
 log = logging.getLogger("sluice.strict")
@@ -26,10 +28,12 @@ EXIT_STOP_WAS_SLOW = 71
 
 
 Handler = Callable[[Batch], None]
+Restored = Callable[[Sequence[int]], None]
 
 
 class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
-    """Exit codes: 1 a crash, 70 a crash that could not clean up, 71 a stop that hung, 72 the process was frozen."""
+    """Exit codes: 1 a crash, 70 a crash that could not clean up, 71 a stop that hung, 72 the process was frozen,
+    73 work stood still."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.strict_tables: list[StrictTable] = []
@@ -45,9 +49,24 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
     def _new_producer_transport(self) -> StrictTransport:
         return StrictTransport(self.conf.broker_producer, self)
 
-    def handle_batches(self, channel: Any, table: StrictTable, handler: Handler) -> None:
-        """Let `handler` take every batch of the channel's topics. One handler per table: two would lose updates."""
+    def handle_batches(
+        self, channel: Any, table: StrictTable, handler: Handler, now_ms: Callable[[], int], on_restored: Restored
+    ) -> None:
+        """Let `handler` take every batch of the channel's topics. One handler per table: two would lose updates.
+
+        `on_restored` is told the partitions that are held from now on, before the first batch.
+        """
         self._handlers.update({topic: (handler, table) for topic in channel.topics})
+
+        async def restored() -> None:
+            held = sorted({tp.partition for tp in self.tables.recovery.active_tps})
+            try:
+                table.begin_generations(held, self.consumer_generation_id, now_ms())
+                on_restored(held)
+            except Exception as error:  # Faust would swallow it, and no deadline would ever pass
+                self.die(f"the restored table cannot be read: {error!r}")
+
+        table.on_recover(restored)
 
         async def subscription(stream: Any) -> None:
             async for event in stream.events():
@@ -64,7 +83,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
             os._exit(EXIT_WAS_FROZEN)  # somebody else owns our partitions by now
         check_order(self.next_offset.get(tp), records, f"{tp.topic}/{tp.partition}")
         handler, table = self._handlers[tp.topic]
-        batch = Batch(table, tp, records, self.consumer_generation_id)
+        batch = Batch(table, tp, records, table.generations[tp.partition])
         handler(batch)
         await self._hand_over(batch, table)
         self.next_offset[tp] = consumer.handled[tp] = records[-1].offset + 1
@@ -85,10 +104,16 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         producer, partition = self.producer._producer, batch.tp.partition
         if batch.changes:
             table.store(partition, batch.changes)
+            if failpoints.armed:
+                await failpoints.reach("after_store")
         await self.deliveries.send(
             producer, table.changelog_topic_name, partition, batch.changelog, table.note_delivered
         )
+        if failpoints.armed and batch.changes:
+            await failpoints.reach("after_changelog")
         for (topic, target), outs in batch.outputs.items():
+            if failpoints.armed:
+                outs = [out for out in outs if not await failpoints.reach("emit")]
             await self.deliveries.send(producer, topic, target, outs)
 
     def die(self, why: str) -> None:
@@ -100,6 +125,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
     async def on_start(self) -> None:
         await super().on_start()
         self.add_future(watch(self))
+        self.add_future(watch_progress(partial(worker_gauges, self)))
 
     async def on_stop(self) -> None:
         asyncio.get_event_loop().call_later(STOP_SECONDS_MAX, os._exit, EXIT_STOP_WAS_SLOW)

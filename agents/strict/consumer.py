@@ -6,11 +6,13 @@ from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 
+from agents.failpoints import failpoints
 from agents.strict.producer import StrictProducer
 
 CHUNK_RECORDS_MAX = 500  # records per call of the handler
 FETCH_SECONDS = 0.5
 IDLE_SECONDS = 0.05
+PAUSE_SECONDS = 0.003  # after a batch, so that records come several at a time: each batch costs requests to the broker
 
 
 class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no types
@@ -33,7 +35,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
                     await self.wait(self.can_resume_flow)
                 elif not await self._drain_once():
                     await self.sleep(IDLE_SECONDS)
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE_SECONDS)
         except (*self.consumer_stopped_errors, asyncio.CancelledError):
             if not self.app.should_stop:
                 raise
@@ -100,6 +102,12 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
             for table in self.app.strict_tables:
                 table.persist_offsets()
         return ok
+
+    async def _commit(self, offsets: Any) -> bool:
+        if failpoints.armed:
+            await failpoints.reach("after_flush")
+        done: bool = await super()._commit(offsets)
+        return done
 
 
 class StrictTransport(driver.Transport):  # type: ignore[misc]  # faust has no types

@@ -1,11 +1,73 @@
-"""When a process must give up: frozen for too long, or a part of the Kafka client has died without a word."""
+"""When a process must give up: it was frozen, a part of the Kafka client has died without a word, or nothing moves.
 
+Giving up costs nothing that is committed: the supervisor starts a fresh process, which goes on from there.
+"""
+
+import asyncio
+import logging
 import os
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from typing import Any, NamedTuple, NoReturn
+
+log = logging.getLogger("sluice.watchdog")
 
 REBALANCE_SECONDS_MAX = 120.0
+# What waits, and could be worked on, has moved within so long. Longer than a rebalance, during which nothing may move,
+# and a publish that fails in the end (60 s) together.
+PROGRESS_SECONDS_MAX = REBALANCE_SECONDS_MAX + 60.0
+LOOK_SECONDS = 5.0
+ASK_SECONDS_MAX = 20.0  # for the broker to say how much there is; without an answer, what was known last stands
+COUNTED_SECONDS_MAX = LOOK_SECONDS + ASK_SECONDS_MAX  # of the time since the last look: a machine may have slept
 EXIT_WAS_FROZEN = 72
+EXIT_STANDS_STILL = 73
+
+
+class Gauge(NamedTuple):
+    """How much waits of something (None: not known now), and a mark that changes with each step forward."""
+
+    what: str
+    waiting: int | None
+    mark: Hashable
+    seconds_max: float
+
+
+class Progress:
+    """Finds what waits and does not move. Only time in which somebody looked counts. Pure; sizes as of the gauges."""
+
+    def __init__(self) -> None:
+        self._looked_at: float | None = None
+        self._stood: dict[str, tuple[Gauge, float]] = {}
+
+    def stuck(self, now: float, gauges: Iterable[Gauge]) -> str | None:
+        """The sentence to end with, if something has stood still for too long. A gauge left out starts anew."""
+        passed = 0.0 if self._looked_at is None else min(now - self._looked_at, COUNTED_SECONDS_MAX)
+        before, self._stood, self._looked_at = self._stood, {}, now
+        trouble = None
+        for gauge in gauges:
+            last, stood = before.get(gauge.what, (gauge, -passed))
+            known = gauge if gauge.waiting is not None else gauge._replace(waiting=last.waiting)
+            stood = stood + passed if known.waiting and known.mark == last.mark else 0.0
+            self._stood[gauge.what] = known, stood
+            if stood > gauge.seconds_max:
+                trouble = f"{gauge.what}: {known.waiting} waiting, and nothing has moved for {stood:.0f} s"
+        return trouble
+
+
+def give_up(trouble: str) -> NoReturn:
+    """At once: what is stuck cannot be asked to stop."""
+    log.critical("%s: this process ends so that a fresh one goes on from the last commit", trouble)
+    os._exit(EXIT_STANDS_STILL)
+
+
+async def watch_progress(look: Callable[[], Awaitable[list[Gauge]]]) -> NoReturn:
+    """For as long as the process lives: end it when something stands still."""
+    progress = Progress()
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        trouble = progress.stuck(time.monotonic(), await look())
+        if trouble is not None:
+            give_up(trouble)
 
 
 async def watch(app: Any) -> None:
@@ -23,6 +85,42 @@ async def watch(app: Any) -> None:
         if rebalancing_since and time.monotonic() - rebalancing_since > REBALANCE_SECONDS_MAX:
             app.die(f"a rebalance did not end within {REBALANCE_SECONDS_MAX:.0f} s")
             return
+
+
+async def worker_gauges(app: Any) -> list[Gauge]:
+    """What a worker has to do: restore its table; then, in each partition, handle records and commit that it did."""
+    recovery = app.tables.recovery
+    if app.rebalancing or recovery.in_recovery:
+        restored = (app.rebalancing_count, sum(offset or 0 for offset in recovery.active_offsets.values()))
+        return [Gauge("the table's restore", 1, restored, PROGRESS_SECONDS_MAX)]
+    consumer, handled = app.consumer, app.next_offset
+    held = sorted(tp for tp in consumer.assignment() if handled.get(tp) is not None)
+    ends = await _ends(consumer, held)
+    gauges = []
+    for tp in held:
+        unread = ends[tp] - handled[tp] if tp in ends else None
+        gauges.append(Gauge(f"records of {tp.topic}/{tp.partition}", unread, handled[tp], PROGRESS_SECONDS_MAX))
+    for tp, reached in consumer.handled.items():
+        committed = consumer._committed_offset.get(tp) or 0
+        what = f"commit of {tp.topic}/{tp.partition}"
+        gauges.append(Gauge(what, max(0, reached - committed), committed, PROGRESS_SECONDS_MAX))
+    return gauges
+
+
+async def _ends(consumer: Any, tps: list[Any]) -> Mapping[Any, int]:
+    """The offsets that the next records will have; nothing if the broker does not say so in time.
+
+    Asked past Faust's queue of calls, in which a partition without a leader would hold up the others.
+    """
+    if not tps:
+        return {}
+    thread = consumer._thread
+    asked = asyncio.run_coroutine_threadsafe(thread._ensure_consumer().end_offsets(tps), thread.thread_loop)
+    try:
+        ends: Mapping[Any, int] = await asyncio.wait_for(asyncio.wrap_future(asked), ASK_SECONDS_MAX)
+    except (TimeoutError, RuntimeError, *consumer.consumer_stopped_errors):  # aiokafka's errors are RuntimeErrors
+        return {}
+    return ends
 
 
 def _silent_death(app: Any) -> str | None:

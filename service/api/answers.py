@@ -46,6 +46,8 @@ def problem(reply: Reply, what: str, is_under_parent: bool, now: datetime) -> Re
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds from now, out of a number of seconds or an HTTP date; None if it says nothing of sense."""
     value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
         seconds = float(value)
     else:

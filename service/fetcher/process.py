@@ -13,12 +13,15 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
+from agents.failpoints import failpoints
 from agents.intake import dead_letter, read_command
-from agents.strict.watchdog import EXIT_WAS_FROZEN
+from agents.strict.watchdog import EXIT_WAS_FROZEN, PROGRESS_SECONDS_MAX, Gauge, watch_progress
 from service.fetcher.offsets import Offsets
+from service.fetcher.progress import IN_HAND_SECONDS_MAX, SILENCE_SECONDS_MAX, Signs
 from service.fetcher.turns import Turns
 from service.kafka.client import ClientArguments
 from service.kafka.consuming import SESSION_TIMEOUT_MS, group_member
+from service.kafka.unread import unread
 from topics.catalog import DATA_TOPICS, DEAD_LETTERS
 from topics.codec import encode, headers, trace_in, trace_of
 from topics.commands import AnyCommand, Command
@@ -35,6 +38,8 @@ POLL_RECORDS_MAX = 500
 POLL_MS = 200
 COMMIT_SECONDS = 0.5
 PUBLISH_TIMEOUT_MS = 60_000
+LINGER_MS = 5  # results that come at the same time share a request to the broker
+PAUSE_SECONDS = 0.003  # after reading, so that commands come several at a time
 
 Do = Callable[[AnyCommand], Awaitable[Command | None]]
 PartitionOf = Callable[[str], int]
@@ -48,22 +53,32 @@ class InHand:
     record: Any
     command: AnyCommand
 
+    @property
+    def place(self) -> str:
+        return f"{self.tp.topic}/{self.tp.partition}/{self.record.offset}"
+
 
 class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """One process of the data plane. `name` is its static membership: unique, and the same after a restart."""
 
-    def __init__(self, client: ClientArguments, name: str, do: Do, partition_of: PartitionOf) -> None:
+    def __init__(
+        self, client: ClientArguments, name: str, do: Do, partition_of: PartitionOf, signs: Signs | None = None
+    ) -> None:
         self._name = name
         self._do = do
         self._partition_of = partition_of
+        self._signs = signs or Signs()
         self._turns: Turns[InHand] = Turns(IN_HAND_PER_CONNECTION_MAX)
         self._offsets: dict[TopicPartition, Offsets] = {}
         self._tasks: dict[asyncio.Task[None], InHand] = {}
         self._ids: set[str] = set()
+        self._reads = self._commits = 0
         self._space = asyncio.Event()
         self._failure: BaseException | None = None
         self._consumer = group_member(client, GROUP, name)
-        self._producer = AIOKafkaProducer(**client, acks="all", request_timeout_ms=PUBLISH_TIMEOUT_MS, linger_ms=0)
+        self._producer = AIOKafkaProducer(
+            **client, acks="all", request_timeout_ms=PUBLISH_TIMEOUT_MS, linger_ms=LINGER_MS
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set: finish nothing new, commit what is done, leave. Raises what must end the process."""
@@ -71,10 +86,12 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         await self._consumer.start()
         self._consumer.subscribe(list(DATA_TOPICS), listener=self)
         log.info("fetcher ready", extra={"sluice.name": self._name})
-        side = [asyncio.create_task(self._commit_for_ever()), asyncio.create_task(_watch_for_freezing())]
+        aside = (self._commit_for_ever(), watch_progress(self._gauges), _watch_for_freezing())
+        side = [asyncio.create_task(one) for one in aside]
         try:
             while not stop.is_set() and self._failure is None:
                 await self._read_on()
+                await asyncio.sleep(PAUSE_SECONDS)
                 if any(task.done() for task in side):
                     raise Broken("a task that commits offsets, or watches the process, has ended")
             if self._failure is not None:
@@ -105,6 +122,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
     async def _accept(self, tp: TopicPartition, record: Any) -> None:
         offsets = self._offsets[tp]
         offsets.begin(record.offset)
+        self._reads += 1
         try:
             command = read_command(record)
         except Rejected as error:
@@ -136,6 +154,8 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self._offsets[item.tp].end(item.record.offset)
 
     async def _tell(self, item: InHand, result: Command) -> None:
+        if failpoints.armed and await failpoints.reach("tell"):
+            return
         trace = trace_in(item.record.headers) or trace_of(item.command.key)
         await self._producer.send_and_wait(
             result.topic,
@@ -144,6 +164,8 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             self._partition_of(result.key),
             headers=list(headers(result, trace, self._name)),
         )
+        if failpoints.armed:
+            await failpoints.reach("after_tell")
 
     async def _bury(self, record: Any, reason: str) -> None:
         key, value, kept = bury(dead_letter(record, reason))
@@ -153,6 +175,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         item = self._tasks.pop(task)
         self._ids.discard(item.command.id)
         self._turns.done(connection)
+        self._signs.count += 1
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = self._failure or error
         self._dispatch()
@@ -194,9 +217,26 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         except KafkaError as error:  # tried again in a moment; a redelivered command is told from the ledger
             log.warning("offsets not committed yet: %s", error)
             return
+        self._commits += 1
         for tp, offset in done.items():
             if tp in self._offsets and self._offsets[tp].next_offset == offset:
                 self._offsets[tp].next_offset = None
+
+    async def _gauges(self) -> list[Gauge]:
+        """Records must be read, work must show signs of life, each command must end, what is done must be committed.
+
+        Reading is no sign of life: what hangs is asked for again by its workflow, and read again.
+        """
+        is_full = self._turns.waiting >= WAITING_MAX
+        left = 0 if is_full else await unread(self._consumer)
+        in_hand = len(self._tasks) + self._turns.waiting
+        done = sum(offsets.next_offset is not None for offsets in self._offsets.values())
+        return [
+            Gauge("records to read", left, self._reads, PROGRESS_SECONDS_MAX),
+            Gauge("commands in hand", in_hand, self._signs.count, SILENCE_SECONDS_MAX),
+            Gauge("commits of offsets", done, self._commits, PROGRESS_SECONDS_MAX),
+            *(Gauge(f"the command at {one.place}", 1, "", IN_HAND_SECONDS_MAX) for one in self._tasks.values()),
+        ]
 
 
 async def _watch_for_freezing() -> None:

@@ -60,7 +60,9 @@ def _command(command: type[Command]) -> Iterator[str]:
 
 def _type(field: Mapping[str, Any]) -> str:
     """A field's JSON Schema in words; that it may be left out is said by its default."""
-    shape = next((each for each in field.get("anyOf", ()) if each["type"] != "null"), field)
+    shape = next((each for each in field.get("anyOf", ()) if each.get("type") != "null"), field)
+    if "$ref" in shape:
+        return f"object: {code(shape['$ref'].rpartition('/')[2])}"
     if "const" in shape:
         return code(f'"{shape["const"]}"')
     if "enum" in shape:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from zlib import crc32
 
@@ -92,6 +93,7 @@ class Simulator:
             await _send(send, self._admin.answer(scope["method"], scope["path"], query, body))
 
     async def _api(self, scope: Message, receive: Receive, send: Send) -> None:
+        asked_at = self._clock.now()
         name = self._credentials.identify(_header(scope, b"authorization"))
         if isinstance(name, Answer):
             await _send(send, name, self._identity())
@@ -108,9 +110,11 @@ class Simulator:
             await asyncio.sleep(self._config.latency_ms / 1_000)
         host = _header(scope, b"host").decode("latin-1")
         root = f"{scope.get('scheme', 'http')}://{host}"
-        await self._get(Request(self._orgs[name], scope["path"], query, root), headers, receive, send)
+        await self._get(Request(self._orgs[name], scope["path"], query, root), asked_at, headers, receive, send)
 
-    async def _get(self, request: Request, headers: tuple[Header, ...], receive: Receive, send: Send) -> None:
+    async def _get(
+        self, request: Request, asked_at: datetime, headers: tuple[Header, ...], receive: Receive, send: Send
+    ) -> None:
         org = request.org.name
         key = (org, request.path, request.query, request.root.encode())
         page = self._cache.find(key)
@@ -129,13 +133,19 @@ class Simulator:
             if fault is None:
                 self._cache.add(key, page)
         if fault is None or fault.kind in ("slow", "no_permission"):
-            await self._serve(org, page, fault, headers, send)
+            await self._serve(org, page, asked_at, fault, headers, send)
         else:
             self._counters.answered(org, entity, f"fault:{fault.kind}")
             await _suffer(fault, page, headers, receive, send)
 
     async def _serve(
-        self, org: str, page: Page, fault: FaultOrder | None, headers: tuple[Header, ...], send: Send
+        self,
+        org: str,
+        page: Page,
+        asked_at: datetime,
+        fault: FaultOrder | None,
+        headers: tuple[Header, ...],
+        send: Send,
     ) -> None:
         """Counted once it is handed over: whoever then asks for the counters finds it there."""
         if fault is not None and fault.kind == "slow":
@@ -143,7 +153,7 @@ class Simulator:
         await _send(send, Answer(200, page.body, headers=((b"etag", page.etag),)), headers)
         self._counters.answered(org, page.entity, "200")
         if page.name:
-            self._counters.served(org, page.entity, page.name)
+            self._counters.served(org, page.entity, page.name, asked_at)
 
     def _page(self, request: Request, found: Found) -> Page | Answer:
         if found is None:

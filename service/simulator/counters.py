@@ -1,11 +1,12 @@
 """What was asked and what was served, so that a test can prove that nothing was fetched twice.
 
 A page is a listing answered with 200, known by its path and its sorted query. With a journal, pages are counted
-across restarts: one line each, `organisation TAB entity TAB page`.
+across restarts: one line each, `organisation TAB entity TAB page TAB when it was asked for` (Unix seconds).
 """
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,9 @@ class Counters:
         """Any answer; `entity` is empty where the path names none."""
         self._tally(org, entity).outcomes[outcome] += 1
 
-    def served(self, org: str, entity: str, page: str) -> None:
+    def served(self, org: str, entity: str, page: str, asked_at: datetime) -> None:
         if self._count(org, entity, page) and self._journal is not None:
-            self._journal.write(f"{org}\t{entity}\t{page}\n".encode())
+            self._journal.write(f"{org}\t{entity}\t{page}\t{asked_at.timestamp():.6f}\n".encode())
 
     def reset(self) -> None:
         """Begin again at nothing, in the journal too."""
@@ -110,7 +111,7 @@ class Counters:
                 parts = line.decode("utf-8", "replace").rstrip("\n").split("\t")
                 if line.endswith(b"\n"):
                     whole += len(line)
-                    if len(parts) == 3:
-                        self._count(*parts)
+                    if len(parts) == 4:
+                        self._count(*parts[:3])
         with journal.open("ab") as file:
             file.truncate(whole)

@@ -13,6 +13,9 @@ from tables.syncs import Child, SyncState
 from topics.ids import parse_key
 
 LATE_MS = 5_000  # a deadline that passed so long ago should have been acted on
+QUIET_MS = 15_000  # a lease tells after a few seconds, the end of a run at once, unless something keeps them waiting
+READING_WAITS_FOR = "for its turn under the API's limit, for the API, for the database, or for a fetcher that runs"
+CLOSING_WAITS_FOR = "for the database, or for a fetcher that runs"
 NAMED_MAX = 3  # entities that the run's own sentence names; the rest is counted
 TIMELINE_MAX = 15
 _ORDER: tuple[Phase, ...] = ("retrying", "running", "finishing", "failed", "blocked", "cancelled", "waiting", "done")
@@ -147,7 +150,8 @@ class _Run:
         if state.status == "finishing":
             told = self._told(state, FINISH_DEADLINE_MS)
             waits = f"waits for the database to close its run as {state.outcome} ({told})"
-            return waits, self._late(state.due, "is asked again unless it is told before"), state.due
+            next_ = self._quiet(state, FINISH_DEADLINE_MS, "is asked again unless it is told before", CLOSING_WAITS_FOR)
+            return waits, self._late(state.due, next_), state.due
         return self._fetching(name, state)
 
     def _unheard(self, waits: str) -> tuple[str, str, int]:
@@ -165,7 +169,8 @@ class _Run:
             said.append(f"rests before it reads {self._what(name, resting)} again")
             attempt = max(lease.attempt for lease in resting)
             return ", ".join(said), self._late(state.due, f"attempt {attempt} begins"), state.due
-        return ", ".join(said), self._late(state.due, "is asked again unless pages are told before"), state.due
+        next_ = self._quiet(state, LEASE_DEADLINE_MS, "is asked again unless pages are told before", READING_WAITS_FOR)
+        return ", ".join(said), self._late(state.due, next_), state.due
 
     def _what(self, name: str, leases: Sequence[Lease]) -> str:
         """Which units: pages by their numbers or, below a parent, the parents by theirs."""
@@ -178,6 +183,11 @@ class _Run:
     def _told(self, state: EntityState, deadline_ms: int) -> str:
         """A deadline is set anew each time that pages are told or asked for again."""
         return f"told or asked {age(state.due - deadline_ms, self._now)}"
+
+    def _quiet(self, state: EntityState, deadline_ms: int, next_: str, awaited: str) -> str:
+        """The journal does not say what a fetcher waits for, only that it has been quiet for long."""
+        is_quiet = self._now - (state.due - deadline_ms) > QUIET_MS
+        return f"{next_}; so long it can only wait {awaited}" if is_quiet else next_
 
     def _late(self, due: int, next_: str) -> str:
         if due and self._now - due > LATE_MS:

@@ -14,6 +14,31 @@ from service.status.store import Published, PublishedEntity, TimelineEntry, read
 
 POOL_CONNECTIONS_MAX = 2
 TIMEOUT_SECONDS = 30
+# As the columns are in 002_status.sql; whatever is not here is text.
+_TYPES = {
+    "started_at": "timestamptz",
+    "ended_at": "timestamptz",
+    "at": "timestamptz",
+    "units": "bigint",
+    "total_units": "bigint",
+    "pages": "bigint",
+    "records": "bigint",
+    "rejected": "bigint",
+    "generation": "bigint",
+    "seq": "bigint",
+    "state": "jsonb",
+}
+
+
+def _arrays(columns: Sequence[str]) -> str:
+    """All rows at once: one array a column."""
+    typed = (f"${number}::{_TYPES.get(column, 'text')}[]" for number, column in enumerate(columns, start=1))
+    return f"select * from unnest({', '.join(typed)})"
+
+
+UPSERT_SYNCS = statements.upsert_syncs(_arrays)
+UPSERT_ENTITIES = statements.upsert_entities(_arrays)
+INSERT_TIMELINE = statements.insert_timeline(_arrays)
 
 
 class PostgresStatus:
@@ -38,12 +63,15 @@ class PostgresStatus:
     async def publish(self, rows: StatusRows) -> None:
         async with self._connection() as connection, connection.transaction():
             for statement, values in (
-                (statements.upsert_syncs(_placeholder), rows.syncs),
-                (statements.upsert_entities(_placeholder), rows.entities),
-                (statements.insert_timeline(_placeholder), rows.timeline),
+                (UPSERT_SYNCS, rows.syncs),
+                (UPSERT_ENTITIES, rows.entities),
+                (INSERT_TIMELINE, rows.timeline),
             ):
                 if values:
-                    await connection.executemany(statement, values)
+                    await connection.execute(statement, *zip(*values, strict=True))
+            for table, workflows in rows.workflows.items():
+                if workflows:
+                    await connection.execute(statements.supersede(table, "workflow = any($1::text[])"), workflows)
 
     async def syncs(self, name: str = "") -> Sequence[Published]:
         if name:

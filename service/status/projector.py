@@ -4,13 +4,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from agents.retry import backoff_seconds
+from agents.strict.watchdog import PROGRESS_SECONDS_MAX, Gauge, watch_progress
 from service.kafka.client import ClientArguments
 from service.kafka.consuming import group_member
+from service.kafka.unread import unread
 from service.status.rows import status_rows
 from service.status.store import StatusStore
 from tables.catalog import read_row
@@ -22,47 +24,91 @@ log = logging.getLogger("sluice.projector")
 GROUP = "sluice-projector"
 POLL_RECORDS_MAX = 2_000
 POLL_MS = 200
+PAUSES = 3  # times as long as publishing took: of what a workflow does meanwhile only the newest is written
+PAUSE_SECONDS_MAX = 0.1
+COMMIT_SECONDS = 1.0
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 10.0
 
 
 async def project(client: ClientArguments, name: str, store: StatusStore, stop: asyncio.Event) -> None:
     """Until `stop` is set. An offset is committed when its rows are; reading a record again changes nothing."""
-    consumer = group_member(client, GROUP, name)
-    await _patiently(store.prepare, stop)
-    await consumer.start()
-    consumer.subscribe([CHANGELOG])
-    log.info("projector ready", extra={"sluice.name": name})
+    projector = Projector(group_member(client, GROUP, name), store, stop)
+    watching = asyncio.create_task(watch_progress(projector.gauges))
     try:
-        while not stop.is_set():
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
-            values = [record.value for records in fetched.values() for record in records]
-            if not values:
-                continue
-            rows = status_rows(read_row(value) for value in values if value is not None)
-            if await _patiently(partial(store.publish, rows), stop):
-                await _commit(consumer)
+        await projector.run(name)
     finally:
-        await consumer.stop()
+        watching.cancel()
 
 
-async def _commit(consumer: Any) -> None:
-    try:
-        await consumer.commit()
-    except KafkaError as error:  # read again after a restart, which changes nothing
-        log.warning("offsets not committed: %s", error)
+class Projector:
+    """The loop, and what a watchdog can see of it."""
 
+    def __init__(self, consumer: AIOKafkaConsumer, store: StatusStore, stop: asyncio.Event) -> None:
+        self._consumer = consumer
+        self._store = store
+        self._stop = stop
+        self._in_hand = 0  # records that were read and are not published yet
+        self._uncommitted = 0  # records that were published
+        self._attempts = 0  # to reach the database; one that failed is a sign of life, too
+        self._commits = 0
+        self._commit_at = 0.0
 
-async def _patiently(call: Callable[[], Awaitable[None]], stop: asyncio.Event) -> bool:
-    """Until it works (True) or `stop` is set (False): without the database there is nothing else to do."""
-    attempt = 0
-    while not stop.is_set():
-        attempt += 1
+    async def run(self, name: str) -> None:
+        await self._patiently(self._store.prepare)
         try:
-            await call()
-            return True
-        except Retryable as error:
-            wait = backoff_seconds(attempt, WAIT_FIRST_SECONDS, WAIT_LONGEST_SECONDS, error.after_seconds)
-            log.warning("the database is not there yet: %s", error)
-        await asyncio.sleep(wait)
-    return False
+            await self._consumer.start()
+            self._consumer.subscribe([CHANGELOG])
+            log.info("projector ready", extra={"sluice.name": name})
+            while not self._stop.is_set():
+                await self._read_on()
+        finally:
+            await self._consumer.stop()
+
+    async def gauges(self) -> list[Gauge]:
+        """Without the database there is nothing to do but to try again; otherwise what waits must move."""
+        left = await unread(self._consumer)
+        waiting = None if left is None and not self._in_hand else self._in_hand + (left or 0)
+        return [
+            Gauge("records of the journal", waiting, self._attempts, PROGRESS_SECONDS_MAX),
+            Gauge("commits of offsets", self._uncommitted, self._commits, PROGRESS_SECONDS_MAX),
+        ]
+
+    async def _read_on(self) -> None:
+        fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
+        values = [record.value for records in fetched.values() for record in records]
+        if values:
+            self._in_hand = len(values)
+            rows = status_rows(read_row(value) for value in values if value is not None)
+            began = asyncio.get_running_loop().time()
+            if not await self._patiently(partial(self._store.publish, rows)):
+                return
+            took = asyncio.get_running_loop().time() - began
+            self._in_hand, self._uncommitted = 0, self._uncommitted + len(values)
+            await asyncio.sleep(min(PAUSES * took, PAUSE_SECONDS_MAX))
+        if self._uncommitted and (now := asyncio.get_running_loop().time()) >= self._commit_at:
+            self._commit_at = now + COMMIT_SECONDS
+            await self._commit()
+
+    async def _commit(self) -> None:
+        try:
+            await self._consumer.commit()
+        except KafkaError as error:  # tried again; whatever is read again after a restart changes nothing
+            log.warning("offsets not committed: %s", error)
+            return
+        self._uncommitted, self._commits = 0, self._commits + 1
+
+    async def _patiently(self, call: Callable[[], Awaitable[None]]) -> bool:
+        """Until it works (True) or it is to stop (False): without the database there is nothing else to do."""
+        attempt = 0
+        while not self._stop.is_set():
+            attempt += 1
+            self._attempts += 1
+            try:
+                await call()
+                return True
+            except Retryable as error:
+                wait = backoff_seconds(attempt, WAIT_FIRST_SECONDS, WAIT_LONGEST_SECONDS, error.after_seconds)
+                log.warning("the database is not there yet: %s", error)
+            await asyncio.sleep(wait)
+        return False

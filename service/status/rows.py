@@ -1,6 +1,6 @@
 """From a workflow's record to the rows that tell of it. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -32,6 +32,14 @@ class StatusRows:
     syncs: tuple[Values, ...]
     entities: tuple[Values, ...]
     timeline: tuple[Values, ...]
+
+    @property
+    def workflows(self) -> Mapping[str, list[object]]:
+        """The workflows that are told of, by table."""
+        return {
+            "sluice_sync_runs": [values[SYNC_COLUMNS.index("workflow")] for values in self.syncs],
+            "sluice_entity_runs": [values[ENTITY_COLUMNS.index("workflow")] for values in self.entities],
+        }
 
 
 def status_rows(records: Iterable[Row[State]]) -> StatusRows:

@@ -38,9 +38,11 @@ class SqliteStatus:
     async def publish(self, rows: StatusRows) -> None:
         def call(connection: sqlite3.Connection) -> None:
             with transaction(connection):
-                connection.executemany(statements.upsert_syncs(_placeholder), map(_named, rows.syncs))
-                connection.executemany(statements.upsert_entities(_placeholder), map(_named, rows.entities))
-                connection.executemany(statements.insert_timeline(_placeholder), map(_named, rows.timeline))
+                connection.executemany(statements.upsert_syncs(_values), map(_named, rows.syncs))
+                connection.executemany(statements.upsert_entities(_values), map(_named, rows.entities))
+                connection.executemany(statements.insert_timeline(_values), map(_named, rows.timeline))
+                for table, workflows in rows.workflows.items():
+                    connection.executemany(statements.supersede(table, "workflow = ?"), [(key,) for key in workflows])
 
         await self._run(call)
 
@@ -84,6 +86,10 @@ class SqliteStatus:
 
 def _placeholder(number: int) -> str:
     return f":p{number}"
+
+
+def _values(columns: Sequence[str]) -> str:
+    return f"values ({', '.join(_placeholder(number) for number in range(1, len(columns) + 1))})"
 
 
 def _named(values: Values) -> dict[str, object]:

@@ -72,7 +72,7 @@ async def moment(made: Installation) -> Moment:
 def served(made: Installation) -> list[tuple[str, Page]]:
     """Entity and page of everything that the simulator handed over, in its order."""
     lines = made.journal.read_text().splitlines() if made.journal.exists() else []
-    return [(entity, page_name(page)) for _, entity, page in (line.split("\t") for line in lines)]
+    return [(entity, page_name(page)) for _, entity, page, _ in (line.split("\t") for line in lines)]
 
 
 async def kill(made: Installation, *victims: str) -> None:

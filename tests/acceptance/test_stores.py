@@ -11,6 +11,7 @@ from agents.strict.app import StrictApp
 from tables.catalog import State
 from tables.row import Row, encode_row
 from tables.stores import StrictTable
+from topics.errors import Broken
 
 PARTITION = 3
 CHANGELOG = TP("changelog", PARTITION)
@@ -138,3 +139,34 @@ async def test_the_deadlines_are_those_of_the_stored_records(reopen: Open) -> No
     table.restore(PARTITION, [Record(0, b"a", row(1, due=50)), Record(1, b"b", row(1))], None)
     table.store(PARTITION, {b"c": row(1, due=70)})
     assert dict(reopen().deadlines(PARTITION)) == {"a": 50, "c": 70}
+
+
+def damage(tmp_path: Path, pattern: str, place: slice = slice(None)) -> None:
+    """Overwrite what RocksDB has in the file of such a name."""
+    (file,) = tmp_path.rglob(pattern)
+    content = bytearray(file.read_bytes())
+    content[place] = b"x" * len(content[place])
+    file.write_bytes(content)
+
+
+async def test_a_store_that_cannot_be_opened_is_discarded(reopen: Open, tmp_path: Path) -> None:
+    table = reopen()
+    table.store(PARTITION, {b"a": row(1)})
+    table.data._dbs.clear()
+    damage(tmp_path, "CURRENT")
+    table = reopen()
+    assert values(table, b"a") == [None]
+    assert table.persisted_offset(CHANGELOG) is None
+
+
+async def test_a_store_with_a_damaged_block_ends_the_process_and_is_discarded_by_the_next(
+    reopen: Open, tmp_path: Path
+) -> None:
+    table = reopen()
+    table.store(PARTITION, {b"%05d" % n: row(n, due=n) for n in range(1, 2_000)})
+    table.data._db_for_partition(PARTITION).flush()
+    table.data._dbs.clear()
+    damage(tmp_path, "*.sst", slice(100, 400))
+    with pytest.raises(Broken, match="a restart discards it"):
+        list(reopen().deadlines(PARTITION))
+    assert list(reopen().deadlines(PARTITION)) == []

@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -92,7 +93,8 @@ def run_counting(bootstrap: str, name: str, directory: str) -> None:
         web_enabled=False,
     )
     table = app.Table("sums", key_type=bytes, value_type=bytes, partitions=PARTITIONS)
-    app.handle_batches(app.topic(*SOURCES, key_type=bytes, value_type=bytes), table, count)
+    channel = app.topic(*SOURCES, key_type=bytes, value_type=bytes)
+    app.handle_batches(channel, table, count, lambda: time.time_ns() // 10**6, lambda held: None)
     run_app(app, loop)
 
 

@@ -1,77 +1,238 @@
-"""What must hold at the end of a history."""
+"""What must hold at the end of a history. Each promise is a small function that yields what broke it, as sentences."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 
-from tables.catalog import read_row
-from tables.row import guard_of
-from tests.simulation.world import KEYS, World
+import msgspec
+
+from agents.intake import dead_letter, read_command
+from agents.local import LocalRecord
+from service.status.rows import when
+from tables.catalog import State, read_row
+from tables.entities import EntityState
+from tables.row import Row, guard_of
+from tables.syncs import SyncState
+from tests.simulation.journal import lineages, newest_by_run
+from tests.simulation.projector import guard
+from tests.simulation.world import World
 from topics.catalog import CHANGELOG, DEAD_LETTERS
-from topics.codec import decode
-from topics.dead import dig_up
+from topics.commands import StartSync
+from topics.dead import DeadLetter, dig_up
+from topics.errors import Rejected
+
+Promise = Callable[[World], Iterator[str]]
 
 
-def violations(world: World) -> Iterator[str]:
-    """Each promise that this history broke, as a sentence."""
-    yield from _pages(world)
-    yield from _runs(world)
-    yield from _rows(world)
-    yield from _requests(world)
-    yield from _journal(world)
+def violations(world: World, promises: Iterable[Promise]) -> Iterator[str]:
+    """Each promise that this history broke."""
+    for promise in promises:
+        yield from promise(world)
 
 
-def _pages(world: World) -> Iterator[str]:
-    for entity, parent, page in world.source.asked_again:
-        yield f"{entity} {parent} page {page} was asked for although it was committed"
+def no_committed_page_is_asked_for_again(world: World) -> Iterator[str]:
+    for run, parent, page in world.api.asked_again:
+        yield f"{run}: page {page} {parent} was asked for although it was committed"
 
 
-def _runs(world: World) -> Iterator[str]:
-    for state in world.states():
-        if state.status != "done":
-            yield f"{state.run_id} is {state.status}: {state.reason}"
+def a_page_is_committed_once(world: World) -> Iterator[str]:
+    seen: set[tuple[str, str, int]] = set()
+    for one in world.sink.committed:
+        page = (one.run, one.parent, one.page)
+        if page in seen:
+            yield f"{one.run}: page {one.page} {one.parent} was committed twice"
+        seen.add(page)
+
+
+def nothing_is_written_under_a_closed_or_older_run(world: World) -> Iterator[str]:
+    for one in world.sink.committed:
+        if one.state != "open" or one.number < one.newest:
+            yield f"{one.run}: page {one.page} was committed while it was {one.state}, the newest was {one.newest}"
+
+
+def the_last_runs_are_done_and_equal_the_source(world: World) -> Iterator[str]:
+    """The last runs began after the source had come to rest."""
+    ended = {state.key: state for state in _syncs(world)}
+    for key in world.clients.keys:
+        if key not in ended or ended[key].status != "done":
+            yield f"{key} is {ended[key].status if key in ended else 'not there'}"
+    for state in ended.values():
         for name, child in state.children.items():
-            if child.status != "done":
-                yield f"{state.run_id}: {name} is {child.status}: {child.reason}"
-
-
-def _rows(world: World) -> Iterator[str]:
-    data = world.source.data
-    for state in world.states():
-        for name, child in state.children.items():
-            expected = {
-                key for place, keys in data.items() if place == name or place.startswith(f"{name}/") for key in keys
-            }
+            expected = _in_source(world, name)
             stored = {key for org, key in world.sink.rows.get(name, {}) if org == state.org}
-            if stored != expected:
+            if not expected <= stored or (stored != expected and not world.moved):
                 yield f"{state.org} {name}: {len(stored)} rows, {len(expected)} in the source"
-            if child.records != len(expected):
-                yield f"{state.org} {name}: the run counted {child.records} records of {len(expected)}"
+            if child.status != "done" or child.records != len(expected):
+                yield f"{state.run_id} {name}: {child.status} with {child.records} records of {len(expected)}"
 
 
-def _requests(world: World) -> Iterator[str]:
-    """Every request is remembered by its workflow, or buried."""
-    buried = {
-        decode(letter.topic, letter.value).id
-        for letter in (dig_up(one.key, one.value, one.headers) for one in world.broker.topics[DEAD_LETTERS])
-    }
-    seen: set[str] = set()
-    for key in KEYS:
-        value = world.worker.store.values.get(key.encode())
-        seen |= set(read_row(value).seen) if value else set()
-    for request in world.requests:
-        if request.id not in seen and request.id not in buried:
-            yield f"{request.request_id} of {request.org} was lost"
+def rows_are_those_of_committed_pages(world: World) -> Iterator[str]:
+    written = {row for one in world.sink.committed for row in one.rows}
+    stored = {(name, *row) for name, rows in world.sink.rows.items() for row in rows}
+    if written != stored:
+        yield f"{len(stored - written)} rows of no committed page, {len(written - stored)} rows lost"
 
 
-def _journal(world: World) -> Iterator[str]:
-    """The store says what the changelog says, newest version of each record."""
+def what_a_state_counts_is_what_the_database_took(world: World) -> Iterator[str]:
+    pages: dict[str, int] = defaultdict(int)
+    records: dict[str, int] = defaultdict(int)
+    for one in world.sink.committed:
+        pages[one.run] += 1
+        records[one.run] += one.records
+    for row in world.records():
+        state = row.state
+        if isinstance(state, EntityState) and (state.pages, state.records) != (
+            pages[state.run_id],
+            records[state.run_id],
+        ):
+            yield (
+                f"{state.run_id} counts {state.pages} pages and {state.records} records, "
+                f"the database took {pages[state.run_id]} and {records[state.run_id]}"
+            )
+
+
+def no_run_fails(world: World) -> Iterator[str]:
+    """Nothing is wrong with the source or the database that would not pass. A cancelled entity fails its run."""
+    for record in newest_by_run(world).values():
+        state = record.state
+        if state is None or state.status != "failed":
+            continue
+        if isinstance(state, EntityState) or "cancelled" not in {child.status for child in state.children.values()}:
+            yield f"{state.run_id} failed: {state.reason}"
+
+
+def every_request_is_remembered_or_buried(world: World) -> Iterator[str]:
+    """A run was begun for it, it waits for one, or it was attached to one: the journal says so."""
+    buried = {request.request_id for letter in _letters(world) if (request := _request(letter))}
+    told = {request for lineage in lineages(world) for request in lineage.requests()}
+    for record in world.broker.topic(StartSync.topic):
+        request = _request(dead_letter(record, ""))
+        if request is not None and request.request_id not in told | buried:
+            yield f"{request.request_id} at {record.topic}/{record.partition}@{record.offset} was lost"
+
+
+def no_request_runs_twice(world: World) -> Iterator[str]:
+    for lineage in lineages(world):
+        yield from lineage.repeated()
+
+
+def nobody_waits_in_vain(world: World) -> Iterator[str]:
+    """In quiet, whoever takes over sends what is owed at once: deadlines are for what was lost by force."""
+    yield from world.stranded
+
+
+def each_poison_message_is_a_dead_letter_and_nothing_else_is(world: World) -> Iterator[str]:
+    buried = {(letter.topic, letter.partition, letter.offset): letter.reason for letter in _letters(world)}
+    for origin in sorted(world.clients.poison - buried.keys()):
+        yield f"the poison at {origin} has no dead letter"
+    for origin in sorted(buried.keys() - world.clients.poison):
+        if origin[0] != StartSync.topic:
+            yield f"a good message at {origin} was buried: {buried[origin]}"
+
+
+def the_stores_say_what_the_journal_says(world: World) -> Iterator[str]:
+    """Newest version of each record, in every partition.
+
+    But for the generation under which a record was put once more: that put may be lost with the process that made it.
+    """
     folded: dict[bytes, bytes] = {}
-    for record in world.broker.topics[CHANGELOG]:
+    for record in world.broker.topic(CHANGELOG):
         assert record.key is not None
         before = folded.get(record.key)
         if record.value is None:
             folded.pop(record.key, None)
         elif before is None or guard_of(record.value) >= guard_of(before):
             folded[record.key] = record.value
-    for key in sorted(folded.keys() | world.worker.store.values.keys()):
-        if folded.get(key) != world.worker.store.values.get(key):
+    stored = world.rows()
+    for key in sorted(folded.keys() | stored.keys()):
+        if _but_for_generation(folded.get(key)) != _but_for_generation(stored.get(key)):
             yield f"{key.decode()}: the store and the changelog disagree"
+
+
+def the_journal_is_gapless_and_legal(world: World) -> Iterator[str]:
+    for lineage in lineages(world):
+        yield from lineage.violations()
+
+
+def published_state_is_the_journals(world: World) -> Iterator[str]:
+    newest = newest_by_run(world)
+    for run, record in newest.items():
+        row = world.published.row(run)
+        if row is None or guard(row) != (record.generation, record.seq):
+            yield f"{run}: published {row and guard(row)}, the journal has {record.generation}, {record.seq}"
+        elif row["state"] != msgspec.json.encode(record.state).decode():
+            yield f"{run}: the published state is not the journal's"
+    for key in sorted((world.published.syncs.keys() | world.published.entities.keys()) - newest.keys(), key=str):
+        yield f"{key} is published, and not in the journal"
+
+
+def every_published_run_has_ended(world: World) -> Iterator[str]:
+    """Or a newer one of its workflow has taken its place."""
+    newest: dict[object, str] = {}
+    published = {**world.published.syncs, **world.published.entities}
+    for run, row in published.items():
+        newest[row["workflow"]] = max(newest.get(row["workflow"], ""), str(run))
+    for run in newest.values():
+        if published[run]["status"] not in ("done", "failed", "cancelled"):
+            yield f"{run} is published as {published[run]['status']} for ever"
+
+
+def every_notable_transition_is_in_the_timeline(world: World) -> Iterator[str]:
+    for row in world.records():
+        for entry in row.trail:
+            if row.state is None:
+                continue
+            if (row.state.key, when(entry.at), entry.seq, entry.cause, entry.note) not in world.published.timeline:
+                yield f"{row.state.key}: {entry.note!r} is not in the timeline"
+
+
+PROMISES: tuple[Promise, ...] = (
+    no_committed_page_is_asked_for_again,
+    a_page_is_committed_once,
+    nothing_is_written_under_a_closed_or_older_run,
+    rows_are_those_of_committed_pages,
+    what_a_state_counts_is_what_the_database_took,
+    no_run_fails,
+    every_request_is_remembered_or_buried,
+    no_request_runs_twice,
+    nobody_waits_in_vain,
+    each_poison_message_is_a_dead_letter_and_nothing_else_is,
+    the_stores_say_what_the_journal_says,
+    the_journal_is_gapless_and_legal,
+    published_state_is_the_journals,
+    every_published_run_has_ended,
+    every_notable_transition_is_in_the_timeline,
+)
+
+
+def _but_for_generation(value: bytes | None) -> Row[State] | None:
+    return None if value is None else msgspec.structs.replace(read_row(value), generation=0)
+
+
+def _syncs(world: World) -> list[SyncState]:
+    return [row.state for row in world.records() if isinstance(row.state, SyncState)]
+
+
+def _in_source(world: World, name: str) -> set[str]:
+    """Keys that the source serves; below a parent, only those of parents that are in the database."""
+    above = {"a.room": "a.house", "b.piece": "b.part"}.get(name)
+    lists = world.api.lists.data
+    if above is None:
+        return set(lists.get(name, []))
+    return {key for parent in lists[above] for key in lists.get(f"{name}/{parent}", [])}
+
+
+def _letters(world: World) -> list[DeadLetter]:
+    return [dig_up(one.key, one.value, one.headers) for one in world.broker.topic(DEAD_LETTERS)]
+
+
+def _request(letter: DeadLetter) -> StartSync | None:
+    """The request in a message, if there is one."""
+    if letter.topic != StartSync.topic:
+        return None
+    record = LocalRecord(letter.topic, letter.partition, letter.offset, 0, None, letter.value, letter.headers)
+    try:
+        command = read_command(record)
+    except Rejected:
+        return None
+    assert isinstance(command, StartSync)
+    return command

@@ -1,7 +1,8 @@
 """Negative controls: the engine with one protection off. Each must be caught, or the checker proves nothing."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from unittest.mock import patch
 
 import agents.shell as shell
@@ -9,9 +10,23 @@ from agents.decision import Decider
 from agents.shell import Room
 from tables.catalog import State
 from tables.row import Row
+from tests.simulation.worker import Protections
 from topics.commands import StartSync
 
-Control = Callable[[], AbstractContextManager[object]]
+
+@dataclass(frozen=True)
+class Control:
+    """What is off: in the product's own code, or in what stands around it."""
+
+    patched: Callable[[], AbstractContextManager[None]] = nullcontext
+    protections: Protections = field(default_factory=Protections)
+
+
+@contextmanager
+def no_dedupe() -> Iterator[None]:
+    """A replayed event is decided again, a request that was met before too."""
+    with patch.object(Row, "has_folded", lambda self, topic, offset: False), no_memory_of_requests():
+        yield
 
 
 @contextmanager
@@ -29,19 +44,11 @@ def no_put_on_replay() -> Iterator[None]:
 
 @contextmanager
 def no_owed_on_replay() -> Iterator[None]:
-    """Without its deadlines, too: they would bring it right, later."""
-
     def repeat(row: Row[State], key: str, decider: Decider[State], room: Room) -> str:
         room.put(key, row)
         return "replayed"
 
-    with patch.object(shell, "_repeat", repeat), no_deadlines():
-        yield
-
-
-@contextmanager
-def no_deadlines() -> Iterator[None]:
-    with patch("tests.simulation.worker.Worker.tick", lambda self, now: False):
+    with patch.object(shell, "_repeat", repeat):
         yield
 
 
@@ -66,10 +73,24 @@ def ids_that_are_drawn() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def no_refusal_on_replay() -> Iterator[None]:
+    """What was refused before a crash is not buried again."""
+    with patch.object(shell, "_refuse_again", lambda row, event, decider: None):
+        yield
+
+
 CONTROLS: Mapping[str, Control] = {
-    "no put on replay": no_put_on_replay,
-    "no owed on replay": no_owed_on_replay,
-    "no memory of requests": no_memory_of_requests,
-    "no ledger": no_ledger,
-    "ids that are drawn": ids_that_are_drawn,
+    "no dedupe": Control(no_dedupe),
+    "no memory of requests": Control(no_memory_of_requests),
+    "no fence": Control(protections=Protections(run_fence=False)),
+    "commit before flush": Control(protections=Protections(flush_before_commit=False)),
+    "no re-put on replay": Control(no_put_on_replay),
+    "no owed on replay": Control(no_owed_on_replay),
+    "no refusal on replay": Control(no_refusal_on_replay),
+    "wrong id derivation": Control(ids_that_are_drawn),
+    "Faust's exactly_once": Control(protections=Protections(one_flush_for_all=False)),
+    "no ledger": Control(no_ledger),
+    "no guard on restore": Control(protections=Protections(restore_guard=False)),
+    "no fence of the group": Control(protections=Protections(group_fence=False)),
 }

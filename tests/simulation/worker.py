@@ -1,16 +1,17 @@
-"""A worker's process: store, positions, timers, one generation of the group. Dies by being forgotten."""
+"""A worker's process: its stores, positions and timers. It may die at any instant and leave anything behind."""
 
 from dataclasses import dataclass, field
-from random import Random
 
-from agents.local import LocalTP
+from agents.local import LocalRecord, LocalTP
 from agents.room import BatchRoom, step
 from agents.shell import Shell
 from agents.strict.batch import Batch, Out
 from agents.strict.order import check_order
-from agents.timers import Timers
-from tables.row import due_of, guard_of
-from tests.simulation.broker import Broker, Producer
+from agents.timers import PartitionTimers
+from tables.row import due_of, generation_of, guard_of
+from tables.stores import CLOCK_BITS
+from tests.simulation.broker import Broker, Group, Member, Producer
+from tests.simulation.fate import Fate, WrongClock
 from topics.catalog import CHANGELOG, CONTROL_TOPICS
 from topics.codec import encode
 from topics.commands import TimerDue
@@ -20,7 +21,7 @@ BATCH_MAX = 6
 
 @dataclass
 class Store:
-    """RocksDB on a disk: survives the process. It is complete up to `position`, an offset of the changelog."""
+    """RocksDB on a disk, one partition: survives the process. Whole up to `position`, an offset of the changelog."""
 
     values: dict[bytes, bytes] = field(default_factory=dict)
     position: int = 0
@@ -35,80 +36,193 @@ class Store:
             else:
                 self.values[key] = value
 
+    def restore(self, records: list[LocalRecord], has_guard: bool = True) -> None:
+        """Changelog records behind the position; one with a lower guard is a frozen process's."""
+        for record in records:
+            assert record.key is not None
+            before = self.values.get(record.key)
+            is_old = before is not None and record.value is not None and guard_of(record.value) < guard_of(before)
+            if not (is_old and has_guard):
+                self.write({record.key: record.value})
+            self.position = record.offset + 1
+
     def copy(self) -> "Store":
         return Store(dict(self.values), self.position)
 
 
+Disk = dict[int, Store]
+
+
 @dataclass(frozen=True)
 class Protections:
-    """What keeps the promise. Each is switched off in a build that the checker must catch."""
+    """What keeps the promise. Each is switched off in a build that the checker must catch.
+
+    `one_flush_for_all`: without it, offsets are committed by transactions of Faust's `exactly_once`: one for each
+    partition, holding its offsets and the records that go *to* it, so that what a partition sends elsewhere is not
+    in its own.
+    """
 
     flush_before_commit: bool = True
+    one_flush_for_all: bool = True
     restore_guard: bool = True
     group_fence: bool = True
+    run_fence: bool = True
 
 
 class Worker:
-    """`generation` is the group's; only the newest one may commit. Everything else an old one can still do."""
+    """One life of a process. `disk` outlives it, what it has handed over to nobody does not."""
 
-    def __init__(self, broker: Broker, store: Store, shell: Shell, generation: int, protections: Protections) -> None:
+    def __init__(
+        self, name: str, broker: Broker, group: Group, disk: Disk, shell: Shell, fate: Fate, protections: Protections
+    ) -> None:
+        self.name = name
+        self.disk = disk
+        self.clock = WrongClock(broker.clock)
         self._broker = broker
-        self.store = store
+        self._group = group
         self._shell = shell
-        self._generation = generation
+        self._fate = fate
         self._protections = protections
-        self._producer = Producer(broker)
-        self._timers = Timers()
-        self._position = {topic: broker.committed[topic] for topic in CONTROL_TOPICS}
-        self._restore()
+        self._producer = Producer(broker, name, self._note_delivered)
+        self._timers = PartitionTimers()
+        self._member = Member("", 0, 0, ())
+        self._position: dict[LocalTP, int] = {}
+        self._handled: dict[LocalTP, int] = {}
+        self._delivered: dict[int, int] = {}
+        self._generations: dict[int, int] = {}
 
-    def _restore(self) -> None:
-        """The changelog behind the store's position; a record with a lower guard is a frozen process's."""
-        for record in self._broker.topics[CHANGELOG][self.store.position :]:
-            assert record.key is not None
-            before = self.store.values.get(record.key)
-            is_old = before is not None and record.value is not None and guard_of(record.value) < guard_of(before)
-            if not (is_old and self._protections.restore_guard):
-                self.store.write({record.key: record.value})
-        self.store.position = self._broker.end(CHANGELOG)
-        for key, value in self.store.values.items():
-            self._timers.set(key.decode(), due_of(value))
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The partitions that it holds."""
+        return self._member.partitions
 
-    def poll(self, topic: str, random: Random) -> bool:
-        """Handle some records of a topic; False if there are none."""
-        start = self._position[topic]
-        records = self._broker.topics[topic][start : start + random.randint(1, BATCH_MAX)]
+    async def assign(self, member: Member) -> None:
+        """Restore the stores, in pieces, then go on from the committed offsets."""
+        self._member = member
+        for partition in member.partitions:
+            store = self.disk.setdefault(partition, Store())
+            journal = LocalTP(CHANGELOG, partition)
+            while records := self._broker.read(journal, store.position, BATCH_MAX * 4):
+                store.restore(records, self._protections.restore_guard)
+                self._fate.instant(self.name, f"while restoring {partition}")
+        self._timers.rebuild(
+            {
+                partition: [(key.decode(), due_of(value)) for key, value in self.disk[partition].values.items()]
+                for partition in member.partitions
+            }
+        )
+        for partition in member.partitions:
+            newest = max((generation_of(value) for value in self.disk[partition].values.values()), default=0)
+            self._generations[partition] = max((member.generation << CLOCK_BITS) + self.clock.now_ms, newest + 1)
+        tps = [LocalTP(topic, partition) for topic in CONTROL_TOPICS for partition in member.partitions]
+        self._position = {tp: self._group.committed[tp] for tp in tps}
+        self._handled.clear()
+        self._delivered.clear()
+
+    async def revoke(self) -> None:
+        """The batch in hand has ended; what is handled is committed, and nothing else is touched any more."""
+        self._commit()
+        self._position.clear()
+        self._timers.rebuild({})
+
+    async def move(self) -> None:
+        """One thing, of those that a worker does at the same time."""
+        match self._fate.random.choices(("handle", "deliver", "commit", "tick"), (8, 4, 2, 1))[0]:
+            case "handle" if self._position:
+                self._handle(self._fate.random.choice(list(self._position)))
+            case "deliver":
+                self._producer.deliver_some(self._fate.random)
+            case "commit":
+                self._commit()
+            case "tick":
+                self._tick()
+
+    async def drain(self) -> bool:
+        """Everything that there is to do; False if there was nothing."""
+        moved = self._tick()
+        for tp in list(self._position):
+            while self._handle(tp):
+                moved = True
+        moved |= bool(self._producer.waiting())
+        self._commit()
+        self._producer.flush()
+        return moved
+
+    def die(self) -> None:
+        self._producer.drop()
+
+    def _handle(self, tp: LocalTP) -> bool:
+        """Some records of a partition, up to the handover: the store first, then the journal, then what follows."""
+        start = self._position[tp]
+        records = self._broker.read(tp, start, self._fate.random.randint(1, BATCH_MAX))
         if not records:
             return False
-        check_order(start, records, topic)
-        batch = Batch(self.store, LocalTP(topic, 0), records, self._generation)
-        room = BatchRoom(batch, lambda key: 0, "simulated")
-        step(batch, room, self._shell, lambda key: 0)
-        self.store.write(batch.changes)
+        check_order(start, records, tp.topic)
+        self._fate.note(self.name, f"handles {tp.topic}/{tp.partition}@{start}..{records[-1].offset}")
+        store = self.disk[tp.partition]
+        batch = Batch(store, tp, records, self._generations[tp.partition])
+        room = BatchRoom(batch, self._broker.partition_of, self.name)
+        step(batch, room, self._shell, self._broker.partition_of)
+        self._fate.instant(self.name, "after deciding")
+        store.write(batch.changes)
+        self._fate.instant(self.name, "after the store, before the journal")
         for out in batch.changelog:
-            self._producer.send(CHANGELOG, out)
-        for (target, _), outs in batch.outputs.items():
+            self._hand_over(LocalTP(CHANGELOG, tp.partition), out)
+        for target, outs in batch.outputs.items():
             for out in outs:
-                self._producer.send(target, out)
-        for key, due in room.deadlines.items():
-            self._timers.set(key, due)
-        self._position[topic] = records[-1].offset + 1
+                self._hand_over(LocalTP(*target), out)
+        self._timers.update(tp.partition, room.deadlines.items())
+        self._position[tp] = self._handled[tp] = records[-1].offset + 1
         return True
 
-    def tick(self, now: int) -> bool:
-        told = self._timers.pop_due(now)
-        for key, due in told:
-            command = TimerDue(workflow=key, due=due)
-            self._producer.send(command.topic, Out(key.encode(), encode(command)))
+    def _hand_over(self, tp: LocalTP, out: Out) -> None:
+        self._producer.send(tp, out)
+        if self._fate.happens(self._fate.deaths):
+            self._producer.deliver_some(self._fate.random)  # some of it is there already
+            self._fate.instant(self.name, f"while handing over to {tp.topic}/{tp.partition}")
+
+    def _tick(self) -> bool:
+        told = self._timers.pop_due(self.clock.now_ms)
+        for partition, entries in told.items():
+            for key, due in entries:
+                command = TimerDue(workflow=key, due=due)
+                self._producer.send(LocalTP(command.topic, partition), Out(key.encode(), encode(command)))
         return bool(told)
 
-    def deliver_some(self, random: Random) -> None:
-        self._producer.deliver_some(random)
-
-    def commit(self, newest_generation: int) -> None:
-        """Flush, then tell the group how far everything is; refused to a process of an older generation."""
-        if self._protections.flush_before_commit:
+    def _commit(self) -> None:
+        """Flush, tell the group how far everything is, and the store how far the broker has its journal."""
+        if not self._protections.one_flush_for_all:
+            self._commit_by_partition()
+        elif self._protections.flush_before_commit:
+            self._producer.deliver_some(self._fate.random)
+            self._fate.instant(self.name, "while flushing")
             self._producer.flush()
-        if self._generation == newest_generation or not self._protections.group_fence:
-            self._broker.committed.update(self._position)
-            self.store.position = self._broker.end(CHANGELOG)
+            self._fate.instant(self.name, "after the flush, before the commit")
+            if self._is_accepted(self._handled):
+                self._fate.instant(self.name, "after the commit")
+                self._persist()
+        elif self._is_accepted(self._handled):
+            self._fate.instant(self.name, "after the commit, before any flush")
+
+    def _commit_by_partition(self) -> None:
+        for partition in self._member.partitions:
+            self._producer.flush([tp for tp in self._producer.waiting() if tp.partition == partition])
+            self._is_accepted({tp: offset for tp, offset in self._handled.items() if tp.partition == partition})
+            self._fate.instant(self.name, "between two transactions")
+        self._producer.flush()
+        self._persist()
+
+    def _is_accepted(self, offsets: dict[LocalTP, int]) -> bool:
+        if self._protections.group_fence:
+            return self._group.commit(self._member, offsets)
+        self._group.committed.update(offsets)
+        return True
+
+    def _persist(self) -> None:
+        for partition, offset in self._delivered.items():
+            self.disk[partition].position = offset + 1
+        self._delivered.clear()
+
+    def _note_delivered(self, tp: LocalTP, offset: int) -> None:
+        if tp.topic == CHANGELOG:
+            self._delivered[tp.partition] = offset

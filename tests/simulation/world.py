@@ -1,201 +1,262 @@
 """Who does what next, by the seed: work, misfortune, and in the end quiet, in which everything must come right."""
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
 from agents.deciders.entity import EntityDecider
 from agents.deciders.sync import SyncDecider
 from agents.local import MovableClock
 from agents.shell import Shell
-from agents.strict.batch import Out
-from tables.catalog import read_row
+from manifests.entity import Adapter
+from tables.catalog import State, read_row
+from tables.entities import EntityState
+from tables.row import Row
 from tables.syncs import SyncState
-from tests.simulation.broker import Broker
-from tests.simulation.fetcher import Died, Fetcher, ShakySink, ShakySource
-from tests.simulation.worker import Protections, Store, Worker
-from tests.support.adapters import toy, toy_data
-from topics.catalog import CONTROL_TOPICS, DATA_TOPICS
-from topics.codec import encode
-from topics.commands import StartSync
-from topics.ids import sync_key
+from tests.simulation.broker import Broker, Group
+from tests.simulation.clients import Clients
+from tests.simulation.fate import Fate, settle
+from tests.simulation.fetcher import Fetcher
+from tests.simulation.fleet import Fleet
+from tests.simulation.outside import Api, AuditedSink
+from tests.simulation.projector import Projector, Published
+from tests.simulation.worker import Disk, Protections, Store, Worker
+from tests.support.adapters import adapter, entity, toy, toy_data
+from tests.support.memory import ListSource
 
-STORMY_STEPS = 160
-QUIET_STEPS_MAX = 3_000
+PARTITIONS = (1, 2, 3)
+STORMY_STEPS = 450
+QUIET_STEPS_MAX = 600
 QUIET_WAIT_SECONDS = 130
-TRACE_KEPT = 60
-TROUBLE = 0.06
-SNAPSHOTS_KEPT = 5
+TROUBLES = (0.0, 0.02, 0.06)
+STRIKES = 0.7  # how often everything is killed at once in the end
+DEATHS_IN_STRIKE = 0.3
+DEATHS = (0.0, 0.01, 0.05)
+SNAPSHOTS_MAX = 5
+SKEWS_MS = (0, -3_600_000, -5_000, 5_000, 3_600_000)
+SECONDS = (0.001, 0.3, 1, 1, 10, 130, 700)  # that pass at once; each history has its longest
 
-Decorate = Callable[[Shell], Shell]
+Action = Callable[[], Awaitable[None]]
+AnyFleet = Fleet[Worker] | Fleet[Fetcher] | Fleet[Projector]
+
+
+def minor() -> Adapter:
+    """A second adapter: one list, and one below it."""
+    return adapter(
+        entity("b.part"),
+        entity("b.piece", path="/b/parts/{id}/pieces", under={"entity": "b.part", "column": "part_id"}),
+        name="minor",
+    )
 
 
 class World:
     """One history. `run` it, then ask `check`."""
 
-    def __init__(
-        self, seed: int, protections: Protections | None = None, decorate: Decorate = lambda shell: shell
-    ) -> None:
-        self.random = Random(seed)
-        self.clock = MovableClock()
-        self.broker = Broker(self.clock)
-        adapters = {"toy": toy()}
-        data = toy_data(*(self.random.randint(0, most) for most in (5, 5, 13, 5, 13)))
-        self.sink = ShakySink(self.random)
-        self.source = ShakySource(data, self.random, self.sink)
-        self.fetcher = Fetcher(self.broker, self.source, self.sink, adapters, self.clock)
-        self.requests: list[StartSync] = []
-        self.trace: deque[str] = deque(maxlen=TRACE_KEPT)
+    def __init__(self, seed: int, clock: MovableClock, protections: Protections | None = None) -> None:
+        random = Random(seed)
+        self.fate = Fate(random)
+        self.clock = clock
+        self.broker = Broker(self.clock, random.choice(PARTITIONS))
+        self.adapters = {"toy": toy(), "minor": minor()}
+        self.sink = AuditedSink((protections or Protections()).run_fence)
+        self.api = Api(ListSource(self._data()), self.sink)
+        self.published = Published()
+        self.clients = Clients(self.broker, self.adapters, self.fate)
+        self.moved = False
+        self.had_trouble = False
+        self.stranded: list[str] = []
+        self.calm_since = 0
+        self._seconds = SECONDS[: random.randint(1, len(SECONDS))]
         self._protections = protections or Protections()
-        self._shell = decorate(Shell({"main-sync": SyncDecider(adapters), "entity-sync": EntityDecider(adapters)}))
-        self._generation = 1
-        self._snapshots = [Store()]
-        self._zombies: list[Worker] = []
-        self.worker = Worker(self.broker, Store(), self._shell, 1, self._protections)
+        self._shell = Shell({"main-sync": SyncDecider(self.adapters), "entity-sync": EntityDecider(self.adapters)})
+        self._disks: dict[str, Disk] = {}
+        self._snapshots: list[tuple[str, Disk]] = []
+        partitions = self.broker.partitions
+        self.workers = Fleet("worker", Group(), partitions, self._worker, self.fate)
+        self.fetchers = Fleet("fetcher", Group(), partitions, self._fetcher, self.fate)
+        self.projectors = Fleet("projector", Group(), partitions, self._projector, self.fate)
+        self.fleets: tuple[AnyFleet, ...] = (self.workers, self.fetchers, self.projectors)
 
-    async def run(self) -> None:
-        self._ask()
-        self.sink.trouble = self.source.trouble_rate = TROUBLE
-        for _ in range(STORMY_STEPS):
-            await self._storm()
-        self.sink.trouble = self.source.trouble_rate = 0.0
-        self._zombies.clear()
-        self._restart()
+    async def storm(self) -> None:
+        """Work and misfortune; then quiet, until nothing moves and nobody waits."""
+        for fleet in self.fleets:
+            for _ in range(self.fate.random.randint(1, 2)):
+                await fleet.join()
+        self.clients.ask()
+        await self._weather()
+        if self.fate.happens(STRIKES):
+            self.fate.deaths = DEATHS_IN_STRIKE
+            for fleet in self.fleets:
+                await fleet.strike()
+        self.had_trouble = self.fate.trouble > 0
+        self.fate.trouble = self.fate.deaths = 0.0
+        for fleet in self.fleets:
+            await fleet.calm()
+        self.calm_since = self.clock.now_ms
+        await self._rest()
+
+    async def sync_all(self) -> None:
+        """One more sync of everything, of a source that does not move any more."""
+        self.clients.ask_for_all()
+        await self._rest()
+
+    async def end(self) -> None:
+        """Every process is gone, also where a history did not come to its end."""
+        for fleet in self.fleets:
+            fleet.end()
+        await settle()
+
+    def rows(self) -> dict[bytes, bytes]:
+        """The table as it is stored by those who hold its partitions."""
+        return {key: value for store in self._held() for key, value in store.values.items()}
+
+    def records(self) -> list[Row[State]]:
+        return [read_row(value) for _, value in sorted(self.rows().items())]
+
+    def _held(self) -> list[Store]:
+        live = self.workers.live.items()
+        return [self._disks[name][number] for name, one in live for number in one.held if number in self._disks[name]]
+
+    async def _weather(self) -> None:
+        """Each history has its own weather: of each misfortune none, some or much."""
+        random = self.fate.random
+        self.fate.trouble, self.fate.deaths = random.choice(TROUBLES), random.choice(DEATHS)
+        work = [(self.workers.move, 130.0), (self.fetchers.move, 130.0), (self.projectors.move, 10.0)]
+        bad = [(action, weight * random.choice((0, 0.5, 1, 1, 3))) for action, weight in self._misfortunes()]
+        actions, weights = zip(*work, *bad, strict=True)
+        for action in random.choices(actions, weights, k=STORMY_STEPS):
+            await action()
+
+    def _misfortunes(self) -> list[tuple[Action, float]]:
+        of_fleets: list[tuple[Action, float]] = []
+        for fleet in self.fleets:
+            of_fleets += [
+                (fleet.crash, 4), (fleet.restart, 12), (fleet.expire, 1.5), (fleet.freeze, 1), (fleet.haunt, 25),
+                (fleet.wake, 0.5), (fleet.join, 0.7), (fleet.leave, 0.7),
+            ]  # fmt: skip
+        return [
+            *of_fleets,
+            (self._double, 0.5),
+            (self._skew, 1),
+            (self._pass_time, 14),
+            (self._reset, 2),
+            (self._take_snapshot, 2),
+            (self._move_pages, 1),
+            (_now(self.clients.ask), 5),
+            (_now(self.clients.nudge), 0.7),
+            (_now(self.clients.poison_one), 1.5),
+            (_now(self.clients.echo), 3),
+            (self._cancel, 0.5),
+        ]
+
+    async def _rest(self) -> None:
         for _ in range(QUIET_STEPS_MAX):
-            if not await self._calm():
+            moved = False
+            for fleet in self.fleets:
+                moved |= await fleet.drain()
+            if moved:
+                continue
+            states = [row.state for row in self.records() if row.state is not None]
+            if all(_is_at_rest(state) for state in states):
                 return
-        raise AssertionError("the engine did not come to rest")
+            self.stranded += waiting_in_vain(states, self.had_trouble)
+            self.clock.advance(QUIET_WAIT_SECONDS)
+        raise AssertionError(f"the engine did not come to rest within {QUIET_STEPS_MAX} steps")
 
-    def states(self) -> list[SyncState]:
-        rows = [read_row(value) for value in self.worker.store.values.values()]
-        return [row.state for row in rows if isinstance(row.state, SyncState)]
+    async def _skew(self) -> None:
+        await self.fate.random.choice(self.fleets).skew(self.fate.random.choice(SKEWS_MS))
 
-    async def _storm(self) -> None:
-        action, weight = zip(*_ACTIONS, strict=True)
-        (chosen,) = self.random.choices(action, weight)
-        self.trace.append(chosen)
-        await getattr(self, f"_{chosen}")()
-
-    async def _calm(self) -> bool:
-        """Work, in turn; with nothing to do, time passes until a deadline does. False: nothing is awaited any more."""
-        moved = False
-        for topic in CONTROL_TOPICS:
-            moved |= self.worker.poll(topic, self.random)
-        self.worker.commit(self._generation)
-        for topic in DATA_TOPICS:
-            while self.broker.committed[topic] < self.broker.end(topic):
-                await self.fetcher.work(topic, self.broker.committed[topic])
-                self.broker.committed[topic] += 1
-                moved = True
-        if moved:
-            return True
-        if all(state.has_ended and not state.queue for state in self.states()) and not self._anything_open():
-            return False
-        self.clock.advance(QUIET_WAIT_SECONDS)
-        self.worker.tick(self.clock.now_ms)
-        return True
-
-    def _anything_open(self) -> bool:
-        rows = [read_row(value) for value in self.worker.store.values.values()]
-        return any(row.state is not None and not row.state.has_ended for row in rows)
-
-    async def _decide(self) -> None:
-        self.worker.poll(self.random.choice(CONTROL_TOPICS), self.random)
-
-    async def _deliver(self) -> None:
-        self.worker.deliver_some(self.random)
-
-    async def _commit(self) -> None:
-        self.worker.commit(self._generation)
-        self._snapshots = [*self._snapshots, self.worker.store.copy()][-SNAPSHOTS_KEPT:]
-
-    async def _fetch(self) -> None:
-        topic = self.random.choice(DATA_TOPICS)
-        if self.broker.committed[topic] >= self.broker.end(topic):
-            return
-        try:
-            await self.fetcher.work(topic, self.broker.committed[topic])
-        except Died:
-            self.trace.append("the fetcher died")
-            return
-        if self.random.random() < 0.9:  # else it died before the commit
-            self.broker.committed[topic] += 1
-
-    async def _redeliver(self) -> None:
-        """A rebalance: some topic goes on from an offset before the one that was reached."""
-        topic = self.random.choice(DATA_TOPICS)
-        reached = self.broker.committed[topic]
-        self.broker.committed[topic] = self.random.randint(max(0, reached - 5), reached)
+    async def _double(self) -> None:
+        """Not of a worker: two lives of one name would write records of the same generation."""
+        await self.fate.random.choice((self.fetchers, self.projectors)).double()
 
     async def _pass_time(self) -> None:
-        self.clock.advance(self.random.choice((0.001, 1, 10, 130, 700)))
-        self.worker.tick(self.clock.now_ms)
+        self.clock.advance(self.fate.random.choice(self._seconds))
 
-    async def _crash(self) -> None:
-        self._restart()
+    async def _reset(self) -> None:
+        """Commits are lost: some partition goes on from an offset before the one that was reached."""
+        fleet = self.fate.random.choice(self.fleets)
+        reached = [(tp, offset) for tp, offset in fleet.group.committed.items() if offset]
+        if reached:
+            tp, offset = self.fate.random.choice(reached)
+            back = self.fate.random.choice((1, 5, offset))
+            fleet.group.committed[tp] = max(0, offset - self.fate.random.randint(0, back))
+            self.fate.note("the group", f"goes back to {tp.topic}/{tp.partition}@{fleet.group.committed[tp]}")
 
-    async def _freeze(self) -> None:
-        """The process stands still, another takes over, and it wakes up later."""
-        self._zombies = [*self._zombies, self.worker][-2:]
-        self.worker.store, store = self.worker.store.copy(), self.worker.store
-        self._start(store if self.random.random() < 0.5 else Store())
+    async def _take_snapshot(self) -> None:
+        if self.workers.live:
+            name = self.fate.random.choice(list(self.workers.live))
+            copy = {number: store.copy() for number, store in self._disks[name].items()}
+            self._snapshots = [*self._snapshots, (name, copy)][-SNAPSHOTS_MAX:]
 
-    async def _zombie(self) -> None:
-        """It goes on as if nothing had happened: what it had handed over, and maybe another batch."""
-        if not self._zombies:
-            return
-        zombie = self.random.choice(self._zombies)
-        zombie.poll(self.random.choice(CONTROL_TOPICS), self.random)
-        zombie.deliver_some(self.random)
-        if self.random.random() < 0.3:
-            zombie.commit(self._generation)
-
-    async def _ask_again(self) -> None:
-        self._ask()
-
-    def _ask(self) -> None:
-        """A request as a client writes it; sometimes one that was made before."""
-        if self.requests and self.random.random() < 0.4:
-            request = self.random.choice(self.requests)
+    async def _move_pages(self) -> None:
+        """The source changes under way: records come at the front, and go."""
+        self.moved = True
+        lists = [keys for name, keys in sorted(self.api.lists.data.items()) if name not in ("a.house", "b.part")]
+        keys = self.fate.random.choice(lists)
+        if keys and self.fate.random.random() < 0.5:
+            keys.pop(self.fate.random.randrange(len(keys)))
         else:
-            policy = self.random.choice(("ignore", "queue", "restart", "reject"))
-            request = StartSync(
-                org=self.random.choice(("acme", "zenith")),
-                adapter="toy",
-                type="full",
-                request_id=f"request-{len(self.requests)}",
-                on_conflict=policy,
-            )
-            self.requests.append(request)
-        self.broker.append(request.topic, Out(request.key.encode(), encode(request)))
+            keys.insert(0, f"new-{self.fate.random.randrange(10**6)}")
 
-    def _restart(self) -> None:
-        """After a crash: the store as it was left (it may be ahead of the changelog), an older copy, or none."""
-        kind = self.random.choice(("kept", "kept", "rolled back", "deleted"))
-        self.trace.append(f"store {kind}")
-        stores = {
-            "kept": self.worker.store,
-            "rolled back": self.random.choice(self._snapshots).copy(),
-            "deleted": Store(),
-        }
-        self._start(stores[kind])
+    async def _cancel(self) -> None:
+        states = [row.state for row in self.records()]
+        self.clients.cancel({one.key: one.run for one in states if isinstance(one, SyncState) and not one.has_ended})
 
-    def _start(self, store: Store) -> None:
-        self._generation += 1
-        self.worker = Worker(self.broker, store, self._shell, self._generation, self._protections)
+    def _worker(self, life: str, name: str) -> Worker:
+        """After a crash each store as it was left (it may be ahead of the changelog), an older copy, or none."""
+        left = {number: store.copy() for number, store in self._disks.get(name, {}).items()}
+        copies = [copy for whose, copy in self._snapshots if whose == name]
+        for number in left:
+            kind = self.fate.random.choice(("kept", "kept", "rolled back", "deleted"))
+            older = self.fate.random.choice(copies).get(number) if copies and kind == "rolled back" else None
+            if kind != "kept":
+                left[number] = older.copy() if older else Store()
+                self.fate.note(life, f"finds store {number} {'older' if older else 'empty'}")
+        self._disks[name] = left
+        return Worker(life, self.broker, self.workers.group, left, self._shell, self.fate, self._protections)
+
+    def _fetcher(self, life: str, name: str) -> Fetcher:
+        return Fetcher(life, self.broker, self.fetchers.group, self.sink, self.api, self.adapters, self.fate)
+
+    def _projector(self, life: str, name: str) -> Projector:
+        return Projector(life, self.broker, self.projectors.group, self.published, self.fate)
+
+    def _data(self) -> dict[str, list[str]]:
+        random = self.fate.random
+        data = toy_data(*(random.randint(0, most) for most in (5, 5, 13, 5, 13)))
+        data["b.part"] = [f"part{n:02}" for n in range(random.randint(0, 6))]
+        for part in data["b.part"]:
+            data[f"b.piece/{part}"] = [f"{part}-{n}" for n in range(random.randint(0, 9))]
+        return data
 
 
-_ACTIONS = (
-    ("decide", 40),
-    ("deliver", 20),
-    ("commit", 12),
-    ("fetch", 40),
-    ("redeliver", 4),
-    ("pass_time", 8),
-    ("crash", 5),
-    ("freeze", 2),
-    ("zombie", 6),
-    ("ask_again", 3),
-)
+def _is_at_rest(state: State) -> bool:
+    return state.has_ended and not (isinstance(state, SyncState) and state.queue)
 
-KEYS = tuple(sync_key(org, "toy", "full") for org in ("acme", "zenith"))
+
+def waiting_in_vain(states: Sequence[State], had_trouble: bool) -> list[str]:
+    """With nothing on its way: who waits for something that nobody is about to tell, but for a deadline.
+
+    A lease that waits for the API to come back is no such thing, nor is the end of a run that a database refused.
+    """
+    entities = {state.key: state for state in states if isinstance(state, EntityState)}
+    found = []
+    for state in entities.values():
+        leases_out = [lease.number for lease in state.leases if not lease.resume_at]
+        if leases_out or (state.status == "finishing" and not had_trouble):
+            found.append(f"{state.run_id} is {state.status}, leases {leases_out}, and nobody works on it")
+    for sync in states:
+        if isinstance(sync, SyncState):
+            running = [name for name, child in sync.children.items() if child.status == "running"]
+            for name in running:
+                child = entities.get(sync.child_key(name))
+                if child is None or child.parent_run != sync.run or child.has_ended:
+                    found.append(f"{sync.run_id} waits for {name}, which was not asked or has told")
+    return found
+
+
+def _now(do: Callable[[], None]) -> Action:
+    async def action() -> None:
+        do()
+
+    return action

@@ -3,8 +3,20 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from agents.ports import LeaseAsk, LeaseGrant, PageOutcome, PageWrite, RejectedRecord, RowWrite, RunRef, Sink
+from agents.ports import (
+    LeaseAsk,
+    LeaseGrant,
+    PageOutcome,
+    PageWrite,
+    RejectedRecord,
+    RowWrite,
+    RunEnd,
+    RunRef,
+    RunTotals,
+    Sink,
+)
 from manifests.entity import Adapter, AdapterFile, Body, Entity, RateLimit
+from topics.commands import RunOutcome
 from topics.ids import entity_key
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -86,3 +98,8 @@ async def write(sink: Sink, of: RunRef, *rows: RowWrite, number: int = 1) -> Pag
     """Open the run and commit one page of it."""
     await grant(sink, of)
     return (await commit(sink, page(of, number, *rows)))[0]
+
+
+async def finish(sink: Sink, of: RunRef, outcome: RunOutcome) -> RunTotals:
+    (closed,) = await sink.finish([RunEnd(of, outcome)])
+    return closed.totals

@@ -3,7 +3,7 @@
 import pytest
 
 from agents.ports import PAGES_PER_COMMIT_MAX, PageOutcome, RejectedRecord, Sink
-from tests.sinks.builders import CONTACT, TYPED, commit, grant, page, row, run, write
+from tests.sinks.builders import CONTACT, TYPED, commit, finish, grant, page, row, run, write
 from tests.sinks.conftest import Place
 from topics.errors import Broken
 
@@ -36,7 +36,7 @@ async def test_a_page_of_a_run_that_nobody_opened_is_fenced(sink: Sink) -> None:
 @pytest.mark.parametrize("outcome", ["done", "failed", "cancelled"])
 async def test_a_page_of_a_closed_run_is_fenced(sink: Sink, place: Place, outcome: str) -> None:
     await grant(sink, run())
-    await sink.finish(run(), outcome)  # type: ignore[arg-type]  # parametrize knows only str
+    await finish(sink, run(), outcome)  # type: ignore[arg-type]  # parametrize knows only str
     assert await commit(sink, page(run(), 1, row("a"))) == [PageOutcome("fenced")]
     assert await place.query(STORED) == []
 
@@ -49,7 +49,7 @@ async def test_a_page_of_a_superseded_run_is_fenced_even_if_it_was_committed(sin
 
 async def test_in_a_group_each_page_has_its_own_outcome(sink: Sink, place: Place) -> None:
     await write(sink, run(1), row("a", "Ann"))
-    await sink.finish(run(1, org="closed"), "done")
+    await finish(sink, run(1, org="closed"), "done")
     await grant(sink, run(1, org="other"))
     outcomes = await commit(
         sink,

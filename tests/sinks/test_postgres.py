@@ -12,7 +12,7 @@ from agents.ports import PageOutcome, Sink
 from service.clock import SystemClock
 from service.sinks import open_sink
 from service.sinks.postgres.errors import translate
-from tests.sinks.builders import EVERY_TYPE, TYPED, adapter, commit, grant, page, row, run, typed_row, write
+from tests.sinks.builders import EVERY_TYPE, TYPED, adapter, commit, finish, grant, page, row, run, typed_row, write
 from tests.sinks.conftest import PostgresPlace
 from tests.support.postgres import PostgresServer
 from topics.errors import Rejected, Retryable
@@ -71,7 +71,7 @@ async def test_a_commit_that_is_cut_off_is_repeated_and_written_once(
     holder.terminate()
     postgres_server.start()
     assert await patiently(lambda: commit(sink, page(run(), 2, row("b")))) == [PageOutcome("committed", 1)]
-    assert (await sink.finish(run(), "done")).pages == 2
+    assert (await finish(sink, run(), "done")).pages == 2
 
 
 async def test_whoever_opens_a_newer_run_waits_for_the_one_who_opens_an_older(sink: Sink, place: PostgresPlace) -> None:

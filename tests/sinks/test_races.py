@@ -8,7 +8,7 @@ from agents.ports import PageOutcome, RunTotals, Sink
 from service.clock import SystemClock
 from service.sinks import open_sink
 from service.sinks.migrations import shipped
-from tests.sinks.builders import CONTACT, adapter, ask, commit, grant, page, row, run
+from tests.sinks.builders import CONTACT, adapter, ask, commit, finish, grant, page, row, run
 from tests.sinks.conftest import Place
 
 ROUNDS = 10
@@ -76,12 +76,12 @@ async def test_what_was_committed_before_the_finish_is_in_its_totals_and_the_res
         of = run(number)
         await grant(sink, of)
         pages = [commit(sink, page(of, position, row(f"{number}-{position}"))) for position in range(1, 6)]
-        finishing = asyncio.create_task(other.finish(of, "done"))
+        finishing = asyncio.create_task(finish(other, of, "done"))
         outcomes = await asyncio.gather(*pages)
         totals = await finishing
         committed = [outcome for (outcome,) in outcomes if outcome.status == "committed"]
         assert totals == RunTotals(len(committed), len(committed), 0)
-        assert await sink.finish(of, "done") == totals
+        assert await finish(sink, of, "done") == totals
 
 
 async def test_superseding_a_run_waits_for_its_commit_or_fences_it(sink: Sink, other: Sink) -> None:
@@ -91,7 +91,7 @@ async def test_superseding_a_run_waits_for_its_commit_or_fences_it(sink: Sink, o
             commit(sink, page(run(number), 1, row("a"))), grant(other, run(number + 1))
         )
         assert granted.is_open
-        totals = await other.finish(run(number), "cancelled")
+        totals = await finish(other, run(number), "cancelled")
         assert totals.pages == (outcome.status == "committed")
 
 

@@ -3,7 +3,20 @@
 import pytest
 
 from agents.ports import PageOutcome, RejectedRecord, RowWrite, Sink
-from tests.sinks.builders import CONTACT, EVERY_TYPE, TYPED, adapter, commit, grant, page, row, run, typed_row, write
+from tests.sinks.builders import (
+    CONTACT,
+    EVERY_TYPE,
+    TYPED,
+    adapter,
+    commit,
+    finish,
+    grant,
+    page,
+    row,
+    run,
+    typed_row,
+    write,
+)
 from tests.sinks.conftest import Place
 from topics.errors import Rejected
 
@@ -37,7 +50,7 @@ async def test_rows_that_clash_with_each_other_lose_only_the_later_one(sink: Sin
 async def test_in_a_group_only_the_page_with_the_culprit_is_touched(sink: Sink, place: Place) -> None:
     await with_unique_names(place)
     await grant(sink, run())
-    await sink.finish(run(1, org="closed"), "done")
+    await finish(sink, run(1, org="closed"), "done")
     outcomes = await commit(
         sink,
         page(run(), 1, row("a", "Ann")),

@@ -1,7 +1,7 @@
 """Runs: opened, fenced, closed, folded. For every sink."""
 
 from agents.ports import LedgerLine, PageOutcome, RunTotals, Sink
-from tests.sinks.builders import ask, commit, grant, page, row, run, write
+from tests.sinks.builders import ask, commit, finish, grant, page, row, run, write
 from tests.sinks.conftest import Place
 
 
@@ -29,13 +29,13 @@ async def test_an_older_run_than_the_newest_known_is_not_opened(sink: Sink) -> N
 
 
 async def test_an_older_run_than_a_closed_one_is_not_opened(sink: Sink) -> None:
-    await sink.finish(run(2), "done")
+    await finish(sink, run(2), "done")
     assert not (await grant(sink, run(1))).is_open
 
 
 async def test_a_closed_run_is_not_opened_again(sink: Sink) -> None:
     await grant(sink, run())
-    await sink.finish(run(), "done")
+    await finish(sink, run(), "done")
     assert not (await grant(sink, run())).is_open
 
 
@@ -47,7 +47,7 @@ async def test_runs_of_other_workflows_do_not_supersede_each_other(sink: Sink) -
 
 
 async def test_many_asks_are_answered_in_their_order(sink: Sink) -> None:
-    await sink.finish(run(1, org="closed"), "done")
+    await finish(sink, run(1, org="closed"), "done")
     asks = [ask(run(1, org=org)) for org in ("b", "closed", "a", "b")]
     assert [each.is_open for each in await sink.grant(asks)] == [True, False, True, True]
 
@@ -93,47 +93,47 @@ async def test_a_run_that_is_closed_shows_no_lines(sink: Sink) -> None:
 async def test_finishing_sums_up_the_ledger_and_folds_it_away(sink: Sink, place: Place) -> None:
     await grant(sink, run())
     await commit(sink, page(run(), 1, row("a"), row("b")), page(run(), 2, row("c")))
-    assert await sink.finish(run(), "done") == RunTotals(pages=2, records=3, rejected=0)
+    assert await finish(sink, run(), "done") == RunTotals(pages=2, records=3, rejected=0)
     assert await place.query("select count(*) from sluice_pages") == [(0,)]
     assert await place.query("select state, pages, records from sluice_runs") == [("done", 2, 3)]
 
 
 async def test_finishing_again_tells_the_same_totals_and_keeps_the_first_outcome(sink: Sink, place: Place) -> None:
     await write(sink, run(), row("a"))
-    first = await sink.finish(run(), "failed")
-    assert await sink.finish(run(), "done") == first == RunTotals(1, 1, 0)
+    first = await finish(sink, run(), "failed")
+    assert await finish(sink, run(), "done") == first == RunTotals(1, 1, 0)
     assert await place.query("select state from sluice_runs") == [("failed",)]
 
 
 async def test_a_superseded_run_keeps_its_state_and_is_summed_up(sink: Sink, place: Place) -> None:
     await write(sink, run(1), row("a"))
     await grant(sink, run(2))
-    assert await sink.finish(run(1), "cancelled") == RunTotals(1, 1, 0)
+    assert await finish(sink, run(1), "cancelled") == RunTotals(1, 1, 0)
     assert await place.query("select state from sluice_runs where number = 1") == [("superseded",)]
 
 
 async def test_finishing_folds_its_own_run_only(sink: Sink) -> None:
     await write(sink, run(1), row("a"))
     await write(sink, run(1, org="other"), row("a"))
-    await sink.finish(run(1), "done")
+    await finish(sink, run(1), "done")
     assert len((await grant(sink, run(1, org="other"))).lines) == 1
 
 
 async def test_a_run_that_was_never_opened_is_closed_for_good(sink: Sink, place: Place) -> None:
-    assert await sink.finish(run(), "cancelled") == RunTotals(0, 0, 0)
+    assert await finish(sink, run(), "cancelled") == RunTotals(0, 0, 0)
     assert not (await grant(sink, run())).is_open
     assert await place.query("select state from sluice_runs") == [("cancelled",)]
 
 
 async def test_closing_an_old_run_that_was_never_opened_leaves_the_newer_one_open(sink: Sink) -> None:
     await grant(sink, run(2))
-    await sink.finish(run(1), "cancelled")
+    await finish(sink, run(1), "cancelled")
     assert (await grant(sink, run(2))).is_open
 
 
 async def test_closing_a_run_that_was_never_opened_supersedes_older_ones(sink: Sink) -> None:
     await grant(sink, run(1))
-    await sink.finish(run(2), "cancelled")
+    await finish(sink, run(2), "cancelled")
     assert await commit(sink, page(run(1), 1, row("a"))) == [PageOutcome("fenced")]
 
 
@@ -148,4 +148,4 @@ async def test_a_ledger_of_100000_lines_is_folded(sink: Sink, place: Place) -> N
         from line
         """
     )
-    assert await sink.finish(run(), "done") == RunTotals(100_000, 199_999, 99_999)
+    assert await finish(sink, run(), "done") == RunTotals(100_000, 199_999, 99_999)

@@ -96,7 +96,8 @@ async def test_a_record_that_is_published_again_changes_nothing(store: StatusSto
 
 
 async def test_runs_are_found_by_run_by_workflow_and_by_request(store: StatusStore) -> None:
-    older, newer, other = sync(), sync(T0 + 5, "request-2"), sync(T0 + 9, "request-3", org="else")
+    older = msgspec.structs.replace(sync(), status="done", ended_at=T0 + 1)
+    newer, other = sync(T0 + 5, "request-2"), sync(T0 + 9, "request-3", org="else")
     await publish(store, row(older), row(newer, 2), row(other, 3))
     found = {name: [one.state for one in await store.syncs(name)] for name in ("", KEY, older.run_id, "request-2", "x")}
     assert found == {
@@ -126,3 +127,31 @@ async def test_an_empty_store_that_is_prepared_twice_keeps_what_it_has(store: St
     await second.prepare()
     assert [one.state for one in await second.syncs()] == [sync()]
     await second.close()
+
+
+async def test_a_run_that_a_newer_one_replaced_is_not_listed_any_more(store: StatusStore) -> None:
+    await publish(store, row(sync(T0), seq=1), row(sync(T0 + 5, request="request-2"), seq=2))
+    assert [one.state.run for one in await store.syncs()] == [T0 + 5]
+    assert [one.state.run for one in await store.syncs(KEY)] == [T0 + 5]
+    assert [one.state.run for one in await store.syncs(sync(T0).run_id)] == [T0]
+
+
+async def test_a_run_that_had_ended_stays_listed_beside_a_newer_one(store: StatusStore) -> None:
+    ended = msgspec.structs.replace(sync(T0), status="done", ended_at=T0 + 1)
+    await publish(store, row(ended, seq=1))
+    await publish(store, row(sync(T0 + 5, request="request-2"), seq=2))
+    assert [one.state.run for one in await store.syncs()] == [T0 + 5, T0]
+
+
+async def test_a_run_of_a_frozen_process_gives_way_to_the_journals(store: StatusStore) -> None:
+    """It was told last and has the higher number, but its guard is lower."""
+    mine, phantom = entity(), msgspec.structs.replace(entity(), run=T0 + 9)
+    await publish(store, row(mine, seq=7, generation=2))
+    await publish(store, row(phantom, seq=8, generation=1))
+    assert [one.state.run for one in await store.entities(f"{KEY}@{T0}")] == [mine.run]
+
+
+async def test_a_run_that_turns_out_to_be_the_newest_after_all_is_listed(store: StatusStore) -> None:
+    await publish(store, row(sync(T0), seq=1), row(sync(T0 + 5, request="request-2"), seq=2))
+    await publish(store, row(sync(T0), seq=3))
+    assert [one.state.run for one in await store.syncs()] == [T0]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from agents.activities.source import PageAsk
 from agents.ports import (
+    ClosedRun,
     LeaseAsk,
     LeaseGrant,
     LedgerLine,
@@ -12,12 +13,12 @@ from agents.ports import (
     PageWrite,
     Parent,
     RowWrite,
+    RunEnd,
     RunRef,
     RunTotals,
 )
 from agents.records import PageBody
 from manifests.entity import Adapter, Entity
-from topics.commands import RunOutcome
 from topics.errors import SluiceError
 
 
@@ -52,7 +53,7 @@ class MemorySink:
             self.runs[ask.run.id] = _Run(ask.run)
         run = self.runs.get(ask.run.id)
         if run is None or run.state != "open":
-            return LeaseGrant(is_open=False)
+            return LeaseGrant(is_open=False, done=run.totals if run and run.state == "done" else None)
         wanted = range(ask.first, ask.first + ask.units)
         lines = [
             line
@@ -89,16 +90,20 @@ class MemorySink:
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return sum(owner == org for owner, _ in self.rows.get(entity.name, {}))
 
-    async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
-        known = self.runs.setdefault(run.id, _Run(run))
-        known.state = outcome if known.state == "open" else known.state
+    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+        return [self._finish(end) for end in ends]
+
+    def _finish(self, end: RunEnd) -> ClosedRun:
+        known = self.runs.setdefault(end.run.id, _Run(end.run))
+        known.state = end.outcome if known.state == "open" else known.state
         if known.totals is None:
             lines = known.lines.values()
             known.totals = RunTotals(
                 len(lines), sum(line.records for line in lines), sum(line.rejected for line in lines)
             )
             known.lines = {}
-        return known.totals
+        outcome = end.outcome if known.state in ("open", "superseded") else known.state
+        return ClosedRun(outcome, known.totals)  # type: ignore[arg-type]  # a state is text here
 
 
 class ListSource:

@@ -69,6 +69,7 @@ class PostgresServer:
 
     def start(self) -> None:
         settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={self._home}"]
+        settings.append("track_commit_timestamp=on")  # when a page was committed is what witnesses ask
         settings += () if self._durable else NOT_DURABLE
         options = " ".join(f"-c {setting}" for setting in settings)
         wait = ("-w", "-t", str(COMMAND_SECONDS_MAX))

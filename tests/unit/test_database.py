@@ -4,10 +4,9 @@ from collections.abc import Sequence
 import pytest
 
 from agents.activities.database import ATTEMPTS_MAX, GRANTS_PER_TRIP_MAX, Database
-from agents.ports import LeaseAsk, LeaseGrant, PageOutcome, PageWrite, RunRef, RunTotals
+from agents.ports import ClosedRun, LeaseAsk, LeaseGrant, PageOutcome, PageWrite, RunEnd
 from tests.sinks.builders import CONTACT, TYPED, ask, page, run
 from tests.support.memory import MemorySink
-from topics.commands import RunOutcome
 from topics.errors import Broken, Rejected, Retryable, SluiceError
 
 
@@ -27,9 +26,9 @@ class Moody(MemorySink):
         self.be_moody()
         return await super().commit(pages)
 
-    async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
+    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
         self.be_moody()
-        return await super().finish(run, outcome)
+        return await super().finish(ends)
 
     def be_moody(self) -> None:
         self.calls += 1
@@ -53,14 +52,14 @@ async def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
 
 async def test_what_the_database_asks_for_is_waited_up_to_a_limit() -> None:
     sink, bed = Moody(Retryable("busy", after_seconds=3), Retryable("busy", after_seconds=600)), Bed()
-    await Database(sink, bed).finish(run(), "done")
+    await Database(sink, bed).finish(RunEnd(run(), "done"))
     assert bed.slept == [3, 8]
 
 
 async def test_a_database_that_stays_away_is_told_of_after_the_last_attempt() -> None:
     sink, bed = Moody(*[Retryable("away")] * 20), Bed()
     with pytest.raises(Retryable, match="away"):
-        await Database(sink, bed).finish(run(), "done")
+        await Database(sink, bed).finish(RunEnd(run(), "done"))
     assert (sink.calls, bed.slept) == (ATTEMPTS_MAX, [0.5, 1, 2, 4, 8])
 
 

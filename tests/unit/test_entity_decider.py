@@ -27,6 +27,7 @@ from topics.commands import (
     StartEntity,
     StartSync,
     TimerDue,
+    Totals,
 )
 from topics.ids import entity_key, run_id, sync_key
 
@@ -37,6 +38,7 @@ ROOM = entity_key("acme", "toy", "a.room", "full")  # read under parents: a chai
 SECOND = 1_000
 F = LEASE_FIRST_UNITS  # the first lease is units 1 to F
 DEADLINE = T0 + LEASE_DEADLINE_MS
+SUMS = Totals(pages=3, records=11, rejected=1)
 
 
 def scenario() -> Scenario[EntityState]:
@@ -57,6 +59,11 @@ def fetch(lease: int, first: int, units: int = 1, key: str = PET, run: int = T0,
         workflow=key, run=run, org="acme", adapter="toy", entity=entity, type="full",
         lease=lease, first=first, units=units, **more,
     )  # fmt: skip
+
+
+def sole(lease: int, first: int, units: int = 1, **more: Any) -> FetchPages:
+    """A lease beside which no other is out: it may close the run."""
+    return fetch(lease, first, units, closes=True, **more)
 
 
 def done(lease: int, units: int, key: str = PET, run: int = T0, **more: Any) -> PageDone:
@@ -97,7 +104,7 @@ def due(at: int) -> TimerDue:
 
 
 def test_a_start_leases_the_first_units() -> None:
-    scenario().when(start()).then(fetch(1, 1, F)).having(status="fetching", run=T0, due=DEADLINE).noted("started")
+    scenario().when(start()).then(sole(1, 1, F)).having(status="fetching", run=T0, due=DEADLINE).noted("started")
 
 
 def test_a_start_told_twice_changes_nothing() -> None:
@@ -138,7 +145,7 @@ def test_an_ended_entity_tells_its_outcome_again() -> None:
 
 def test_a_newer_parent_run_starts_a_run_with_a_higher_number() -> None:
     fresh = started().given(done(1, 1, end=True), complete()).when(start(parent_run=2))
-    fresh.then(fetch(1, 1, F, run=T0 + 1)).having(run=T0 + 1, parent_run=2, units=0)
+    fresh.then(sole(1, 1, F, run=T0 + 1)).having(run=T0 + 1, parent_run=2, units=0)
 
 
 def test_a_clock_that_went_back_still_gives_a_higher_run_number() -> None:
@@ -146,7 +153,7 @@ def test_a_clock_that_went_back_still_gives_a_higher_run_number() -> None:
 
 
 def test_a_newer_parent_run_replaces_one_that_is_fetching() -> None:
-    started().when(start(parent_run=2), at=T0 + 5).then(fetch(1, 1, F, run=T0 + 5)).having(parent_run=2)
+    started().when(start(parent_run=2), at=T0 + 5).then(sole(1, 1, F, run=T0 + 5)).having(parent_run=2)
 
 
 def test_a_known_total_fans_out_in_a_window_of_leases() -> None:
@@ -184,22 +191,22 @@ def test_the_last_lease_ends_where_the_total_does() -> None:
 
 def test_a_partial_lease_is_followed_by_one_for_its_rest() -> None:
     spread = started().given(head(8, 125))
-    spread.when(done(2, 3)).then(fetch(3, F + 4, 5)).having(units=F + 3)
+    spread.when(done(2, 3)).then(sole(3, F + 4, 5)).having(units=F + 3)
 
 
 def test_a_total_that_is_too_small_is_read_past() -> None:
-    started().when(head(0, 1_000)).then(fetch(2, F + 1)).having(last_unit=F + 1)
+    started().when(head(0, 1_000)).then(sole(2, F + 1)).having(last_unit=F + 1)
 
 
 @pytest.mark.parametrize("claim", [None, 0, 2])
 def test_of_a_first_lease_that_got_half_way_no_unit_is_passed_over(claim: int | None) -> None:
     # What nobody claims to be there is not leased yet, so it must still be leased when it shows.
-    slow = started().when(done(1, 2, total_units=claim)).then(fetch(2, 3))
-    slow.when(done(2, 1, total_units=claim)).then(fetch(3, 4))
+    slow = started().when(done(1, 2, total_units=claim)).then(sole(2, 3))
+    slow.when(done(2, 1, total_units=claim)).then(sole(3, 4))
 
 
 def test_of_a_first_lease_that_got_half_way_only_what_there_is_goes_on() -> None:
-    started().when(done(1, 2, total_units=6)).then(fetch(2, 3, 4)).having(next_unit=7)
+    started().when(done(1, 2, total_units=6)).then(sole(2, 3, 4)).having(next_unit=7)
 
 
 def test_a_total_that_is_too_large_ends_where_the_source_does() -> None:
@@ -216,12 +223,12 @@ def test_an_end_found_early_leases_nothing_more() -> None:
 
 def test_a_chain_goes_on_from_the_cursor_one_lease_at_a_time() -> None:
     chain = started(LOG).when(done(1, 1, key=LOG, next_cursor="page-2", elapsed_ms=250, total_units=50))
-    chain.then(fetch(2, 2, 4, key=LOG, cursor="page-2")).having(total_units=50, last_unit=None)
+    chain.then(sole(2, 2, 4, key=LOG, cursor="page-2")).having(total_units=50, last_unit=None)
 
 
 def test_a_partial_lease_of_a_chain_is_followed_from_where_it_got() -> None:
     chain = started(LOG).given(done(1, 1, key=LOG, next_cursor="page-2", elapsed_ms=250))
-    chain.when(done(2, 2, key=LOG, next_cursor="page-4")).then(fetch(3, 4, 1, key=LOG, cursor="page-4"))
+    chain.when(done(2, 2, key=LOG, next_cursor="page-4")).then(sole(3, 4, 1, key=LOG, cursor="page-4"))
 
 
 def test_a_chain_ends_where_its_last_page_says_so() -> None:
@@ -258,8 +265,8 @@ def test_a_retryable_lease_waits_and_nothing_is_sent() -> None:
 
 def test_a_waiting_lease_is_sent_again_by_its_timer_with_a_new_attempt() -> None:
     waiting = started().given(failed(1, "retryable"))
-    waiting.when(due(T0 + 5 * SECOND), at=T0 + 6 * SECOND).then(fetch(1, 1, F, attempt=2))
-    waiting.having(due=T0 + 6 * SECOND + LEASE_DEADLINE_MS).owing(fetch(1, 1, F, attempt=2))
+    waiting.when(due(T0 + 5 * SECOND), at=T0 + 6 * SECOND).then(sole(1, 1, F, attempt=2))
+    waiting.having(due=T0 + 6 * SECOND + LEASE_DEADLINE_MS).owing(sole(1, 1, F, attempt=2))
 
 
 def test_each_further_attempt_waits_twice_as_long() -> None:
@@ -283,13 +290,19 @@ def test_the_rest_of_the_window_goes_on_while_one_lease_waits() -> None:
 def test_a_lease_that_failed_half_way_waits_with_its_rest_at_its_first_attempt() -> None:
     spread = started().given(head(8, 125))
     spread.when(failed(2, "retryable", units=3)).then().having(units=F + 3)
-    spread.when(due(T0 + 5 * SECOND)).then(fetch(3, F + 4, 5))
+    spread.when(due(T0 + 5 * SECOND)).then(sole(3, F + 4, 5))
+
+
+def test_the_rest_of_a_first_lease_that_failed_is_no_longer_than_what_is_claimed_to_be_there() -> None:
+    waiting = started().given(failed(1, "retryable", units=3, total_units=5))
+    waiting.when(due(T0 + 5 * SECOND)).then(sole(2, 4, 2)).having(next_unit=6)
+    waiting.when(done(2, 2, total_units=5)).then(sole(3, 6)).having(last_unit=6)
 
 
 def test_the_rest_of_a_chains_lease_goes_on_from_where_it_got() -> None:
     chain = started(LOG).given(done(1, 1, key=LOG, next_cursor="page-2", elapsed_ms=250))
     chain.given(failed(2, "retryable", units=1, key=LOG, next_cursor="page-3"))
-    chain.when(TimerDue(workflow=LOG, due=T0 + 5 * SECOND)).then(fetch(3, 3, 3, key=LOG, cursor="page-3"))
+    chain.when(TimerDue(workflow=LOG, due=T0 + 5 * SECOND)).then(sole(3, 3, 3, key=LOG, cursor="page-3"))
 
 
 def test_a_lease_is_given_up_after_its_last_attempt() -> None:
@@ -329,7 +342,7 @@ def test_what_was_committed_before_a_rejection_counts() -> None:
 
 def test_a_fenced_run_goes_on_under_a_newer_number() -> None:
     told = started().when(failed(1, "fenced", reason="newer run"), at=T0 + 9)
-    told.then(fetch(1, 1, F, run=T0 + 9)).having(run=T0 + 9, fenced=1, units=0, started_at=T0).noted("newer run")
+    told.then(sole(1, 1, F, run=T0 + 9)).having(run=T0 + 9, fenced=1, units=0, started_at=T0).noted("newer run")
 
 
 def test_an_entity_that_is_fenced_again_and_again_fails() -> None:
@@ -349,6 +362,20 @@ def test_a_deadline_asks_for_every_lease_again_with_the_same_ids() -> None:
 
 def test_an_old_timer_changes_nothing() -> None:
     started().when(due(DEADLINE - 1)).unchanged()
+
+
+def test_a_lease_that_closed_the_run_ends_it_with_the_databases_sums() -> None:
+    told = started().when(done(1, 3, end=True, closed=SUMS)).then(child_done())
+    told.having(status="done", leases=(), pages=3, records=11, rejected=1, last_unit=3, ended_at=T0)
+
+
+def test_a_run_that_is_closed_is_told_so_by_a_lease_that_nobody_waits_for() -> None:
+    spread = started().given(head(2, 1_000))
+    spread.when(done(1, 0, closed=SUMS)).then(child_done()).having(status="done", leases=(), records=11)
+
+
+def test_a_run_that_is_being_cancelled_is_not_ended_by_a_lease_that_closed_it() -> None:
+    started().given(cancel()).when(done(1, 3, end=True, closed=SUMS)).unchanged()
 
 
 def test_a_finishing_that_is_not_told_in_time_is_asked_for_again() -> None:
@@ -404,7 +431,7 @@ def test_an_ended_run_is_forgotten_after_its_retention() -> None:
 def test_a_nudge_sends_what_rests_at_once() -> None:
     waiting = started().given(failed(1, "retryable"))
     nudged = waiting.when(Nudge(workflow=PET, request_id="n"), at=T0 + 1)
-    nudged.then(fetch(1, 1, F, attempt=2)).having(due=T0 + 1 + LEASE_DEADLINE_MS).noted("nudged (n)")
+    nudged.then(sole(1, 1, F, attempt=2)).having(due=T0 + 1 + LEASE_DEADLINE_MS).noted("nudged (n)")
 
 
 def test_a_nudge_asks_for_the_end_again() -> None:

@@ -110,6 +110,12 @@ def test_leases_that_are_out_are_told_as_ranges() -> None:
     assert (reason.next, reason.next_at) == ("is asked again unless pages are told before", NOW + 120_000)
 
 
+def test_leases_that_are_quiet_for_long_name_what_they_can_wait_for() -> None:
+    reason = house(NOW + 40_000, Lease(1, 1, 32))
+    assert "told or asked 40 s ago" in reason.waits
+    assert reason.next.startswith("is asked again unless pages are told before; so long it can only wait for its turn")
+
+
 def test_a_deadline_that_nobody_acts_on_is_said_to_be_overdue() -> None:
     assert "does a worker run?" in house(NOW + 180_000, Lease(1, 1, 1)).next
 
@@ -117,6 +123,13 @@ def test_a_deadline_that_nobody_acts_on_is_said_to_be_overdue() -> None:
 def test_an_entity_that_closes_its_run_waits_for_the_database() -> None:
     reason = house(NOW, status="finishing", due=NOW + 60_000)
     assert reason.waits == "waits for the database to close its run as done (told or asked 0 s ago)"
+
+
+def test_an_end_that_is_quiet_for_long_names_the_database() -> None:
+    reason = house(NOW + 40_000, status="finishing", due=NOW + 60_000)
+    assert reason.next == (
+        "is asked again unless it is told before; so long it can only wait for the database, or for a fetcher that runs"
+    )
 
 
 def test_an_entity_that_was_never_heard_of_was_asked_to_start() -> None:

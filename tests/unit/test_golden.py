@@ -22,9 +22,9 @@ MESSAGES = sorted((GOLDEN / "topics").glob("*.json"))
 RECORDS = sorted((GOLDEN / "rows").glob("*.bin"))
 HEAD_BYTES = 24
 WRITTEN = {
-    "action-complete-1.json", "cancel-run-1.json", "child-done-1.json", "fetch-page-1.json", "nudge-1.json",
-    "outnumbered-1.json", "page-done-1.json", "run-action-1.json", "start-entity-1.json", "start-sync-1.json",
-    "timer-due-1.json", "entity-1.bin", "sync-1.bin",
+    "action-complete-1.json", "cancel-run-1.json", "child-done-1.json", "fetch-page-1.json", "fetch-page-2.json",
+    "nudge-1.json", "outnumbered-1.json", "page-done-1.json", "page-done-2.json", "run-action-1.json",
+    "start-entity-1.json", "start-sync-1.json", "timer-due-1.json", "entity-1.bin", "sync-1.bin",
 }  # fmt: skip
 
 

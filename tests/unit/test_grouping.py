@@ -116,3 +116,47 @@ async def test_a_trip_with_too_few_answers_leaves_nobody_waiting() -> None:
     ferry.may_land.set()
     with pytest.raises(Broken, match="a trip with 1 items came back with 0 answers"):
         await calls(ferry)("a1")
+
+
+def in_company(ferry: Ferry, company: int, linger_seconds: float = 3600.0, size_max: int = 3) -> GroupCall[str, str]:
+    return GroupCall(ferry, size_max=size_max, trips_max=1, linger_seconds=linger_seconds, company=lambda: company)
+
+
+async def test_in_company_a_call_waits_until_all_are_there() -> None:
+    ferry = Ferry()
+    ferry.may_land.set()
+    call = in_company(ferry, company=2)
+    (first,) = await begin(call, "a1")
+    assert ferry.trips == []
+    (second,) = await begin(call, "a2")
+    assert (await first, await second) == ("A1", "A2")
+    assert ferry.trips == [["a1", "a2"]]
+
+
+async def test_in_company_a_full_trip_waits_for_nobody() -> None:
+    ferry = Ferry()
+    tasks = await begin(in_company(ferry, company=10), "a1", "a2", "a3")
+    await asyncio.sleep(0)
+    assert ferry.trips == [["a1", "a2", "a3"]]
+    ferry.may_land.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_whoever_has_waited_long_enough_leaves_without_the_others() -> None:
+    ferry = Ferry()
+    ferry.may_land.set()
+    assert await in_company(ferry, company=10, linger_seconds=0.001)("a1") == "A1"
+
+
+async def test_who_comes_while_a_trip_is_under_way_waits_for_company_when_it_lands() -> None:
+    ferry = Ferry()
+    call = in_company(ferry, company=2)
+    tasks = await begin(call, "a1", "a2")
+    await asyncio.sleep(0)
+    tasks += await begin(call, "a3")
+    ferry.may_land.set()
+    await asyncio.gather(*tasks[:2])
+    assert ferry.trips == [["a1", "a2"]]
+    tasks += await begin(call, "a4")
+    await asyncio.gather(*tasks)
+    assert ferry.trips == [["a1", "a2"], ["a3", "a4"]]

@@ -10,11 +10,11 @@ from agents.activities.database import Database
 from agents.activities.leases import LEASE_SECONDS_MAX, UNITS_IN_FLIGHT_MAX, LeaseReader
 from agents.activities.source import PageAsk
 from agents.local import MovableClock
-from agents.ports import LeaseAsk, PageOutcome, PageWrite, RowWrite, RunRef
+from agents.ports import ClosedRun, LeaseAsk, PageOutcome, PageWrite, RowWrite, RunEnd, RunRef
 from agents.records import PageBody
 from tests.support.adapters import toy
 from tests.support.memory import ListSource, MemorySink
-from topics.commands import FetchPages, PageDone
+from topics.commands import FetchPages, PageDone, Totals
 from topics.errors import Rejected, Retryable, SluiceError
 
 RUN = 7
@@ -56,12 +56,18 @@ class Bench:
         self.reader = LeaseReader(self.source, self.database, {"toy": toy()}, self.clock)
 
     async def read(
-        self, entity: str, units: int, first: int = 1, cursor: str | None = None, run: int = RUN
+        self,
+        entity: str,
+        units: int,
+        first: int = 1,
+        cursor: str | None = None,
+        run: int = RUN,
+        closes: bool = False,
     ) -> PageDone:
         return await self.reader.read(
             FetchPages(
                 workflow=f"entity-sync:acme:toy:{entity}:full", run=run, org="acme", adapter="toy", entity=entity,
-                type="full", lease=1, first=first, units=units, cursor=cursor,
+                type="full", lease=1, first=first, units=units, cursor=cursor, closes=closes,
             )
         )  # fmt: skip
 
@@ -92,6 +98,49 @@ async def test_a_lease_is_read_committed_and_told() -> None:
 async def test_a_lease_over_the_end_tells_the_end() -> None:
     done = await Bench().read("a.pet", 4, first=5)
     assert (done.units, done.records, done.end) == (2, 6, True)
+
+
+@pytest.mark.parametrize(("entity", "pages", "records"), [("a.pet", 6, 22), ("a.log", 10, 40)])
+async def test_a_lease_that_reaches_the_end_alone_closes_the_run(entity: str, pages: int, records: int) -> None:
+    bench = Bench()
+    done = await bench.read(entity, 32, closes=True)
+    assert (done.end, done.closed) == (True, Totals(pages=pages, records=records, rejected=0))
+    assert [run.state for run in bench.sink.runs.values()] == ["done"]
+
+
+async def test_a_lease_that_does_not_reach_the_end_leaves_the_run_open() -> None:
+    bench = Bench()
+    assert (await bench.read("a.pet", 3, closes=True)).closed is None
+    assert [run.state for run in bench.sink.runs.values()] == ["open"]
+
+
+async def test_a_lease_of_a_run_that_is_complete_tells_its_sums_and_fetches_nothing() -> None:
+    bench = Bench()
+    await bench.read("a.pet", 32, closes=True)
+    bench.source.served.clear()
+    again = await bench.read("a.pet", 32, closes=True)
+    assert (again.error, again.closed, bench.pages) == (None, Totals(pages=6, records=22, rejected=0), [])
+
+
+async def test_a_run_that_was_cancelled_meanwhile_is_fenced_without_sums() -> None:
+    bench = Bench()
+    ref = RunRef("entity-sync:acme:toy:a.pet:full", RUN, "acme", "toy", "a.pet", "full")
+    await bench.sink.finish([RunEnd(ref, "cancelled")])
+    done = await bench.read("a.pet", 32, closes=True)
+    assert (done.error, done.closed) == ("fenced", None)
+
+
+async def test_a_run_that_cannot_be_closed_now_is_left_to_the_decider(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+
+    async def away(ends: object) -> list[ClosedRun]:
+        raise Retryable("away")
+
+    monkeypatch.setattr(bench.sink, "finish", away)
+    bench.database = Database(bench.sink, bench.clock.sleep)
+    bench.reader = LeaseReader(bench.source, bench.database, {"toy": toy()}, bench.clock)
+    done = await bench.read("a.pet", 32, closes=True)
+    assert (done.end, done.units, done.error, done.closed) == (True, 6, None, None)
 
 
 async def test_pages_in_the_ledger_are_told_and_not_fetched() -> None:

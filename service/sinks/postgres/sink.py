@@ -9,7 +9,18 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from agents.ports import LeaseAsk, LeaseGrant, LedgerLine, PageOutcome, PageWrite, Parent, RunRef, RunTotals
+from agents.ports import (
+    ClosedRun,
+    LeaseAsk,
+    LeaseGrant,
+    LedgerLine,
+    PageOutcome,
+    PageWrite,
+    Parent,
+    RunEnd,
+    RunRef,
+    RunTotals,
+)
 from manifests.entity import Adapter, Entity
 from service.clock import Clock
 from service.sinks.group import DataRefused, one_row, write_group
@@ -18,11 +29,10 @@ from service.sinks.postgres.errors import translate, translated
 from service.sinks.postgres.statements import commit_arguments, commit_statement
 from service.sinks.postgres.tables import Connection, create_tables, migrate
 from service.sinks.schema import EntityTable, entity_table, entity_tables
-from topics.commands import RunOutcome
 from topics.errors import Rejected
 
 POOL_CONNECTIONS_MAX = 8
-ASKS_PER_STATEMENT_MAX = 256  # each run that is opened holds a lock in the server's shared memory until it is done
+RUNS_PER_STATEMENT_MAX = 256  # each run that is opened holds a lock in the server's shared memory until it is done
 CONNECT_TIMEOUT_SECONDS = 10
 STATEMENT_TIMEOUT_SECONDS = 60
 # The client's own limits, for a server that no longer says anything.
@@ -47,7 +57,7 @@ SESSION = {
 }
 
 _GRANT = "select * from sluice_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-_FINISH = "select pages, records, rejected from sluice_finish($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+_CLOSE = "select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 
 class PostgresSink:
@@ -77,8 +87,8 @@ class PostgresSink:
 
     async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
         grants: list[LeaseGrant] = []
-        for start in range(0, len(asks), ASKS_PER_STATEMENT_MAX):
-            some = asks[start : start + ASKS_PER_STATEMENT_MAX]
+        for start in range(0, len(asks), RUNS_PER_STATEMENT_MAX):
+            some = asks[start : start + RUNS_PER_STATEMENT_MAX]
             async with self._connection() as connection:
                 found = await connection.fetch(_GRANT, *self._grant_arguments(some))
             grants += _grants(found, len(some))
@@ -88,38 +98,39 @@ class PostgresSink:
         return await write_group(self, pages)
 
     async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
-        statement, columns = _commit(pages[0])
-        arguments = commit_arguments(pages, columns, self._clock.now())
+        statement, table = _commit(pages[0])
+        arguments = commit_arguments(pages, table, self._clock.now())
         async with self._connection() as connection:
             found = await _repeated(lambda: connection.fetch(statement, *arguments))
         return [PageOutcome(*outcome) for outcome in found]
 
     async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
         refused: dict[int, str] = {}
-        statement, columns = _commit(page)
+        statement, table = _commit(page)
         async with self._connection() as connection:
             attempt = connection.transaction()
             await attempt.start()
             try:
                 await connection.execute("set constraints all immediate")
                 for position in range(len(page.rows)):
-                    arguments = commit_arguments([one_row(page, position)], columns, self._clock.now())
-                    problem = await self._try(connection, statement, arguments)
+                    problem = await self._try(connection, statement, table, one_row(page, position))
                     if problem is not None:
                         refused[position] = problem
             finally:
                 await attempt.rollback()
         return refused
 
-    async def _try(self, connection: Connection, statement: str, arguments: Sequence[object]) -> str | None:
+    async def _try(self, connection: Connection, statement: str, table: EntityTable, page: PageWrite) -> str | None:
         """Keep the row for those that come after it (they may clash with it), or say why the database refused it."""
 
         async def attempt() -> None:
             async with connection.transaction():
-                await connection.fetch(statement, *arguments)
+                await connection.fetch(statement, *commit_arguments([page], table, self._clock.now()))
 
         try:
             await _repeated(attempt)
+        except DataRefused as refused:
+            return str(refused)
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             problem = translate(error, self._database)
             if isinstance(problem, DataRefused):
@@ -143,11 +154,15 @@ class PostgresSink:
         async with self._connection() as connection:
             return int(await connection.fetchval(query, org))
 
-    async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
-        names = (run.id, run.workflow, run.number, run.org, run.adapter, run.entity, run.type)
-        async with self._connection() as connection:
-            found = await connection.fetch(_FINISH, *names, outcome, self._clock.now())
-        return RunTotals(*found[0])
+    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+        closed: list[ClosedRun] = []
+        for start in range(0, len(ends), RUNS_PER_STATEMENT_MAX):
+            some = ends[start : start + RUNS_PER_STATEMENT_MAX]
+            arguments = (*_named_runs([end.run for end in some]), [end.outcome for end in some], self._clock.now())
+            async with self._connection() as connection:
+                found = await connection.fetch(_CLOSE, *arguments)
+            closed += [ClosedRun(outcome, RunTotals(*sums)) for outcome, *sums in found]
+        return closed
 
     async def close(self) -> None:
         """Let what is in flight end, for a while; then cut it off, which loses nothing that was committed."""
@@ -166,13 +181,7 @@ class PostgresSink:
     def _grant_arguments(self, asks: Sequence[LeaseAsk]) -> list[object]:
         named = [(number, parent) for number, ask in enumerate(asks, start=1) for parent in ask.parents]
         return [
-            [ask.run.id for ask in asks],
-            [ask.run.workflow for ask in asks],
-            [ask.run.number for ask in asks],
-            [ask.run.org for ask in asks],
-            [ask.run.adapter for ask in asks],
-            [ask.run.entity for ask in asks],
-            [ask.run.type for ask in asks],
+            *_named_runs([ask.run for ask in asks]),
             [ask.first for ask in asks],
             [ask.units for ask in asks],
             [number for number, _ in named],
@@ -192,20 +201,29 @@ async def _repeated(write: Callable[[], Awaitable[R]]) -> R:
     return await write()
 
 
+def _named_runs(runs: Sequence[RunRef]) -> list[list[object]]:
+    """The columns in which every function takes its runs."""
+    named = ((run.id, run.workflow, run.number, run.org, run.adapter, run.entity, run.type) for run in runs)
+    return [list(column) for column in zip(*named, strict=True)]
+
+
 def _grants(found: Sequence[asyncpg.Record], asks: int) -> list[LeaseGrant]:
-    is_open = [False] * asks
+    states: list[str | None] = [None] * asks
+    totals: list[RunTotals | None] = [None] * asks
     lines: list[list[LedgerLine]] = [[] for _ in range(asks)]
-    for row in found:
-        ask = row["ask"] - 1
-        is_open[ask] = row["is_open"]
-        if row["page"] is not None:
-            lines[ask].append(LedgerLine(*tuple(row)[2:]))
-    return [LeaseGrant(*grant) for grant in zip(is_open, map(tuple, lines), strict=True)]
+    for number, state, pages, records, rejected, *line in found:
+        ask = number - 1
+        states[ask] = state
+        if state == "done":
+            totals[ask] = RunTotals(pages, records, rejected)
+        if line[1] is not None:
+            lines[ask].append(LedgerLine(*line))
+    return [LeaseGrant(states[ask] == "open", tuple(lines[ask]), totals[ask]) for ask in range(asks)]
 
 
-def _commit(page: PageWrite) -> tuple[str, int]:
+def _commit(page: PageWrite) -> tuple[str, EntityTable]:
     table = entity_table(page.run.adapter, page.entity)
-    return _statement(table), len(table.columns)
+    return _statement(table), table
 
 
 @lru_cache(maxsize=STATEMENTS_CACHED_MAX)

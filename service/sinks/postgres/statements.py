@@ -1,12 +1,13 @@
-"""The SQL of a group commit, one text per entity's table, and the arrays that go with it."""
+"""The SQL of a group commit, one text per entity's table, and the arguments that go with it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain, repeat
 
-from agents.ports import PageWrite
-from manifests.entity import FieldType
-from service.sinks.group import rejection_places
+import msgspec
+
+from agents.ports import PageWrite, RowWrite
+from service.sinks.group import DataRefused, rejection_places
 from service.sinks.schema import Dialect, EntityTable
 
 DIALECT = Dialect(
@@ -69,8 +70,9 @@ fresh as materialized (
 incoming as (
     select distinct on (fresh.org, record.id collate "C")
         fresh.org, fresh.type as source, fresh.run_id, fresh.page, fresh.fetched_at, record.*
-    from unnest({arrays}) with ordinality
-        as record (_ord, id, {columns}raw, content_hash, source_updated_at, _position)
+    from (
+        select {fields}, _position from jsonb_array_elements($11) with ordinality as sent (record, _position)
+    ) as record
     join fresh on fresh.ord = record._ord
     order by fresh.org, record.id collate "C", record.source_updated_at desc nulls last, record._position desc
 ),
@@ -86,13 +88,13 @@ placed as materialized (
 added as (
     insert into "{table}"
         (org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at)
-    select org, id, {values}raw::jsonb, content_hash, source, run_id, page, fetched_at, source_updated_at
+    select org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at
     from placed where _is_same is null
 ),
 changed as (
     insert into "{table}" as stored
         (org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at)
-    select org, id, {values}raw::jsonb, content_hash, source, run_id, page, fetched_at, source_updated_at
+    select org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at
     from placed where not _is_same
     on conflict (org, id) do update set
         {updates}raw = excluded.raw, content_hash = excluded.content_hash, source = excluded.source,
@@ -111,7 +113,8 @@ refused as (
     select distinct on (fresh.org, fresh.adapter, fresh.entity, record.key collate "C", record.place collate "C")
         fresh.org, fresh.adapter, fresh.entity, record.key, record.place, fresh.run_id, fresh.parent, fresh.page,
         record.reason, record.raw, $10
-    from unnest({rejected_arrays}) with ordinality as record (ord, key, place, reason, raw, position)
+    from unnest($12::int[], $13::text[], $14::text[], $15::text[], $16::text[]) with ordinality
+        as record (ord, key, place, reason, raw, position)
     join fresh using (ord)
     order by fresh.org, fresh.adapter, fresh.entity, record.key collate "C", record.place collate "C",
         record.position desc
@@ -128,32 +131,46 @@ left join line using (run_id, parent, page)
 order by page.ord
 """
 
-_FIRST_ROW_PARAMETER = 11  # $1 to $10 are the pages and the moment
+_encode = msgspec.json.Encoder().encode
 
 
 def commit_statement(table: EntityTable) -> str:
-    """The text is the same for every commit to a table: asyncpg prepares it once per connection."""
-    types = ["int", "text", *(_sent_as(column.type) for column in table.columns), "text", "bytea", "timestamptz"]
+    """The text is the same for every commit to a table: asyncpg prepares it once per connection.
+
+    Rows come as one JSON document ($11), an array for each: half the fetcher's work for an array a column, and `raw`,
+    which is jsonb anyway, is part of it.
+    """
     names = [f'"{column.name}"' for column in table.columns]
-    values = [
-        f"{name}::jsonb" if column.type == "json" else name for name, column in zip(names, table.columns, strict=True)
-    ]
-    updates = [f"{name} = excluded.{name}" for name in names]
-    after_rows = _FIRST_ROW_PARAMETER + len(types)
     return _COMMIT.format(
         table=table.name,
-        arrays=_parameters(types, _FIRST_ROW_PARAMETER),
-        rejected_arrays=_parameters(["int", "text", "text", "text", "text"], after_rows),
+        fields=_fields(table),
         columns=_listed(names),
-        values=_listed(values),
-        updates=_listed(updates),
+        updates=_listed([f"{name} = excluded.{name}" for name in names]),
     )
 
 
-def commit_arguments(pages: Sequence[PageWrite], columns: int, moment: datetime) -> list[object]:
-    """The arrays of `commit_statement` for a table with so many typed columns."""
-    rows = [row for page in pages for row in page.rows]
-    typed = list(zip(*[row.values for row in rows], strict=True)) if rows else [()] * columns
+def _fields(table: EntityTable) -> str:
+    """Out of a row's array: page, key, typed columns, raw, hash, the source's time."""
+    typed = [(f'"{column.name}"', DIALECT.types[column.type]) for column in table.columns]
+    places = [("_ord", "int"), ("id", "text"), *typed, ("raw", "jsonb"), ("content_hash", "bytea")]
+    places.append(("source_updated_at", DIALECT.types["timestamp"]))
+    return ", ".join(f"{_taken(place, type_)} as {name}" for place, (name, type_) in enumerate(places))
+
+
+def _taken(place: int, type_: str) -> str:
+    match type_:
+        case "text":
+            return f"record ->> {place}"
+        case "jsonb":
+            return f"nullif(record -> {place}, 'null')"
+        case "bytea":
+            return f"decode(record ->> {place}, 'hex')"
+    return f"(record ->> {place})::{type_}"
+
+
+def commit_arguments(pages: Sequence[PageWrite], table: EntityTable, moment: datetime) -> list[object]:
+    """What `commit_statement` of the same table takes. DataRefused for text that is not Unicode."""
+    documents = [place for place, column in enumerate(table.columns) if column.type == "json"]
     rejected = [record for page in pages for record in page.rejected]
     return [
         range(len(pages)),
@@ -166,12 +183,7 @@ def commit_arguments(pages: Sequence[PageWrite], columns: int, moment: datetime)
         [page.next_cursor for page in pages],
         [page.fetched_at for page in pages],
         moment,
-        _ordinals(len(page.rows) for page in pages),
-        [row.key for row in rows],
-        *typed,
-        [row.raw for row in rows],
-        [row.content_hash for row in rows],
-        [row.updated_at for row in rows],
+        _document([_sent(row, ord_, documents) for ord_, page in enumerate(pages) for row in page.rows]),
         _ordinals(len(page.rejected) for page in pages),
         [record.key for record in rejected],
         [place for page in pages for place in rejection_places(page)],
@@ -180,17 +192,29 @@ def commit_arguments(pages: Sequence[PageWrite], columns: int, moment: datetime)
     ]
 
 
+def _document(rows: Sequence[object]) -> str:
+    try:
+        return _encode(rows).decode()
+    except UnicodeError as error:
+        raise DataRefused(f"text that is not Unicode: {error}") from None
+
+
+def _sent(row: RowWrite, ord_: int, documents: Sequence[int]) -> tuple[object, ...]:
+    """`documents` are the places of values that are JSON text already."""
+    values = row.values
+    if documents:
+        changed = list(values)
+        for place in documents:
+            text = values[place]
+            changed[place] = msgspec.Raw(text.encode()) if isinstance(text, str) else None
+        values = tuple(changed)
+    raw = msgspec.Raw(row.raw.encode("utf-8", "surrogatepass"))
+    return (ord_, row.key, *values, raw, row.content_hash.hex(), row.updated_at)
+
+
 def _ordinals(sizes: Iterable[int]) -> list[int]:
     """For each record, the position of its page in the group: sizes 2, 0, 1 give 0, 0, 2."""
     return list(chain.from_iterable(repeat(position, size) for position, size in enumerate(sizes)))
-
-
-def _sent_as(type_: FieldType) -> str:
-    return "text" if type_ == "json" else DIALECT.types[type_]
-
-
-def _parameters(types: Sequence[str], first: int) -> str:
-    return ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types, start=first))
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -4,8 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 
-from agents.ports import LeaseAsk, LedgerLine, RunRef, RunTotals
-from topics.commands import RunOutcome
+from agents.ports import ClosedRun, LeaseAsk, LeaseGrant, LedgerLine, RunEnd, RunRef, RunTotals
 
 _LINE = "parent, page, records, rejected, is_last, next_cursor"
 _BY_PAGE = f"""
@@ -35,8 +34,9 @@ def open_run(connection: sqlite3.Connection, run: RunRef, moment: str) -> None:
     _insert(connection, run, "open", moment, None)
 
 
-def close_run(connection: sqlite3.Connection, run: RunRef, outcome: RunOutcome, moment: str) -> RunTotals:
+def close_run(connection: sqlite3.Connection, end: RunEnd, moment: str) -> ClosedRun:
     """Close the run, known or not, and fold its ledger lines into its own; a closed run keeps its outcome."""
+    run, outcome = end.run, end.outcome
     open_run(connection, run, moment)
     if not is_known(connection, run):
         _insert(connection, run, outcome, moment, moment)
@@ -56,8 +56,17 @@ def close_run(connection: sqlite3.Connection, run: RunRef, outcome: RunOutcome, 
         {"run_id": run.id},
     )
     connection.execute("delete from sluice_pages where run_id = ?", (run.id,))
-    query = "select pages, records, rejected from sluice_runs where run_id = ?"
-    return RunTotals(*connection.execute(query, (run.id,)).fetchone())
+    query = "select state, pages, records, rejected from sluice_runs where run_id = ?"
+    state, *sums = connection.execute(query, (run.id,)).fetchone()
+    return ClosedRun(outcome if state == "superseded" else state, RunTotals(*sums))
+
+
+def grant(connection: sqlite3.Connection, ask: LeaseAsk) -> LeaseGrant:
+    query = "select state, pages, records, rejected from sluice_runs where run_id = ?"
+    state, *sums = connection.execute(query, (ask.run.id,)).fetchone() or ("unknown",)
+    if state == "open":
+        return LeaseGrant(True, ledger(connection, ask))
+    return LeaseGrant(False, done=RunTotals(*sums) if state == "done" else None)
 
 
 def ledger(connection: sqlite3.Connection, ask: LeaseAsk) -> tuple[LedgerLine, ...]:

@@ -10,17 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from agents.ports import LeaseAsk, LeaseGrant, PageOutcome, PageWrite, Parent, RunRef, RunTotals
+from agents.ports import ClosedRun, LeaseAsk, LeaseGrant, PageOutcome, PageWrite, Parent, RunEnd
 from manifests.entity import Adapter, Entity
 from service.clock import Clock
 from service.sinks.group import DataRefused, one_row, rejection_places, write_group
 from service.sinks.parents import PARENTS_READ_MAX, column_types, iso, parent
 from service.sinks.schema import entity_table, entity_tables
 from service.sinks.sqlite.connection import attempt, connect, transaction, translate, translated
-from service.sinks.sqlite.runs import close_run, is_known, is_open, ledger, line_counts, open_run
+from service.sinks.sqlite.runs import close_run, grant, is_known, is_open, line_counts, open_run
 from service.sinks.sqlite.statements import INSERT_LINE, INSERT_REJECTED, stored_rows, upsert
 from service.sinks.sqlite.tables import create_tables, migrate
-from topics.commands import RunOutcome
 
 R = TypeVar("R")
 
@@ -72,10 +71,10 @@ class SqliteSink:
         query = f'select count(*) from "{entity_table(adapter, entity).name}" where org = ?'
         return int(await self._run(lambda connection: connection.execute(query, (org,)).fetchone()[0]))
 
-    async def finish(self, run: RunRef, outcome: RunOutcome) -> RunTotals:
-        def call(connection: sqlite3.Connection) -> RunTotals:
+    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+        def call(connection: sqlite3.Connection) -> list[ClosedRun]:
             with transaction(connection):
-                return close_run(connection, run, outcome, self._now())
+                return [close_run(connection, end, self._now()) for end in ends]
 
         return await self._run(call)
 
@@ -96,11 +95,7 @@ class SqliteSink:
                     open_run(connection, run, self._now())
         connection.execute("begin")
         try:
-            open_asks = [is_open(connection, ask.run) for ask in asks]
-            return [
-                LeaseGrant(is_, ledger(connection, ask) if is_ else ())
-                for ask, is_ in zip(asks, open_asks, strict=True)
-            ]
+            return [grant(connection, ask) for ask in asks]
         finally:
             connection.rollback()
 

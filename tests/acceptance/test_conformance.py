@@ -1,0 +1,455 @@
+"""The simulation's broker and store behave as the real ones: the same script, the same observations on both."""
+
+import asyncio
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from agents.local import LocalRecord, LocalTP, MovableClock
+from agents.strict.app import StrictApp
+from agents.strict.batch import Out
+from tables.catalog import State
+from tables.row import Row, encode_row
+from tables.stores import StrictTable
+from tests.simulation.broker import Broker, Group, Member, Producer
+from tests.simulation.worker import Store
+from tests.support.kafka import LiveBroker
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+PARTITIONS = 2
+SESSION_MS = 1_500
+LINGER_MS = 60_000
+JOIN_SECONDS_MAX = 30
+KINDS = ("simulated", "real")
+
+Seen = tuple[int, bytes | None, bytes | None]  # offset, key, value
+
+
+class Joined(NamedTuple):
+    """A member as its broker knows it, and what it was given."""
+
+    handle: Any
+    generation: int
+    partitions: int
+
+
+class Lab(Protocol):
+    """A topic of two partitions, a group, and processes that can be cut off."""
+
+    async def append(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None: ...
+    async def append_and_die(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
+        """A producer that has handed over, and is killed before it flushes."""
+        ...
+
+    async def read(self, partition: int, offset: int) -> Sequence[Seen]: ...
+    async def stamps(self, partition: int) -> Sequence[int]: ...
+    async def join(self, name: str) -> Joined:
+        """A process starts under a static name; whoever had it, or has died since, does not know."""
+        ...
+
+    async def expire(self, member: Joined, successor: str) -> Joined:
+        """It is not heard of any more until its session is over; another one takes its place."""
+        ...
+
+    async def commit(self, member: Joined, offsets: Mapping[int, int]) -> bool: ...
+    async def committed(self) -> Mapping[int, int]: ...
+    async def close(self) -> None: ...
+
+
+class SimulatedLab:
+    def __init__(self) -> None:
+        self._clock = MovableClock()
+        self._broker = Broker(self._clock, PARTITIONS)
+        self._group = Group()
+        self._names: set[str] = set()
+
+    async def append(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
+        producer = Producer(self._broker, "test")
+        for key, value in records:
+            producer.send(LocalTP("lab", partition), Out(key, value))
+        producer.flush()
+
+    async def append_and_die(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
+        producer = Producer(self._broker, "test")
+        for key, value in records:
+            producer.send(LocalTP("lab", partition), Out(key, value))
+        producer.drop()
+
+    async def read(self, partition: int, offset: int) -> Sequence[Seen]:
+        found = self._broker.read(LocalTP("lab", partition), offset)
+        return [(record.offset, record.key, record.value) for record in found]
+
+    async def stamps(self, partition: int) -> Sequence[int]:
+        return [record.timestamp for record in self._broker.read(LocalTP("lab", partition), 0)]
+
+    async def join(self, name: str) -> Joined:
+        if name in self._names:
+            return _joined(self._group.rejoin(name))
+        self._names.add(name)
+        return _joined(self._group.rebalance({name: range(PARTITIONS)})[name])
+
+    async def expire(self, member: Joined, successor: str) -> Joined:
+        self._names = {successor}
+        return _joined(self._group.rebalance({successor: range(PARTITIONS)})[successor])
+
+    async def commit(self, member: Joined, offsets: Mapping[int, int]) -> bool:
+        at = {LocalTP("lab", partition): offset for partition, offset in offsets.items()}
+        return self._group.commit(member.handle, at)
+
+    async def committed(self) -> Mapping[int, int]:
+        return {tp.partition: offset for tp, offset in self._group.committed.items()}
+
+    async def close(self) -> None: ...
+
+
+def _joined(member: Member) -> Joined:
+    return Joined(member, member.generation, len(member.partitions))
+
+
+class RealLab:
+    """Members are consumers whose heartbeat can be silenced, as that of a frozen process is."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._topic = f"lab-{uuid.uuid4().hex}"
+        self._consumers: list[Any] = []
+
+    async def create(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        await admin.start()
+        config = {"message.timestamp.type": "LogAppendTime"}
+        await admin.create_topics([NewTopic(self._topic, PARTITIONS, 1, topic_configs=config)])
+        await admin.close()
+
+    async def append(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap)
+        await producer.start()
+        for key, value in records:
+            await producer.send(self._topic, value, key, partition, timestamp_ms=1)
+        await producer.flush()
+        await producer.stop()
+
+    async def append_and_die(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=LINGER_MS)
+        await producer.start()
+        for key, value in records:
+            await producer.send(self._topic, value, key, partition)
+        await producer._sender.close()  # it never gets to send them
+        await producer.client.close()
+        producer._closed = True
+
+    async def read(self, partition: int, offset: int) -> Sequence[Seen]:
+        return [(one.offset, one.key, one.value) for one in await self._records(partition, offset)]
+
+    async def stamps(self, partition: int) -> Sequence[int]:
+        return [one.timestamp for one in await self._records(partition, 0)]
+
+    async def join(self, name: str) -> Joined:
+        consumer = AIOKafkaConsumer(
+            self._topic,
+            bootstrap_servers=self._bootstrap,
+            group_id=self._topic,
+            group_instance_id=name,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=SESSION_MS // 5,
+        )
+        for other in self._consumers:
+            _silence(other)
+        self._consumers.append(consumer)
+        await consumer.start()
+        async with asyncio.timeout(JOIN_SECONDS_MAX):
+            while not consumer.assignment():
+                await consumer.getmany(timeout_ms=100)
+        return Joined(consumer, consumer._coordinator.generation, len(consumer.assignment()))
+
+    async def expire(self, member: Joined, successor: str) -> Joined:
+        _silence(member.handle)
+        await asyncio.sleep(2 * SESSION_MS / 1000)
+        return await self.join(successor)
+
+    async def commit(self, member: Joined, offsets: Mapping[int, int]) -> bool:
+        try:
+            await member.handle.commit({TopicPartition(self._topic, one): at for one, at in offsets.items()})
+        except KafkaError:
+            return False
+        return True
+
+    async def committed(self) -> Mapping[int, int]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        await admin.start()
+        found = await admin.list_consumer_group_offsets(self._topic)
+        await admin.close()
+        return {tp.partition: one.offset for tp, one in found.items()}
+
+    async def close(self) -> None:
+        for consumer in self._consumers:
+            await consumer.stop()
+
+    async def _records(self, partition: int, offset: int) -> Sequence[Any]:
+        tp = TopicPartition(self._topic, partition)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap)
+        await consumer.start()
+        try:
+            consumer.assign([tp])
+            end = (await consumer.end_offsets([tp]))[tp]
+            consumer.seek(tp, offset)
+            found: list[Any] = []
+            while offset + len(found) < end:
+                found += (await consumer.getmany(tp, timeout_ms=500)).get(tp, [])
+        finally:
+            await consumer.stop()
+        return found
+
+
+def _silence(consumer: Any) -> None:
+    async def unheard() -> bool:
+        return True
+
+    consumer._coordinator._do_heartbeat = unheard
+
+
+@pytest.fixture(params=KINDS)
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """Empty: the simulated broker. The real one starts in no event loop, so not in the lab itself."""
+    if request.param == "simulated":
+        return ""
+    broker: LiveBroker = request.getfixturevalue("broker")
+    return broker.bootstrap
+
+
+@pytest.fixture
+async def lab(bootstrap: str) -> AsyncIterator[Lab]:
+    if not bootstrap:
+        yield SimulatedLab()
+        return
+    real = RealLab(bootstrap)
+    await real.create()
+    yield real
+    await real.close()
+
+
+async def test_each_partition_keeps_its_own_order_and_empty_values(lab: Lab) -> None:
+    await lab.append(0, (b"a", b"1"), (b"b", b"2"))
+    await lab.append(1, (b"c", b"3"))
+    await lab.append(0, (b"a", None), (None, b"4"))
+    assert await lab.read(0, 0) == [(0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", None), (3, None, b"4")]
+    assert await lab.read(0, 2) == [(2, b"a", None), (3, None, b"4")]
+    assert await lab.read(1, 0) == [(0, b"c", b"3")]
+
+
+async def test_the_time_of_a_record_is_the_brokers(lab: Lab) -> None:
+    await lab.append(0, (b"a", b"1"))
+    await lab.append(0, (b"a", b"2"))
+    first, second = await lab.stamps(0)
+    assert 1 < first <= second  # the client said 1
+
+
+async def test_what_was_handed_over_and_not_flushed_is_lost(lab: Lab) -> None:
+    await lab.append(0, (b"a", b"1"))
+    await lab.append_and_die(0, (b"a", b"2"), (b"a", b"3"))
+    await lab.append(0, (b"a", b"4"))
+    assert await lab.read(0, 0) == [(0, b"a", b"1"), (1, b"a", b"4")]
+
+
+async def test_after_a_crash_the_same_records_come_again_from_the_committed_offset(lab: Lab) -> None:
+    await lab.append(0, (b"a", b"1"), (b"a", b"2"), (b"a", b"3"))
+    one = await lab.join("one")
+    assert await lab.commit(one, {0: 2})
+    again = await lab.join("one")
+    assert await lab.committed() == {0: 2}
+    assert await lab.read(0, 2) == [(2, b"a", b"3")]
+    assert await lab.commit(again, {0: 1, 1: 0})  # an offset may go back: the group believes its member
+    assert await lab.committed() == {0: 1, 1: 0}
+
+
+async def test_a_static_member_that_starts_anew_keeps_its_generation_and_fences_its_old_self(lab: Lab) -> None:
+    old = await lab.join("one")
+    new = await lab.join("one")
+    assert (new.generation, new.partitions) == (old.generation, PARTITIONS)
+    assert not await lab.commit(old, {0: 5})
+    assert await lab.commit(new, {0: 3})
+    assert await lab.committed() == {0: 3}
+
+
+async def test_whoever_takes_over_has_a_newer_generation_and_the_old_one_commits_nothing(lab: Lab) -> None:
+    frozen = await lab.join("one")
+    assert await lab.commit(frozen, {0: 1})
+    successor = await lab.expire(frozen, "two")
+    assert successor.generation > frozen.generation
+    assert successor.partitions == PARTITIONS
+    assert not await lab.commit(frozen, {0: 9, 1: 9})
+    assert await lab.commit(successor, {1: 2})
+    assert await lab.committed() == {0: 1, 1: 2}
+
+
+class Shelf(Protocol):
+    """One partition's store on a disk."""
+
+    def write(self, changes: dict[bytes, bytes | None]) -> None: ...
+    def read(self, key: bytes) -> bytes | None: ...
+    def restore(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """What a start does with the whole changelog, as far as the store does not have it."""
+        ...
+
+    def confirm(self, offset: int) -> None:
+        """The broker has the changelog up to this offset, and the commit went through."""
+        ...
+
+    def crash(self) -> None: ...
+    def take_copy(self) -> None: ...
+    def put_copy_back(self) -> None: ...
+
+
+class SimulatedShelf:
+    def __init__(self) -> None:
+        self._store = Store()
+
+    def write(self, changes: dict[bytes, bytes | None]) -> None:
+        self._store.write(changes)
+
+    def read(self, key: bytes) -> bytes | None:
+        return self._store.read(0, key)
+
+    def restore(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> None:
+        records = [LocalRecord("changelog", 0, at, 0, key, value, ()) for at, (key, value) in enumerate(changelog)]
+        self._store.restore(records[self._store.position :])
+
+    def confirm(self, offset: int) -> None:
+        self._store.position = offset + 1
+
+    def crash(self) -> None: ...
+
+    def take_copy(self) -> None:
+        self._copy = self._store.copy()
+
+    def put_copy_back(self) -> None:
+        self._store = self._copy.copy()
+
+
+@dataclass
+class ChangelogRecord:
+    offset: int
+    key: bytes
+    value: bytes | None
+
+
+class RealShelf:
+    """RocksDB as Faust opens it. A crash lets go of the files without a word."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._table = self._opened()
+        self._journal = TP("changelog", 0)
+
+    def write(self, changes: dict[bytes, bytes | None]) -> None:
+        self._table.store(0, changes)
+
+    def read(self, key: bytes) -> bytes | None:
+        return self._table.read(0, key)
+
+    def restore(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> None:
+        seen = self._table.persisted_offset(self._journal)
+        records = [ChangelogRecord(at, key, value) for at, (key, value) in enumerate(changelog)]
+        self._table.restore(0, records, seen)
+
+    def confirm(self, offset: int) -> None:
+        self._table.note_delivered(self._journal, offset)
+        self._table.persist_offsets()
+
+    def crash(self) -> None:
+        self._table.data._dbs.clear()
+        self._table = self._opened()
+
+    def take_copy(self) -> None:
+        self._table.data._dbs.clear()
+        shutil.copytree(self._home / "disk", self._home / "copy")
+
+    def put_copy_back(self) -> None:
+        self._table.data._dbs.clear()
+        shutil.rmtree(self._home / "disk")
+        shutil.copytree(self._home / "copy", self._home / "disk")
+        self.crash()
+
+    def _opened(self) -> StrictTable:
+        app = StrictApp(
+            "shelf", broker="kafka://127.0.0.1:1", store="rocksdb://", datadir=self._home / "disk", web_enabled=False
+        )
+        table: StrictTable = app.Table("rows", key_type=bytes, value_type=bytes, partitions=1)
+        return table
+
+
+@pytest.fixture(params=KINDS)
+async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
+    if request.param == "simulated":
+        yield SimulatedShelf()
+        return
+    real = RealShelf(tmp_path)
+    yield real
+    real._table.data._dbs.clear()
+
+
+def row(seq: int, generation: int = 1) -> bytes:
+    return encode_row(Row[State](generation=generation, seq=seq))
+
+
+def values(shelf: Shelf) -> list[bytes | None]:
+    return [shelf.read(key) for key in (b"a", b"b", b"c")]
+
+
+async def test_what_was_written_survives_a_crash_and_what_was_deleted_stays_away(shelf: Shelf) -> None:
+    shelf.write({b"a": row(1), b"b": row(1)})
+    shelf.write({b"a": row(2), b"b": None})
+    shelf.crash()
+    assert values(shelf) == [row(2), None, None]
+
+
+async def test_an_empty_store_is_rebuilt_from_the_changelog(shelf: Shelf) -> None:
+    shelf.restore([(b"a", row(1)), (b"b", row(1)), (b"a", row(2)), (b"b", None), (b"c", row(1))])
+    assert values(shelf) == [row(2), None, row(1)]
+
+
+async def test_a_store_ahead_of_the_changelog_keeps_what_it_has(shelf: Shelf) -> None:
+    shelf.write({b"a": row(2)})
+    shelf.confirm(0)
+    shelf.write({b"a": row(3)})
+    shelf.crash()
+    shelf.restore([(b"a", row(2)), (b"a", row(2, generation=0))])
+    assert values(shelf) == [row(3), None, None]
+
+
+async def test_only_what_stands_behind_the_position_is_restored(shelf: Shelf) -> None:
+    shelf.write({b"a": row(5)})
+    shelf.confirm(1)
+    shelf.crash()
+    shelf.restore([(b"a", row(9)), (b"a", None), (b"b", row(1))])
+    assert values(shelf) == [row(5), row(1), None]
+
+
+async def test_a_copy_that_is_put_back_is_brought_up_from_its_own_position(shelf: Shelf) -> None:
+    shelf.write({b"a": row(1)})
+    shelf.confirm(0)
+    shelf.take_copy()
+    shelf.write({b"a": row(2), b"b": row(1)})
+    shelf.confirm(2)
+    shelf.put_copy_back()
+    assert values(shelf) == [row(1), None, None]
+    shelf.restore([(b"a", row(1)), (b"a", row(2)), (b"b", row(1))])
+    assert values(shelf) == [row(2), row(1), None]
+
+
+async def test_a_record_that_a_frozen_process_wrote_late_is_passed_over(shelf: Shelf) -> None:
+    shelf.restore([(b"a", row(3, generation=2)), (b"a", row(9, generation=1)), (b"b", row(1)), (b"b", row(1))])
+    assert values(shelf) == [row(3, generation=2), row(1), None]

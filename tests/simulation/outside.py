@@ -1,0 +1,144 @@
+"""What fetchers meet outside: one database, one API. Both answer when the world lets them, fail, and keep a record."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from agents.activities.source import PageAsk
+from agents.ports import ClosedRun, LeaseAsk, LeaseGrant, PageOutcome, PageWrite, Parent, RunEnd
+from agents.records import PageBody
+from manifests.entity import Adapter, Entity
+from tests.simulation.fate import Fate, Gate
+from tests.support.memory import ListSource, MemorySink
+
+API_SECONDS = (0.01, 0.1, 0.7, 3.0)
+R = TypeVar("R")
+Page = tuple[str, str, int]  # run id, parent, page
+
+begun: ContextVar[tuple[str, int]] = ContextVar("begun")
+"""The run that a task reads for, and how many pages were committed by then."""
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A page as the database took it: under which run, in which state that run was, and which rows."""
+
+    run: str
+    workflow: str
+    number: int
+    parent: str
+    page: int
+    state: str
+    newest: int
+    records: int
+    rows: tuple[tuple[str, str, str], ...]  # entity, org, key
+
+
+class AuditedSink(MemorySink):
+    """The database, with every page that was ever committed. Without its fence it takes pages of any run."""
+
+    def __init__(self, has_fence: bool = True) -> None:
+        super().__init__()
+        self.committed: list[Committed] = []
+        self.places: dict[Page, int] = {}
+        self._has_fence = has_fence
+
+    def _commit(self, page: PageWrite) -> PageOutcome:
+        run = self.runs.get(page.run.id)
+        state = run.state if run else "unknown"
+        if run is not None and not self._has_fence:
+            run.state = "open"
+        outcome = super()._commit(page)
+        if run is not None and not self._has_fence:
+            run.state = state
+        if outcome.status == "committed":
+            self._audit(page, state)
+        return outcome
+
+    def _audit(self, page: PageWrite, state: str) -> None:
+        newest = max(run.ref.number for run in self.runs.values() if run.ref.workflow == page.run.workflow)
+        rows = tuple((page.entity.name, page.run.org, row.key) for row in page.rows)
+        self.places.setdefault((page.run.id, page.parent, page.page), len(self.committed))
+        self.committed.append(
+            Committed(
+                page.run.id,
+                page.run.workflow,
+                page.run.number,
+                page.parent,
+                page.page,
+                state,
+                newest,
+                len(page.rows),
+                rows,
+            )
+        )
+
+
+class FlakySink:
+    """A process's connection. A call waits, fails before the effect or after it: then nobody knows of it."""
+
+    def __init__(self, name: str, sink: AuditedSink, fate: Fate, gate: Gate) -> None:
+        self._name = name
+        self._sink = sink
+        self._fate = fate
+        self._gate = gate
+
+    async def prepare(self, adapter: Adapter) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
+        return await self._transaction("grant", lambda: self._sink.grant(asks))
+
+    async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
+        return await self._transaction("commit", lambda: self._sink.commit(pages))
+
+    async def parents(
+        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
+    ) -> Sequence[Parent]:
+        return await self._transaction(
+            "parents", lambda: self._sink.parents(adapter, entity, org, columns, after, limit)
+        )
+
+    async def count(self, adapter: str, entity: Entity, org: str) -> int:
+        return await self._transaction("count", lambda: self._sink.count(adapter, entity, org))
+
+    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+        return await self._transaction("finish", lambda: self._sink.finish(ends))
+
+    async def _transaction(self, what: str, effect: Callable[[], Awaitable[R]]) -> R:
+        await self._gate.through()
+        self._fate.fail(self._name, f"the database is away at {what}")
+        answer = await effect()
+        await self._gate.through()
+        self._fate.fail(self._name, f"the outcome of {what} is not known")
+        return answer
+
+
+@dataclass
+class Api:
+    """The source's data, which may move, and what was asked for although it was committed when the work began."""
+
+    lists: ListSource
+    sink: AuditedSink
+    asked_again: list[Page] = field(default_factory=list)
+
+
+class FlakySource:
+    """A process's way to the API: slow, and now and then refused."""
+
+    def __init__(self, name: str, api: Api, fate: Fate, gate: Gate) -> None:
+        self._name = name
+        self._api = api
+        self._fate = fate
+        self._gate = gate
+
+    async def fetch(self, ask: PageAsk) -> PageBody | None:
+        run, known = begun.get()
+        page = (run, ask.parent.key if ask.parent else "", ask.page)
+        if self._api.sink.places.get(page, known) < known:
+            self._api.asked_again.append(page)
+        await self._gate.through(self._fate.random.choice(API_SECONDS) if self._fate.trouble else 0.0)
+        self._fate.fail(self._name, "503")
+        return await self._api.lists.fetch(ask)

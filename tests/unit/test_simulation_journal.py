@@ -1,0 +1,52 @@
+"""The simulation's reader of the journal tells a whole history from one that was broken."""
+
+from tables.catalog import State
+from tables.entities import EntityState, EntityStatus
+from tables.row import Row, encode_row
+from tests.simulation.journal import Entry, Lineage
+
+
+def entry(seq: int, generation: int = 1, by: str = "one", status: EntityStatus = "fetching", run: int = 1) -> Entry:
+    state = EntityState("acme", "toy", "a.pet", "full", "chain", "main-sync:acme:toy:full", 1, run, 0, status=status)
+    row = Row[State](generation=generation, seq=seq, state=state)
+    return Entry(seq, by, encode_row(row), row)
+
+
+def broken(*entries: Entry) -> list[str]:
+    lineage = Lineage("pet")
+    for one in entries:
+        lineage.add(one)
+    return list(lineage.violations())
+
+
+def test_a_history_without_gaps_is_whole() -> None:
+    assert broken(entry(1), entry(2), entry(2), entry(3, status="finishing"), entry(4, status="done")) == []
+
+
+def test_one_process_leaves_no_gap() -> None:
+    assert broken(entry(1), entry(3)) == ["pet: a gap between seq 1 and 3"]
+
+
+def test_what_was_lost_with_a_process_is_a_gap_that_its_successor_may_leave() -> None:
+    assert broken(entry(1), entry(3, by="two")) == []
+
+
+def test_a_record_that_was_outdone_before_it_came_does_not_count() -> None:
+    assert broken(entry(1), entry(2, generation=2, by="two"), entry(7, run=9)) == []
+
+
+def test_a_successor_may_outdo_what_a_frozen_process_wrote() -> None:
+    assert broken(entry(1), entry(2, status="finishing"), entry(2, generation=2, by="two")) == []
+
+
+def test_two_records_of_one_number_that_differ_are_told() -> None:
+    assert broken(entry(1), entry(2), entry(2, by="two", status="finishing")) == ["pet: two records of 1, 2 differ"]
+
+
+def test_a_run_does_not_come_back_from_its_end() -> None:
+    (told,) = broken(entry(1, status="done"), entry(2, status="fetching"))
+    assert told.endswith("goes from done to fetching")
+
+
+def test_runs_grow() -> None:
+    assert broken(entry(1, run=5), entry(2, run=4)) == ["pet: run 4 follows 5"]
