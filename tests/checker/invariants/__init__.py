@@ -1,0 +1,1 @@
+"""What must hold, one function each: from the evidence to what was found. Pure."""

@@ -1,0 +1,115 @@
+"""A run's counts: what page-done said of its leases, what its record says, and what the database added up."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tests.checker.entries import Entry
+from tests.checker.evidence import Evidence, Run, Told
+from tests.checker.formats import HEAD
+from tests.checker.found import Found
+from tests.checker.invariants.journal import Step, steps
+from tests.checker.lines import ENDED
+
+TOPIC = "page-done"
+COUNTS = ("units", "pages", "records", "rejected")
+
+
+def state_is_the_fold(evidence: Evidence) -> Found:
+    """Each step adds what the one message behind it said of a lease that was out, and nothing else does."""
+    found = Found()
+    for line in evidence.lines:
+        for step in steps(line, evidence):
+            if step.after.kind == "entity" and step.is_same_run and step.after.status not in ENDED:
+                found.looked_at += 1
+                _judge(step, evidence.told, found)
+    runs = {run.run_id: run for run in evidence.runs}
+    for entry in evidence.now.values():
+        if entry.kind == "entity":
+            found.looked_at += 1
+            _judge_totals(entry, runs.get(entry.run_id), found)
+    return found
+
+
+def main_syncs_add_up_their_entities(evidence: Evidence) -> Found:
+    """What a main sync says of an entity's run is what the database added up for it."""
+    found = Found()
+    runs = {run.run_id: run for run in evidence.runs}
+    for run_id, newest in evidence.newest.items():
+        state = msgspec.json.decode(newest.value[HEAD.size :])["state"]
+        for name, child in state.get("children", {}).items():
+            run = runs.get(child.get("run_id", ""))
+            if run is None:
+                continue
+            found.looked_at += 1
+            said = tuple(child.get(count, 0) for count in ("pages", "records", "rejected"))
+            if said != _holds(run):
+                found.wrong(
+                    f"{run_id}: {name} has pages, records, rejected {said}, and the database says {_holds(run)}"
+                )
+    return found
+
+
+def _judge(step: Step, told: Mapping[tuple[int, int], Told], found: Found) -> None:
+    after = step.after
+    added = tuple(getattr(after, count) - getattr(step.before, count) for count in COUNTS)
+    since = dict(step.before.last_offset).get(TOPIC, -1)
+    until = dict(after.last_offset).get(TOPIC, -1)
+    if step.length > 1:  # some messages counted: which, only a store has known
+        if any(one > most for one, most in zip(added, _most(after, told, since, until), strict=True)):
+            found.wrong(f"{after.where}: {_shown(added)} were added, which is more than all page-done together said")
+        return
+    said = told.get((after.partition, until)) if until > since else None
+    is_ours = said is not None and (said.workflow, said.run) == (after.key, after.run)
+    wanted = (0, 0, 0, 0)
+    if said is not None and is_ours and _is_out(step.before, said):
+        wanted = (said.units, said.pages, said.records, said.rejected)
+    if added != wanted:
+        found.wrong(
+            f"{after.where}: {_shown(added)} were added, and page-done {after.partition}/{until} makes it "
+            f"{_shown(wanted)}"
+        )
+
+
+def _most(after: Entry, told: Mapping[tuple[int, int], Told], since: int, until: int) -> tuple[int, ...]:
+    between = (told.get((after.partition, offset)) for offset in range(since + 1, until + 1))
+    ours = [said for said in between if said is not None and (said.workflow, said.run) == (after.key, after.run)]
+    return tuple(sum(getattr(said, count) for said in ours) for count in COUNTS)
+
+
+def _is_out(before: Entry, said: Told) -> bool:
+    return any(
+        (number, attempt) == (said.lease, said.attempt) and said.first in (None, first)
+        for number, attempt, first in before.leases
+    )
+
+
+def _shown(counts: tuple[int, ...]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in zip(COUNTS, counts, strict=True))
+
+
+def _judge_totals(entry: Entry, run: Run | None, found: Found) -> None:
+    """An ended run says what the database says; one that goes on, no more than that."""
+    if run is None:
+        if entry.pages or entry.status == "done":
+            found.wrong(f"{entry.where}: {entry.status} with {entry.pages} pages, and the database knows no such run")
+        return
+    said = (entry.pages, entry.records, entry.rejected)
+    holds = _holds(run)
+    if entry.status not in ENDED:
+        if any(one > other for one, other in zip(said, holds, strict=True)):
+            found.wrong(f"{entry.where}: pages, records, rejected {said}, and the database holds only {holds}")
+        return
+    if said != holds:
+        found.wrong(f"{entry.where}: pages, records, rejected {said}, and the database added up {holds}")
+    if run.state not in (entry.status, "superseded"):
+        found.wrong(f"{entry.where}: it is {entry.status}, and the database closed the run as {run.state}")
+
+
+def _holds(run: Run) -> tuple[int, int, int]:
+    """What the database has of a run, in its totals and still in the ledger."""
+    return (
+        run.pages + run.ledger_pages,
+        run.records + run.ledger_records,
+        run.rejected + run.ledger_rejected,
+    )

@@ -1,0 +1,168 @@
+"""The journal: a workflow's record grows step by step, by what came in, along the arrows of docs/reference/states."""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.checker.entries import Entry
+from tests.checker.evidence import Evidence
+from tests.checker.found import Found
+from tests.checker.lines import ENDED, Line
+
+ARROWS: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "sync": {"running": frozenset({"done", "failed", "cancelled"})},
+    "entity": {"fetching": frozenset({"finishing", "done"}), "finishing": frozenset({"done", "failed", "cancelled"})},
+}
+CHILD_ARROWS: Mapping[str, frozenset[str]] = {
+    "waiting": frozenset({"running", "blocked", "cancelled"}),
+    "running": frozenset({"done", "failed", "cancelled"}),
+}
+FIRST = {"sync": {"running", "done", "failed"}, "entity": {"fetching", "finishing"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From a winning record to the next one: `events` came in between, `length` is how far seq went."""
+
+    before: Entry
+    after: Entry
+    events: int
+
+    @property
+    def length(self) -> int:
+        return self.after.seq - self.before.seq
+
+    @property
+    def is_same_run(self) -> bool:
+        return self.before.run == self.after.run
+
+
+def journal_is_whole(evidence: Evidence) -> Found:
+    """No record is missing from any topic, and each record of the journal agrees with its own head and key."""
+    found = Found(looked_at=len(evidence.logs) + len(evidence.journal))
+    for log in evidence.logs:
+        name = f"{log.topic}/{log.partition}"
+        if log.begin:
+            found.wrong(f"{name} begins at {log.begin}: what stood before was removed, and nothing can be proved of it")
+        if log.holes:
+            found.wrong(f"{name} lacks records, the first at offset {log.holes[0]} ({len(log.holes)} holes)")
+        if not log.holes and log.begin + log.read < log.end:
+            found.wrong(f"{name} ends at {log.end}, but only {log.read} records were read")
+    for entry in evidence.journal:
+        if not entry.head_agrees:
+            found.wrong(f"{entry.where}: head, key and content do not agree")
+    return found
+
+
+def journal_is_gapless(evidence: Evidence) -> Found:
+    """Each seq once and none left out. What only a store kept through a crash is put again, once for each event."""
+    found = Found()
+    for line in evidence.lines:
+        found.looked_at += len(line.wins)
+        found.count("stale", line.stale)
+        found.count("put aside", line.aside)
+        found.count("put again", line.again)
+        for fault in line.faults:
+            found.wrong(fault)
+        for step in steps(line, evidence):
+            _judge_length(step, line, found)
+    partitions: dict[str, set[int]] = {}
+    for entry in evidence.journal:
+        partitions.setdefault(entry.key, set()).add(entry.partition)
+    for key, places in partitions.items():
+        if len(places) > 1:
+            found.wrong(f"{key} has records on partitions {sorted(places)} of the journal")
+    return found
+
+
+def _judge_length(step: Step, line: Line, found: Found) -> None:
+    after = step.after
+    if step.length > step.events:
+        found.wrong(
+            f"{after.where}: {step.length} steps since seq {step.before.seq}, but {step.events} messages came in "
+            "between: one was counted twice, or nobody sent it"
+        )
+    if step.length > 1:
+        found.count("kept by a store alone", step.length - 1)
+        if line.puts[after.seq] < step.length:
+            found.wrong(
+                f"{after.where}: seq {step.before.seq + 1} to {after.seq - 1} are missing, and the record was put "
+                f"{line.puts[after.seq]} times, not {step.length}: what was replayed was not put again"
+            )
+
+
+def steps(line: Line, evidence: Evidence) -> list[Step]:
+    pairs = zip(line.wins, line.wins[1:], strict=False)
+    return [Step(before, after, _came_in(before, after, evidence)) for before, after in pairs]
+
+
+def _came_in(before: Entry, after: Entry, evidence: Evidence) -> int:
+    """How many messages for this workflow stand between the positions of the two records."""
+    came, known = 0, dict(before.last_offset)
+    for topic, offset in after.last_offset:
+        offsets = evidence.events.get((topic, after.partition, after.key), ())
+        came += bisect_right(offsets, offset) - bisect_right(offsets, known.get(topic, -1))
+    return came
+
+
+def journal_is_legal(evidence: Evidence) -> Found:
+    """Every step is an arrow of the state diagrams; a run's number and its counts never fall."""
+    found = Found()
+    for line in evidence.lines:
+        if line.wins:
+            _judge_first(line, found)
+        for step in steps(line, evidence):
+            found.looked_at += 1
+            _judge_step(step, evidence, found)
+    return found
+
+
+def _judge_first(line: Line, found: Found) -> None:
+    """What came before it may have been in a store alone; then it was put again."""
+    entry = line.wins[0]
+    if entry.status not in FIRST.get(entry.kind, set()) and line.puts[entry.seq] == 1:
+        found.wrong(f"{entry.where}: its first record is {entry.status}")
+
+
+def _judge_step(step: Step, evidence: Evidence, found: Found) -> None:
+    before, after = step.before, step.after
+    known = dict(after.last_offset)
+    for topic, offset in before.last_offset:
+        if known.get(topic, -1) < offset:
+            found.wrong(f"{after.where}: its position in {topic} goes back from {offset} to {known.get(topic)}")
+    if after.run < before.run:
+        found.wrong(f"{after.where}: run {before.run} is followed by the older run {after.run}")
+    elif step.is_same_run:
+        _judge_same_run(step, found)
+    elif step.length == 1 and not _may_begin(before, after, evidence):
+        found.wrong(f"{after.where}: run {after.run} begins while run {before.run} is {before.status}")
+
+
+def _judge_same_run(step: Step, found: Found) -> None:
+    before, after = step.before, step.after
+    if not _leads(ARROWS.get(before.kind, {}), before.status, after.status, step.length):
+        found.wrong(f"{after.where}: from {before.status} to {after.status}, which no arrow leads to")
+    for count in ("units", "pages", "records", "rejected"):
+        if getattr(after, count) < getattr(before, count):
+            found.wrong(f"{after.where}: {count} fall from {getattr(before, count)} to {getattr(after, count)}")
+    was = dict(zip(before.children, before.child_statuses, strict=True))
+    for name, status in zip(after.children, after.child_statuses, strict=True):
+        if name not in was or not _leads(CHILD_ARROWS, was[name], status, step.length):
+            found.wrong(f"{after.where}: {name} from {was.get(name)} to {status}, which no arrow leads to")
+
+
+def _leads(arrows: Mapping[str, frozenset[str]], start: str, end: str, length: int) -> bool:
+    reached = {start}
+    for _ in range(min(length, len(arrows))):
+        reached |= {state for one in reached for state in arrows.get(one, ())}
+    return end in reached
+
+
+def _may_begin(before: Entry, after: Entry, evidence: Evidence) -> bool:
+    """A new run follows an end; a newer parent's takes over; one that the database outran takes a newer number."""
+    if before.status in ENDED:
+        return True
+    if after.kind == "entity":
+        is_anew = after.parent_run == before.parent_run and after.fenced == before.fenced + 1
+        return after.parent_run > before.parent_run or is_anew
+    return (before.key, before.run) in evidence.outnumbered

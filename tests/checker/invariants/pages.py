@@ -1,0 +1,148 @@
+"""Pages: each committed once in its run, counted once, written under an open run, and not asked for again."""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from tests.checker.evidence import AuditLine, Evidence, Run, RunChange, Served
+from tests.checker.found import Found
+
+LEASE_SECONDS_MAX = 180.0  # a closed run's lease may go on for so long: its deadline, and a request's own limit
+CLOCKS_SECONDS = 0.005  # the database and the simulator read one clock, in milliseconds
+
+
+def pages_are_committed_once(evidence: Evidence) -> Found:
+    """No line twice in the audit, and as many lines, with as many records, as the run's own totals say."""
+    found = Found(looked_at=len(evidence.audit))
+    for place, times in Counter(line.place for line in evidence.audit).items():
+        if times > 1:
+            run_id, parent, page = place
+            found.wrong(f"{run_id}: page {page} of parent {parent!r} was committed {times} times")
+    runs = {run.run_id: run for run in evidence.runs}
+    lines: defaultdict[str, list[AuditLine]] = defaultdict(list)
+    for line in evidence.audit:
+        lines[line.run_id].append(line)
+    for run_id in sorted(lines.keys() - runs.keys()):
+        found.wrong(f"{run_id}: {len(lines[run_id])} pages were committed under it, and it is not in sluice_runs")
+    for run in evidence.runs:
+        _judge_totals(run, lines.get(run.run_id, []), found)
+    return found
+
+
+def _judge_totals(run: Run, lines: Sequence[AuditLine], found: Found) -> None:
+    seen = len(lines), sum(line.records for line in lines), sum(line.rejected for line in lines)
+    holds = (
+        run.pages + run.ledger_pages,
+        run.records + run.ledger_records,
+        run.rejected + run.ledger_rejected,
+    )
+    if seen != holds:
+        found.wrong(f"{run.run_id}: pages, records, rejected were committed {seen}, and the database says {holds}")
+
+
+def runs_write_while_open(evidence: Evidence) -> Found:
+    """No line under a run that is closed, none of an older run behind the first of a newer one; no run opens again."""
+    found = Found(looked_at=len(evidence.audit) + len(evidence.changes))
+    closed: dict[str, RunChange] = {}
+    for change in evidence.changes:
+        before = closed.get(change.run_id)
+        if before is not None and change.state != before.state:
+            found.wrong(f"{change.run_id}: {before.state} (change {before.id}), then {change.state} ({change.id})")
+        if change.state != "open":
+            closed.setdefault(change.run_id, change)
+    for line in evidence.audit:
+        end = closed.get(line.run_id)
+        if line.state != "open":
+            found.wrong(f"{_shown(line)} was written while the run was {line.state}")
+        elif end is not None and end.id < line.id and end.txid != line.txid:
+            found.wrong(f"{_shown(line)} was written behind the run's end ({end.state}, change {end.id})")
+    for late, newer in _overtaken(evidence):
+        found.wrong(f"{_shown(late)} was written behind line {newer.id} of the newer run {newer.run_id}")
+    return found
+
+
+def _overtaken(evidence: Evidence) -> Iterable[tuple[AuditLine, AuditLine]]:
+    """Lines that stand behind the first line of a newer run of the same workflow."""
+    runs = {run.run_id: run for run in evidence.runs}
+    newest: dict[str, tuple[int, AuditLine]] = {}
+    for line in sorted(evidence.audit, key=lambda line: line.id):
+        run = runs.get(line.run_id)
+        if run is None:
+            continue
+        known = newest.get(run.workflow)
+        if known is None or run.number > known[0]:
+            newest[run.workflow] = (run.number, line)
+        elif run.number < known[0]:
+            yield line, known[1]
+
+
+def _shown(line: AuditLine) -> str:
+    return f"line {line.id} (run {line.run_id}, parent {line.parent!r}, page {line.page})"
+
+
+def committed_pages_are_not_asked_for_again(evidence: Evidence) -> Found:
+    """A request for a page came before its commit in every run that it can belong to.
+
+    What belongs to a run: requests since it was opened, and for LEASE_SECONDS_MAX after its end.
+    """
+    found = Found()
+    if evidence.served is None:
+        found.skipped = "no journal of the simulator was given (--journal)"
+        return found
+    if any(served.at is None for served in evidence.served):
+        found.skipped = "the simulator's journal does not tell when a page was asked for"
+        _count_repeated(evidence.served, found)
+        return found
+    spans = _spans(evidence)
+    commits = {line.place: line for line in evidence.audit}
+    for served in evidence.served:
+        found.looked_at += 1
+        _judge_request(served, spans, commits, found)
+    _count_repeated(evidence.served, found)
+    return found
+
+
+def _count_repeated(served: Sequence[Served], found: Found) -> None:
+    pages = Counter((one.org, one.entity, one.parent, one.page) for one in served)
+    found.count("pages served more than once, runs and pages in flight included", sum(n > 1 for n in pages.values()))
+
+
+Span = tuple[float, float, str]  # from, until, run id
+
+
+def _spans(evidence: Evidence) -> dict[tuple[str, str], list[Span]]:
+    """When requests may belong to which run, by organisation and entity, in the order of their opening."""
+    opened: dict[str, float] = {}
+    ended: dict[str, float] = {}
+    for change in evidence.changes:
+        opened.setdefault(change.run_id, change.at)
+        if change.state != "open":
+            ended.setdefault(change.run_id, change.at)
+    spans: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
+    for run in evidence.runs:
+        if run.run_id in opened:
+            until = ended.get(run.run_id, float("inf")) + LEASE_SECONDS_MAX
+            spans[run.org, run.entity].append((opened[run.run_id], until, run.run_id))
+    return {name: sorted(some) for name, some in spans.items()}
+
+
+def _judge_request(
+    served: Served,
+    spans: dict[tuple[str, str], list[Span]],
+    commits: dict[tuple[str, str, int], AuditLine],
+    found: Found,
+) -> None:
+    assert served.at is not None
+    known = spans.get((served.org, served.entity), [])
+    begun = known[: bisect_right(known, (served.at, float("inf"), ""))]
+    owners = [run_id for _, until, run_id in begun if served.at <= until] or [run_id for *_, run_id in begun[-1:]]
+    lines = [commits.get((run_id, served.parent, served.page)) for run_id in owners]
+    name = f"{served.org} {served.entity} parent {served.parent!r} page {served.page}"
+    if not owners:
+        found.wrong(f"{name} was asked for at {served.at:.3f}, before any run of it was opened")
+        return
+    times = [line.committed_at or line.at for line in lines if line is not None]
+    if len(times) == len(lines) and all(served.at > time + CLOCKS_SECONDS for time in times):
+        line = lines[-1]
+        assert line is not None
+        found.wrong(f"{name} was asked for {served.at - max(times):.3f} s after its commit ({_shown(line)})")

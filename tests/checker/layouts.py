@@ -1,0 +1,83 @@
+"""What a table of an entity looks like and where its pages are, from the manifests as documents (docs/manifests.md)."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import yaml
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A typed column and the path in a record that it comes from."""
+
+    name: str
+    type: str
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One entity: its table, its columns, its paths. `parent_column` is "" where it is not read under a parent."""
+
+    entity: str
+    table: str
+    columns: tuple[Column, ...]
+    parent_column: str
+    key: tuple[tuple[str, ...], ...]
+    updated_at: tuple[str, ...]
+    path: re.Pattern[str]
+    size: int
+
+    def place(self, path: str, query: str) -> tuple[str, int] | None:
+        """Parent and number of a page by its address; None if it is not one of this entity's."""
+        found = self.path.fullmatch(path)
+        asked = parse_qs(query)
+        if found is None or not asked.get("offset", ["0"])[0].isdigit():
+            return None
+        parent = found["id"] if self.parent_column else ""
+        return parent, int(asked.get("offset", ["0"])[0]) // self.size + 1
+
+
+def read_layouts(adapter: str, directory: Path = MANIFESTS) -> dict[str, Layout]:
+    """By entity, in the order of their names."""
+    files = sorted((directory / adapter).glob("*/*.yaml"))
+    layouts = (layout_of(adapter, yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files)
+    return {layout.entity: layout for layout in layouts}
+
+
+def layout_of(adapter: str, document: dict[str, Any]) -> Layout:
+    name = document["name"]
+    references = document.get("references", {})
+    fields = document.get("fields", {})
+    columns = [Column(column, "text", _path(place["from"])) for column, place in references.items()]
+    columns += [Column(column, place["type"], _path(place["from"])) for column, place in fields.items()]
+    return Layout(
+        entity=name,
+        table=f"{adapter}_{name.replace('.', '_')}",
+        columns=tuple(columns),
+        parent_column=document.get("under", {}).get("column", ""),
+        key=tuple(_path(key) for key in document.get("key", ["id"])),
+        updated_at=_path(document["updated_at"]) if "updated_at" in document else (),
+        path=_pattern(document["path"]),
+        size=document.get("paging", {}).get("size", 100),
+    )
+
+
+def _path(dotted: str) -> tuple[str, ...]:
+    return tuple(dotted.split("."))
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """{id} is the parent's key; whatever else is in braces is something of the parent's."""
+    parts = re.split(r"\{([a-z0-9_]+)\}", path)
+    written = [_segment(part) if n % 2 else re.escape(part) for n, part in enumerate(parts)]
+    return re.compile("".join(written))
+
+
+def _segment(name: str) -> str:
+    return "(?P<id>[^/]+)" if name == "id" else "[^/]+"

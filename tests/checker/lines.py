@@ -1,0 +1,92 @@
+"""The winning line of each workflow: the journal's records without those that a newer one put aside. Pure.
+
+The guard (generation, seq) decides: a lower one is stale, it came from a process that was frozen and loses. A record
+of a higher generation goes on from what it knew, so what an older generation wrote at or above its seq was never seen
+by the winner and is put aside too. The same record may be put again, after a crash.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from tests.checker.entries import Entry
+
+ENDED = {"done", "failed", "cancelled"}
+
+
+@dataclass(slots=True)
+class Line:
+    """`wins` are the winning records, by seq; `puts` how often each was put, by seq; `faults` what is wrong already.
+
+    A record that left the table ends a line; the next one begins anew.
+    """
+
+    key: str
+    wins: list[Entry] = field(default_factory=list)
+    puts: dict[int, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    stale: int = 0
+    aside: int = 0
+    again: int = 0
+    is_over: bool = False
+
+    def take(self, entry: Entry) -> None:
+        last = self.wins[-1] if self.wins else None
+        if last is None or entry.guard > last.guard:
+            self._win(entry)
+        elif entry.guard < last.guard:
+            self.stale += 1
+        elif entry.state != last.state:
+            self.faults.append(f"{entry.where}: another record has this number, at {last.partition}/{last.offset}")
+        else:
+            self._repeat(last, entry)
+
+    def end(self, tombstone: Entry) -> None:
+        last = self.wins[-1] if self.wins else None
+        if last is not None and last.status not in ENDED:
+            self.faults.append(f"{last.where}: it was {last.status} when its record was removed")
+        self.is_over = True
+
+    def _win(self, entry: Entry) -> None:
+        claimed = 0
+        while self.wins and self.wins[-1].seq >= entry.seq:
+            before = self.wins.pop()
+            if before.seq == entry.seq and before.state == entry.state:
+                claimed = self.puts.get(before.seq, 0)  # put again by a newer generation
+                self.again += 1
+            else:
+                self.aside += 1
+            self.puts.pop(before.seq, None)
+        self.wins.append(entry)
+        self.puts[entry.seq] = claimed + 1
+
+    def _repeat(self, last: Entry, entry: Entry) -> None:
+        """Once more, or with a position that a refused message has moved."""
+        positions = dict(last.last_offset)
+        if any(offset < positions.get(topic, -1) for topic, offset in entry.last_offset):
+            self.faults.append(f"{entry.where}: its position in a topic goes back")
+        self.wins[-1] = replace(entry, offset=last.offset)
+        self.puts[entry.seq] += 1
+        self.again += 1
+
+
+def lines_of(journal: Sequence[Entry]) -> list[Line]:
+    """Every line of every workflow. The journal is in the order of its offsets, partition by partition."""
+    lines: list[Line] = []
+    current: dict[str, Line] = {}
+    for entry in journal:
+        line = current.get(entry.key)
+        if line is None or (line.is_over and not entry.is_tombstone):
+            line = current[entry.key] = Line(entry.key)
+            lines.append(line)
+        if entry.is_tombstone:
+            line.end(entry)
+        else:
+            line.take(entry)
+    return lines
+
+
+def newest_of(lines: Sequence[Line]) -> Iterator[Entry]:
+    """What is true now: the last winner of each workflow that is still in the table."""
+    for line in lines:
+        if line.wins and not line.is_over:
+            yield line.wins[-1]

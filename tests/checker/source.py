@@ -1,0 +1,41 @@
+"""Reading the simulator: what a complete copy holds, and which pages were handed over."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from tests.checker.evidence import Expected, Served
+from tests.checker.layouts import Layout
+
+ANSWER_SECONDS_MAX = 60.0
+
+
+async def read_expected(
+    url: str, orgs: Sequence[str], layouts: Mapping[str, Layout]
+) -> dict[tuple[str, str], Expected]:
+    """Records and their hash by organisation and entity, those included that unfiltered lists hide."""
+    expected = {}
+    async with httpx.AsyncClient(base_url=url.rstrip("/"), timeout=ANSWER_SECONDS_MAX) as client:
+        for org in orgs:
+            answer = await client.get("/_sim/expected", params={"org": org, "hidden": "include"})
+            found = answer.raise_for_status().json()["entities"]
+            for entity in layouts:
+                expected[org, entity] = Expected(found[entity]["rows"], found[entity]["sha256"])
+    return expected
+
+
+def read_served(journal: Path, layouts: Mapping[str, Layout]) -> Iterator[Served]:
+    """Each line is organisation, entity, address and, where the simulator tells it, when it was asked for (Unix
+    seconds), with tabs between. A last line without an end was torn off."""
+    with journal.open("rb") as lines:
+        for line in lines:
+            if not line.endswith(b"\n"):
+                return
+            org, entity, address, *times = line.decode().rstrip("\n").split("\t")
+            if entity not in layouts:
+                continue
+            path, _, query = address.partition("?")
+            place = layouts[entity].place(path, query)
+            if place is not None:
+                yield Served(org, entity, *place, at=float(times[0]) if times else None)

@@ -1,0 +1,36 @@
+"""Reading RocksDB: read-only, from a copy, so that a worker that still runs is not disturbed."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import rocksdict
+
+from tests.checker.evidence import Store
+
+POSITION = b"__faust\0offset__"  # where Faust keeps the changelog's offset, beside the workflows' keys
+_NAME = re.compile(r"workflows-(\d+)\.db")
+
+
+def read_stores(directory: Path) -> Iterator[Store]:
+    """Every partition's store below a directory, of however many workers."""
+    for path in sorted(directory.rglob("workflows-*.db")):
+        found = _NAME.fullmatch(path.name)
+        if found is not None and path.is_dir():
+            yield _read(path, int(found[1]))
+
+
+def _read(path: Path, partition: int) -> Store:
+    with tempfile.TemporaryDirectory(prefix="sluice-checker-") as place:
+        copy = Path(place) / path.name
+        shutil.copytree(path, copy, ignore=shutil.ignore_patterns("LOCK"))
+        options = rocksdict.Options(raw_mode=True)
+        database = rocksdict.Rdict(str(copy), options, access_type=rocksdict.AccessType.read_only())
+        try:
+            values: dict[bytes, bytes] = dict(database.items())
+        finally:
+            database.close()
+    position = values.pop(POSITION, None)
+    return Store(str(path), partition, None if position is None else int(position), values)

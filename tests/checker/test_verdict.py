@@ -1,0 +1,71 @@
+"""The whole checker on a whole installation: clean when all is well, and not after somebody has been at it."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.checker.audit import install
+from tests.support.installation import ROOT, Installation, installation
+from tests.support.kafka import LiveBroker
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
+
+ORGS = ("--org", "acme", "--no-rate-limit", "--people", "60")
+TRIES_MAX = 10
+START = {"org": "acme", "adapter": "pco", "type": "full"}
+TAMPERED = {
+    "rows-equal-the-source": "update pco_people_person set first_name = 'Nobody'",
+    "pages-are-committed-once": "update sluice_runs set records = records + 1",
+    "runs-write-while-open": "insert into sluice_pages select run_id, '', 99, 1, 0, true, null, now() from sluice_runs",
+    "published-is-the-journal": "update sluice_sync_runs set status = 'failed'",
+}
+
+
+async def test_a_sync_that_went_well_is_clean_and_what_is_changed_afterwards_is_found(
+    broker: LiveBroker, tmp_path: Path, postgres_dsn: str
+) -> None:
+    async with installation(broker, tmp_path, postgres_dsn, *ORGS) as made:
+        await install(postgres_dsn)
+        await made.produce("start-sync", json.dumps(START).encode(), b"start acme please")
+        await made.until(lambda syncs: any(sync.state.has_ended for sync in syncs), "the end of the run")
+        assert await settled(made, tmp_path) == {}
+        connection = await asyncpg.connect(postgres_dsn)
+        for tampering in TAMPERED.values():
+            await connection.execute(tampering)
+        await connection.close()
+        assert TAMPERED.keys() <= verdict(made, tmp_path).keys()
+
+
+async def settled(made: Installation, home: Path) -> dict[str, list[str]]:
+    """The verdict, once the projector has had time to read the last records."""
+    for _ in range(TRIES_MAX):
+        if not (found := verdict(made, home)):
+            break
+        await asyncio.sleep(1)
+    return found
+
+
+def verdict(made: Installation, home: Path) -> dict[str, list[str]]:
+    """The violations by invariant; the exit code says the same."""
+    report = home / "report.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.checker", "check", "--bootstrap", made.broker.bootstrap),
+            *("--dsn", made.settings.sink, "--simulator", f"http://127.0.0.1:{made.simulator_port}"),
+            *("--orgs", "acme", "--journal", str(made.journal), "--report", str(report)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    found = {one["name"]: one["violations"] for one in json.loads(report.read_text())["invariants"]}
+    assert json.loads(report.read_text())["is_clean"] == (done.returncode == 0)
+    return {name: sentences for name, sentences in found.items() if sentences}
