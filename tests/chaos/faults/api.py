@@ -1,0 +1,82 @@
+"""The API: too many requests, errors, hangs, half bodies, slow answers, pages that move while they are read."""
+
+import asyncio
+from random import Random
+from typing import Any, ClassVar
+
+from tests.chaos.faults.fault import Fault
+from tests.chaos.site import Site
+
+WRITES = (10, 40)
+PERSON = "people.person"
+
+
+class ApiFault(Fault):
+    """The simulator misbehaves, towards one organisation or all."""
+
+    order: ClassVar[dict[str, Any]]
+    touches = frozenset({"api"})
+    seconds = (4.0, 12.0)
+
+    async def inject(self, site: Site) -> None:
+        org = self.random.choice((None, self.random.choice(site.orgs)))
+        self.what = org or "all organisations"
+        await site.ask_simulator("faults", {**self.order, **({"org": org} if org else {})})
+
+    async def heal(self, site: Site) -> None:
+        await site.ask_simulator("faults/clear", {})
+
+
+class TooManyRequests(ApiFault):
+    name, order = "429 storm", {"kind": "rate_limit", "retry_after": 2}
+
+
+class ServerErrors(ApiFault):
+    name, order = "5xx storm", {"kind": "error", "status": 502, "probability": 0.7}
+
+
+class ErrorPages(ApiFault):
+    name, order = "HTML instead of JSON", {"kind": "html", "status": 503, "probability": 0.5}
+
+
+class Hangs(ApiFault):
+    name, order = "API hangs", {"kind": "hang", "probability": 0.3}
+
+
+class HalfBodies(ApiFault):
+    name, order = "half bodies", {"kind": "half_body", "probability": 0.4}
+
+
+class SlowApi(ApiFault):
+    name, order = "slow API", {"kind": "slow", "delay_ms": 1_500, "probability": 0.5}
+
+
+class MovingPages(Fault):
+    """People write while pages are read: records come, change and are merged, so that pages move."""
+
+    name, touches = "moving pages", frozenset({"source"})
+    seconds = (0.0, 1.0)
+
+    def __init__(self, random: Random) -> None:
+        super().__init__(random)
+        self.count = random.randint(*WRITES)
+        self.what = f"{self.count} writes"
+
+    async def inject(self, site: Site) -> None:
+        known: dict[str, list[str]] = {}
+        for number in range(self.count):
+            org = self.random.choice(site.orgs)
+            mine = known.setdefault(org, [])
+            if mine and self.random.random() < 0.5:
+                await self._edit(site, org, self.random.choice(mine), number)
+            else:
+                made = await site.ask_simulator("insert", {"org": org, "entity": PERSON})
+                mine.append(made["id"])
+            await asyncio.sleep(self.random.uniform(0.0, 0.2))
+
+    async def heal(self, site: Site) -> None:
+        return
+
+    async def _edit(self, site: Site, org: str, id: str, number: int) -> None:
+        ask = {"org": org, "entity": PERSON, "id": id, "attributes": {"last_name": f"Moved {number}"}}
+        await site.ask_simulator("edit", ask)

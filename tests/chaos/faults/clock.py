@@ -1,0 +1,58 @@
+"""Clocks: an hour on, an hour back."""
+
+from tests.chaos.faults.fault import Fault
+from tests.chaos.site import Site
+
+HOUR_SECONDS = 3_600
+
+
+class ClocksOfProcesses(Fault):
+    """Our processes, or some of them, see another time of day; the broker's, by which they decide, is right."""
+
+    name, touches = "clock of processes an hour off", frozenset({"clock"})
+    seconds = (4.0, 12.0)
+
+    async def inject(self, site: Site) -> None:
+        seconds = self.random.choice((HOUR_SECONDS, -HOUR_SECONDS))
+        roles = self.random.choice((("worker",), ("fetcher",), ("worker", "fetcher", "projector")))
+        self.what = f"{seconds // 60:+d} min: {', '.join(roles)}"
+        for name, instance in site.instances.items():
+            if instance.role in roles:
+                site.clocks.move(name, seconds)
+
+    async def heal(self, site: Site) -> None:
+        for name in site.instances:
+            site.clocks.move(name, 0)
+
+    @classmethod
+    def why_not(cls, site: Site) -> str:
+        return site.clocks.why_not
+
+
+class ClockOfBroker(Fault):
+    """The clock that the deciders live by is set an hour back, and right again."""
+
+    name, touches = "clock of brokers an hour back", frozenset({"clock", "kafka"})
+    seconds = (4.0, 12.0)
+
+    async def inject(self, site: Site) -> None:
+        for node in site.brokers.nodes:
+            site.clocks.move(node.name, -HOUR_SECONDS)
+
+    async def heal(self, site: Site) -> None:
+        for node in site.brokers.nodes:
+            site.clocks.move(node.name, 0)
+
+    @classmethod
+    def why_not(cls, site: Site) -> str:
+        return site.clocks.why_not
+
+
+class ClockOfBrokerOn(ClockOfBroker):
+    """The clock that the deciders live by is set an hour on, and right again: deadlines come an hour too late."""
+
+    name = "clock of brokers an hour on"
+
+    async def inject(self, site: Site) -> None:
+        for node in site.brokers.nodes:
+            site.clocks.move(node.name, HOUR_SECONDS)

@@ -1,0 +1,76 @@
+"""Named instants of our own code, reached exactly: SLUICE_FAILPOINTS."""
+
+from random import Random
+from typing import ClassVar
+
+from service.settings import Settings, variable
+from tests.chaos.faults.fault import Fault
+from tests.chaos.processes import Instance
+from tests.chaos.records import Sent, write
+from tests.chaos.site import Site
+from topics.codec import encode
+from topics.commands import Nudge
+
+SETTING = "failpoints"
+ARRIVALS_MAX = 6
+POINTS = {
+    "worker": ("after_store", "after_changelog", "after_flush"),
+    "fetcher": ("after_fetch", "after_db_commit", "after_tell"),
+}
+
+
+class Failpoint(Fault):
+    """A process is started again so that it fails at a certain instant, once; after that, as usual."""
+
+    point: ClassVar[str]
+    role: ClassVar[str]
+    action: ClassVar[str]
+    seconds = (4.0, 8.0)
+    victim: Instance | None = None
+
+    def __init__(self, random: Random) -> None:
+        super().__init__(random)
+        self.order = f"{self.point}={self.action}@{random.randint(1, ARRIVALS_MAX)}"
+
+    async def inject(self, site: Site) -> None:
+        self.victim = site.pick(self.random, self.role)
+        self.what = f"{self.victim.name}, {self.order}"
+        self.victim.once = {variable(SETTING): self.order}
+        self.victim.kill()
+
+    async def heal(self, site: Site) -> None:
+        """A process that has not come to the instant starts again without it."""
+        if self.victim is None:
+            return
+        self.victim.once = {}
+        self.victim.kill()
+
+    @classmethod
+    def why_not(cls, site: Site) -> str:
+        return "" if SETTING in Settings.model_fields else "this build has no failpoints"
+
+
+class LostMessage(Failpoint):
+    """A message is swallowed on its way. A deadline would ask again within minutes; an operator does at once."""
+
+    async def heal(self, site: Site) -> None:
+        await super().heal(site)
+        keys = [f"main-sync:{org}:pco:full" for org in site.orgs]
+        nudges = [Nudge(workflow=key, request_id=f"{self.name}-{self.random.random()}") for key in keys]
+        await write(site.brokers.bootstrap, [Sent(Nudge.topic, one.key.encode(), encode(one)) for one in nudges])
+
+
+def _made(parent: type[Failpoint], name: str, role: str, point: str, action: str) -> type[Fault]:
+    own = {"name": name, "role": role, "point": point, "action": action, "touches": frozenset({role, "kafka"})}
+    return type(f"{parent.__name__}_{point}_{action}", (parent,), {**own, "__doc__": parent.__doc__})
+
+
+INSTANTS: tuple[type[Fault], ...] = (
+    *(
+        _made(Failpoint, f"crash {point.replace('_', ' ')}", role, point, "crash")
+        for role, points in POINTS.items()
+        for point in points
+    ),
+    _made(LostMessage, "page-done lost", "fetcher", "tell", "drop"),
+    _made(LostMessage, "outputs of a decision lost", "worker", "emit", "drop"),
+)

@@ -1,0 +1,94 @@
+"""Brokers: one killed, one frozen, most of them down, their disk full."""
+
+import signal
+from typing import ClassVar
+
+from tests.chaos.brokers import Node
+from tests.chaos.faults.fault import Fault
+from tests.chaos.site import Site
+
+NEEDS_THREE = "it takes three brokers (--brokers 3)"
+
+
+class BrokersDown(Fault):
+    """kill -9 of so many brokers, and back."""
+
+    count: ClassVar[int] = 1
+    touches = frozenset({"kafka"})
+    seconds = (1.0, 8.0)
+    victims: tuple[Node, ...] = ()
+
+    async def inject(self, site: Site) -> None:
+        self.victims = tuple(self.random.sample(site.brokers.nodes, self.count))
+        self.what = ", ".join(node.name for node in self.victims)
+        for node in self.victims:
+            node.held = True
+        for node in self.victims:
+            node.kill()
+
+    async def heal(self, site: Site) -> None:
+        for node in self.victims:
+            node.held = False
+            site.brokers.launch(node)
+        await site.brokers.until_ready()
+
+
+class KillBroker(BrokersDown):
+    name = "kill broker"
+
+
+class KillTwoBrokers(BrokersDown):
+    name, count = "two of three brokers down", 2
+
+    @classmethod
+    def why_not(cls, site: Site) -> str:
+        return "" if len(site.brokers.nodes) >= 3 else NEEDS_THREE
+
+
+class FreezeBroker(Fault):
+    """SIGSTOP for longer than its session, then SIGCONT: it believes that it still leads."""
+
+    name, touches = "freeze broker", frozenset({"kafka"})
+    seconds = (4.0, 10.0)
+    victim: Node | None = None
+
+    async def inject(self, site: Site) -> None:
+        self.victim = self.random.choice(site.brokers.nodes)
+        self.what = self.victim.name
+        self._send(signal.SIGSTOP)
+
+    async def heal(self, site: Site) -> None:
+        self._send(signal.SIGCONT)
+        await site.brokers.until_ready()
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.victim is not None and self.victim.process is not None and self.victim.runs:
+            self.victim.process.send_signal(number)
+
+
+class KafkaDiskFull(Fault):
+    """Not a byte more fits under a broker's log: it halts, and comes back once there is room."""
+
+    name, touches = "disk full under Kafka", frozenset({"kafka"})
+    seconds = (4.0, 8.0)
+    victim: Node | None = None
+
+    async def inject(self, site: Site) -> None:
+        self.victim = self.random.choice(site.brokers.nodes)
+        self.what = self.victim.name
+        self.victim.held = True
+        site.disks.fill(self.victim.home)
+
+    async def heal(self, site: Site) -> None:
+        if self.victim is None:
+            return
+        self.what += " (it halted)" if not self.victim.runs else " (it went on)"
+        site.disks.free(self.victim.home)
+        self.victim.kill()
+        self.victim.held = False
+        site.brokers.launch(self.victim)
+        await site.brokers.until_ready()
+
+    @classmethod
+    def why_not(cls, site: Site) -> str:
+        return site.disks.why_not

@@ -1,0 +1,92 @@
+"""PostgreSQL: killed, frozen, its sessions ended, its answers lost."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from random import Random
+
+import psutil
+
+from tests.chaos.faults.fault import Fault
+from tests.chaos.site import Site
+
+COMMIT_BYTES_MIN = 1_500  # a request that long carries rows, so its answer is a commit's
+ANSWERS_LOST = 2  # on each way to the server
+END_SESSIONS = """select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid()"""
+
+
+class KillPostgres(Fault):
+    """kill -9 of the server with all its processes, and back."""
+
+    name, touches = "kill PostgreSQL", frozenset({"postgres"})
+    seconds = (1.0, 8.0)
+
+    async def inject(self, site: Site) -> None:
+        await asyncio.to_thread(site.postgres.kill)
+
+    async def heal(self, site: Site) -> None:
+        await asyncio.to_thread(site.postgres.start)
+
+
+class FreezePostgres(Fault):
+    """SIGSTOP of the server with all its processes: connections stay, and nothing answers."""
+
+    name, touches = "freeze PostgreSQL", frozenset({"postgres"})
+    seconds = (5.0, 20.0)
+
+    def __init__(self, random: Random) -> None:
+        super().__init__(random)
+        self.frozen: list[psutil.Process] = []
+
+    async def inject(self, site: Site) -> None:
+        server = psutil.Process(site.postgres.pid)
+        self.frozen = [server, *server.children(recursive=True)]
+        self._send(signal.SIGSTOP)
+
+    async def heal(self, site: Site) -> None:
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        for process in self.frozen:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+
+class FreezePostgresLong(FreezePostgres):
+    """The same for a minute."""
+
+    name = "freeze PostgreSQL for a minute"
+    seconds = (60.0, 60.0)
+
+
+class EndSessions(Fault):
+    """Every session is terminated by an administrator, a few times in a row."""
+
+    name, touches = "terminate all backends", frozenset({"postgres"})
+    seconds = (0.0, 0.0)
+
+    async def inject(self, site: Site) -> None:
+        for _ in range(self.random.randint(1, 4)):
+            await site.query(END_SESSIONS)
+            await asyncio.sleep(self.random.uniform(0.1, 1.0))
+
+    async def heal(self, site: Site) -> None:
+        return
+
+
+class LoseCommitAnswers(Fault):
+    """The commit has happened, the connection breaks before the answer: nobody knows."""
+
+    name, touches = "unknown outcome at COMMIT", frozenset({"postgres"})
+    seconds = (2.0, 5.0)
+
+    async def inject(self, site: Site) -> None:
+        self._swallow(site, ANSWERS_LOST)
+
+    async def heal(self, site: Site) -> None:
+        self._swallow(site, 0)
+
+    def _swallow(self, site: Site, answers: int) -> None:
+        for name in site.instances:
+            site.network.swallow(site.network.between(name, "postgres"), answers, COMMIT_BYTES_MIN)

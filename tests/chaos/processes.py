@@ -1,0 +1,156 @@
+"""The processes of ours that faults befall: kept alive as a supervisor would, unless a fault wants them down."""
+
+import asyncio
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.settings import Settings, child_environment
+from tests.chaos.guarded import guarded
+
+ROOT = Path(__file__).resolve().parents[2]
+KEEP_SECONDS = 0.2
+RESTART_FIRST_SECONDS = 0.5
+RESTART_LONGEST_SECONDS = 5.0
+HEALTHY_SECONDS = 15.0
+STOP_SECONDS_MAX = 40.0
+QUIET_CODES = (0, -signal.SIGKILL)  # stopped or killed: the story tells of that
+TAIL_BYTES_MAX = 6_000
+TELLING = ("fatal:", "Corruption", "No space", "sluice: ")  # in what a process says before it ends
+
+Tell = Callable[[str], None]
+
+
+@dataclass(eq=False)
+class Instance:
+    """One worker, fetcher or projector. `once` is added to the environment of its next start only."""
+
+    name: str
+    settings: Settings
+    environment: Mapping[str, str]
+    module: str = "service"
+    is_wanted: bool = False
+    held: bool = False
+    once: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
+    started_at: float = 0.0
+    codes: list[int] = field(default_factory=list)  # how it ended, without having been told to
+    delay: float = 0.0
+    due: float = 0.0
+
+    @property
+    def role(self) -> str:
+        return self.name.partition("-")[0]
+
+    @property
+    def log(self) -> Path:
+        return self.settings.home / "logs" / f"{self.name}.log"
+
+    @property
+    def tables(self) -> Path:
+        """Where a worker keeps its RocksDB."""
+        return self.settings.home / "tables" / self.name
+
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self, now: float) -> None:
+        once, self.once = self.once, {}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                guarded([sys.executable, "-m", self.module, self.role, "--name", self.name]),
+                cwd=ROOT,
+                env={**child_environment(self.settings), **self.environment, **once},
+                stdout=log,
+                stderr=log,
+            )
+        self.started_at = now
+        self.starts += 1
+
+    def send(self, number: signal.Signals) -> None:
+        if self.process is not None and self.runs:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9; returns when it is gone. The keeper starts it again unless it is held."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(STOP_SECONDS_MAX)
+
+    def last_words(self) -> str:
+        """The last line of its log that says why it ended; else the last one that says anything."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, self.log.stat().st_size - TAIL_BYTES_MAX))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        said = [line.strip() for line in lines if line.strip()]
+        telling = [line for line in said if any(word in line for word in TELLING)]
+        return (telling or said or [""])[-1]
+
+
+class Keeper:
+    """Starts what is wanted and does not run; waits longer each time that it ends at once."""
+
+    def __init__(self, instances: Mapping[str, Instance], tell: Tell) -> None:
+        self.instances = instances
+        self._tell = tell
+
+    async def keep(self) -> None:
+        """Until it is cancelled."""
+        now = asyncio.get_running_loop().time
+        while True:
+            for instance in self.instances.values():
+                if instance.is_wanted and not instance.held and not instance.runs:
+                    self._tend(instance, now())
+            await asyncio.sleep(KEEP_SECONDS)
+
+    def _tend(self, instance: Instance, now: float) -> None:
+        if instance.process is not None and len(instance.codes) < instance.starts:
+            self._note_end(instance, instance.process.returncode, now)
+        if now >= instance.due:
+            instance.start(now)
+
+    def _note_end(self, instance: Instance, code: int, now: float) -> None:
+        instance.codes.append(code)
+        lived = now - instance.started_at
+        if code not in QUIET_CODES:
+            self._tell(f"{instance.name} ended with code {code} after {lived:.0f} s: {instance.last_words()[-240:]}")
+        is_healthy = lived > HEALTHY_SECONDS
+        instance.delay = RESTART_FIRST_SECONDS if is_healthy else _longer(instance.delay)
+        instance.due = now + instance.delay
+
+    async def stop(self, *names: str) -> None:
+        """SIGTERM and wait; who does not end in STOP_SECONDS_MAX is killed, which is told. They are wanted no more."""
+        going = [self.instances[name] for name in names if self.instances[name].runs]
+        for name in names:
+            self.instances[name].is_wanted = False
+        for instance in going:
+            instance.send(signal.SIGTERM)
+        await asyncio.gather(*(self._ended(instance) for instance in going))
+
+    async def _ended(self, instance: Instance) -> None:
+        assert instance.process is not None
+        try:
+            await asyncio.to_thread(instance.process.wait, STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self._tell(f"{instance.name} did not end within {STOP_SECONDS_MAX:.0f} s of SIGTERM and is killed")
+            instance.kill()
+
+
+def _longer(delay: float) -> float:
+    return min(max(delay * 2, RESTART_FIRST_SECONDS), RESTART_LONGEST_SECONDS)
+
+
+def copy_tables(instance: Instance, to: Path) -> None:
+    """A worker's RocksDB as it is now; the worker does not run."""
+    shutil.rmtree(to, ignore_errors=True)
+    if instance.tables.exists():
+        shutil.copytree(instance.tables, to)
