@@ -18,10 +18,10 @@ CHECKS := check-tests check-types check-locks check-style check-layers
 # What two jobs say does not mix, where make can do that.
 UNMIXED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo test check simulate bench fix lock clean $(CHECKS)
+.PHONY: help setup demo test check simulate chaos bench bench-peers fix lock clean $(CHECKS)
 
 help: ## Tell what there is to make.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name meaning; do \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name meaning; do \
 		printf 'make %-8s %s\n' "$$name" "$$meaning"; done
 
 setup: $(STAMP) ## Install what the locks say into .venv, and the command .venv/bin/sluice. PYTHON=... is its interpreter.
@@ -38,8 +38,15 @@ check: setup ## Check locks, style, types and layers, and run the fast tests: un
 simulate: setup ## Run SEEDS (1000) random histories of the whole engine in one process; SEED is the first.
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1)
 
-bench: setup ## Measure the whole pipeline beside a bare loop. REPORT=FILE keeps the figures.
-	$(BIN)/python -m tests.bench $(if $(REPORT),--report '$(REPORT)')
+chaos: setup ## Break real parts for MINUTES (2) by SEED (1), BROKERS (1 or 3), then check all. REPORT=FILE keeps the figures.
+	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),2) --brokers $(or $(BROKERS),1) \
+		$(if $(REPORT),--report '$(REPORT)')
+
+bench: setup ## Measure speed, recovery and scale; ONLY='NAME ...' names some. ROUNDS (4), REPORT=FILE keeps the figures.
+	$(BIN)/python -m tests.bench --rounds $(or $(ROUNDS),4) $(if $(REPORT),--report '$(REPORT)') $(ONLY)
+
+bench-peers: setup ## Measure beside Restate and DBOS where build/peers has them; tells how to install them where not.
+	$(BIN)/python -m tests.bench --rounds $(or $(ROUNDS),4) $(if $(REPORT),--report '$(REPORT)') peers
 
 fix: setup ## Format, repair what can be repaired, and write the generated pages and schemas again.
 	$(BIN)/python -m service.reference

@@ -1,70 +1,186 @@
-"""The API of the benchmark: pages rendered once and served from memory, so that it is never what is measured.
+"""The API of the benchmark: pages rendered ahead and served from memory, so that it is never what is measured.
 
-GET /{org}/contacts?offset=&per_page= is a pure function of its address; an organisation's name says how much it has:
-`p25-x` has 25 pages of 25 records, `r10000-x` 10,000 records. Run: python -m tests.bench.api PORT.
+GET /{org}/contacts?offset=&per_page= is a pure function of its address; an organisation's name says how much it has
+and how it is served (`KINDS`): `p25-x` has 25 pages of 25 records, `r10000-x` 10,000 records. It keeps a journal of
+what it was asked for, by which everything else is checked. Run: python -m tests.bench.api PORT.
 """
 
 import asyncio
 import sys
+import time
+from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import uvloop
 
-PAGES_CACHED_MAX = 20_000
+from tests.bench.lifeline import end_with_parent
+
 PAGE = 25
-_pages: dict[bytes, bytes] = {}
+PAGES_READY_MAX = 25_000  # rendered ahead; one more is refused
+REQUESTS_MAX = 1_000_000  # in the journal; one more is refused
+LIMIT, PERIOD_SECONDS = 100, 20
+SLOW_SECONDS = 0.05
+_PREFIX = "X-PCO-API-Request-Rate"  # named as Planning Center names them
+
+
+class Kind(NamedTuple):
+    """How an organisation is served: what its number counts, how late, and whether it is limited."""
+
+    records: int
+    after_seconds: float = 0.0
+    is_limited: bool = False
+
+
+KINDS = {
+    "p": Kind(PAGE),
+    "r": Kind(1),
+    "s": Kind(PAGE, SLOW_SECONDS),
+    "l": Kind(PAGE, is_limited=True),
+}
+
+
+class Asked(NamedTuple):
+    """A request: when it came (Unix seconds), what for, how it was answered."""
+
+    at: float
+    org: str
+    page: int
+    status: int
+
+
+class Place(NamedTuple):
+    org: str
+    entity: str
+    offset: int
+    size: int
+
+
+@dataclass
+class Window:
+    """The limit's window of one organisation: it opens with the first request after the last one has ended."""
+
+    opened: float
+    count: int = 0
+
+
+class Api:
+    """What is served, and what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.is_hurried = False  # nobody is answered late any more
+        self._ready: dict[Place, bytes] = {}
+        self._windows: dict[str, Window] = {}
+
+    def answer(self, target: str) -> tuple[bytes, float]:
+        """The answer to a GET, and after how many seconds it goes out."""
+        path = urlsplit(target).path.strip("/")
+        query = dict(parse_qsl(urlsplit(target).query))
+        if path.startswith("_"):
+            return self._command(path, query), 0.0
+        org, entity = path.split("/")
+        place = Place(org, entity, int(query.get("offset", 0)), int(query.get("per_page", PAGE)))
+        kind, now = KINDS[org[0]], time.time()
+        status, headers = self._limited(org, now) if kind.is_limited else (200, "")
+        if len(self.asked) >= REQUESTS_MAX:
+            return reply(500, b"the journal is full"), 0.0
+        self.asked.append(Asked(now, org, place.offset // place.size, status))
+        body = (self._ready.get(place) or render(place)) if status == 200 else b""
+        return reply(status, body, headers), 0.0 if self.is_hurried else kind.after_seconds
+
+    def _command(self, path: str, query: dict[str, str]) -> bytes:
+        match path:
+            case "_forget":
+                self.asked.clear()
+            case "_hurry":
+                self.is_hurried = True
+            case "_render":
+                self._render(query["orgs"].split(","), query["entity"], int(query["per_page"]), query["keep"] == "1")
+            case "_asked":
+                return reply(200, msgspec.json.encode(self.asked[int(query["since"]) :]))
+            case _:
+                return reply(404, b"")
+        return reply(200, b"{}")
+
+    def _render(self, orgs: list[str], entity: str, size: int, keep: bool) -> None:
+        if not keep:
+            self._ready.clear()
+        for org in orgs:
+            for offset in range(0, amount(org), size):
+                assert len(self._ready) < PAGES_READY_MAX, "more pages at a time than the API keeps ready"
+                place = Place(org, entity, offset, size)
+                self._ready[place] = render(place)
+
+    def _limited(self, org: str, now: float) -> tuple[int, str]:
+        window = self._windows.get(org)
+        if window is None or now >= window.opened + PERIOD_SECONDS:
+            window = self._windows[org] = Window(now)
+        window.count += 1
+        headers = (
+            f"{_PREFIX}-Limit: {LIMIT}\r\n{_PREFIX}-Count: {window.count}\r\n{_PREFIX}-Period: {PERIOD_SECONDS}\r\n"
+        )
+        if window.count <= LIMIT:
+            return 200, headers
+        return 429, f"{headers}Retry-After: {window.opened + PERIOD_SECONDS - now:.0f}\r\n"
 
 
 class Server(asyncio.Protocol):
-    """HTTP/1.1 with keep-alive, GET only."""
+    """HTTP/1.1 with keep-alive, GET only, one request at a time per connection."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._buffer = b""
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             target = self._buffer[: self._buffer.find(b"\r\n")].split(b" ")[1]
             self._buffer = self._buffer[end + 4 :]
-            self._transport.write(answer(target))
+            answer, after_seconds = self._api.answer(target.decode())
+            if after_seconds:
+                asyncio.get_running_loop().call_later(after_seconds, self._write, answer)
+            else:
+                self._write(answer)
+
+    def _write(self, answer: bytes) -> None:
+        if not self._transport.is_closing():  # who asked may have been killed
+            self._transport.write(answer)
 
 
-def answer(target: bytes) -> bytes:
-    page = _pages.get(target)
-    if page is None:
-        if len(_pages) >= PAGES_CACHED_MAX:
-            _pages.clear()
-        page = _pages[target] = render(target.decode())
-    return page
-
-
-def render(target: str) -> bytes:
-    parts = urlsplit(target)
-    org, kind = parts.path.strip("/").split("/")
-    query = dict(parse_qsl(parts.query))
-    offset, size = int(query.get("offset", 0)), int(query.get("per_page", PAGE))
-    amount = int(org[1:].partition("-")[0])
-    total = amount * PAGE if org[0] == "p" else amount
-    records = [record(org, kind, number) for number in range(offset, min(offset + size, total))]
-    following = offset + size
-    link = f"/{org}/{kind}?offset={following}&per_page={size}" if following < total else None
-    body = msgspec.json.encode({"data": records, "meta": {"total": total}, "links": {"next": link}})
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.api+json\r\nContent-Length: {len(body)}\r\n\r\n"
+def reply(status: int, body: bytes, headers: str = "") -> bytes:
+    head = (
+        f"HTTP/1.1 {status} -\r\nContent-Type: application/vnd.api+json\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 
-def record(org: str, kind: str, number: int) -> dict[str, object]:
+def amount(org: str) -> int:
+    """How many records an organisation has."""
+    return int(org[1:].partition("-")[0]) * KINDS[org[0]].records
+
+
+def render(place: Place) -> bytes:
+    total, following = amount(place.org), place.offset + place.size
+    records = [record(place.org, place.entity, number) for number in range(place.offset, min(following, total))]
+    link = f"/{place.org}/{place.entity}?offset={following}&per_page={place.size}" if following < total else None
+    return msgspec.json.encode({"data": records, "meta": {"total": total}, "links": {"next": link}})
+
+
+def record(org: str, entity: str, number: int) -> dict[str, object]:
     chance = int.from_bytes(blake2b(f"{org}/{number}".encode(), digest_size=4).digest(), "big")
     minutes = number % 500_000
     return {
-        "type": kind,
-        "id": f"{kind}-{number:08}",
+        "type": entity,
+        "id": f"{entity}-{number:08}",
         "attributes": {
-            "name": f"{kind} {number}",
+            "name": f"{entity} {number}",
             "email": f"u{number}@{org}.example",
             "status": ("active", "paused", "closed")[chance % 3],
             "amount": chance % 100_000,
@@ -76,9 +192,10 @@ def record(org: str, kind: str, number: int) -> dict[str, object]:
 
 
 async def serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", port, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(partial(Server, Api()), "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
+    end_with_parent()
     uvloop.run(serve(int(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""What is measured: so many workflows of so many pages, and how many of them the floor runs at a time."""
+"""What is measured: so many workflows of so many pages, and how many of them a floor runs at a time."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ class Shape:
     pages: int
     concurrency: int
     adapter: str = "bench"
+    is_fenced: bool = False  # beside the fenced floor, too
 
     @property
     def page_size(self) -> int:
@@ -20,7 +21,7 @@ class Shape:
     def orgs(self, round_: str) -> list[str]:
         """Organisations that nobody has synced yet."""
         amount = f"r{self.pages * self.page_size}" if self.adapter == "bulk" else f"p{self.pages}"
-        return [f"{amount}-{round_}-{number}" for number in range(self.workflows)]
+        return [f"{amount}-{self.name}-{round_}-{number}" for number in range(self.workflows)]
 
 
 SHAPES = (
@@ -28,4 +29,5 @@ SHAPES = (
     Shape("parallel", workflows=100, pages=25, concurrency=100),
     Shape("start", workflows=1_000, pages=1, concurrency=100),
     Shape("records", workflows=20, pages=50, concurrency=20, adapter="bulk"),
+    Shape("fenced", workflows=100, pages=10, concurrency=20, adapter="bulk", is_fenced=True),
 )

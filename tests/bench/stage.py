@@ -1,0 +1,110 @@
+"""What all measurements share: the API, the database's server, and how to ask the API what it was asked for."""
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import msgspec
+
+from tests.bench.api import Asked
+from tests.support.kafka import free_port
+from tests.support.postgres import PostgresServer
+
+ORGS_PER_REQUEST_MAX = 100
+API_STARTS_SECONDS_MAX = 10.0
+
+
+@dataclass
+class Stage:
+    """Each measurement has a directory and a database of its own in here."""
+
+    home: Path
+    server: PostgresServer
+    api_port: int
+    api_pid: int
+    asked: list[Asked] = field(default_factory=list)  # what has been read of the API's journal
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def parts(self) -> dict[str, int]:
+        return {"api": self.api_pid, "postgres": self.server.pid}
+
+    async def database(self, name: str) -> str:
+        """The address of a new, empty database."""
+        connection = await asyncpg.connect(self.server.dsn())
+        try:
+            await connection.execute(f"create database {name}")
+        finally:
+            await connection.close()
+        return self.server.dsn(name)
+
+    async def render(self, orgs: Sequence[str], page_size: int) -> None:
+        """Have all pages of these organisations ready, and no others."""
+        for start in range(0, len(orgs), ORGS_PER_REQUEST_MAX):
+            some = ",".join(orgs[start : start + ORGS_PER_REQUEST_MAX])
+            await self._get(f"_render?orgs={some}&entity=contacts&per_page={page_size}&keep={int(start > 0)}")
+
+    async def forget_asked(self) -> None:
+        """Begin the API's journal anew."""
+        await self._get("_forget")
+        self.asked.clear()
+
+    async def hurry(self) -> None:
+        """From now on the API is slow for nobody."""
+        await self._get("_hurry")
+
+    async def read_asked(self) -> list[Asked]:
+        """All that the API was asked for since its journal began."""
+        self.asked += msgspec.json.decode(await self._get(f"_asked?since={len(self.asked)}"), type=list[Asked])
+        return self.asked
+
+    async def _get(self, path: str) -> bytes:
+        async with aiohttp.ClientSession() as http, http.get(f"{self.api}/{path}") as answer:
+            answer.raise_for_status()
+            return await answer.read()
+
+
+@contextmanager
+def staged(home: Path) -> Iterator[Stage]:
+    """API and PostgreSQL running; fsync is on, and the database remembers when each transaction was committed."""
+    port = free_port()
+    with PostgresServer(durable=True) as server:
+        asyncio.run(_prepare(server))
+        server.restart()
+        api = subprocess.Popen([sys.executable, "-m", "tests.bench.api", str(port)], stdin=subprocess.PIPE)
+        try:
+            _wait_for(port)
+            yield Stage(home, server, port, api.pid)
+        finally:
+            api.terminate()
+            api.communicate(timeout=API_STARTS_SECONDS_MAX)
+
+
+async def _prepare(server: PostgresServer) -> None:
+    connection = await asyncpg.connect(server.dsn())
+    try:
+        await connection.execute("alter system set track_commit_timestamp = on")
+    finally:
+        await connection.close()
+
+
+def _wait_for(port: int) -> None:
+    """Until something listens there."""
+    deadline = time.monotonic() + API_STARTS_SECONDS_MAX
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.1)
+    raise SystemExit("the benchmark's API did not start")
