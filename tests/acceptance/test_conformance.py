@@ -279,8 +279,8 @@ async def test_a_static_member_that_starts_anew_keeps_its_generation_and_fences_
     old = await lab.join("one")
     new = await lab.join("one")
     assert (new.generation, new.partitions) == (old.generation, PARTITIONS)
+    assert await lab.commit(new, {0: 3})  # first: aiokafka's answer to a refused commit is to join again
     assert not await lab.commit(old, {0: 5})
-    assert await lab.commit(new, {0: 3})
     assert await lab.committed() == {0: 3}
 
 

@@ -26,11 +26,27 @@ def _read(path: Path, partition: int) -> Store:
     with tempfile.TemporaryDirectory(prefix="sluice-checker-") as place:
         copy = Path(place) / path.name
         shutil.copytree(path, copy, ignore=shutil.ignore_patterns("LOCK"))
-        options = rocksdict.Options(raw_mode=True)
-        database = rocksdict.Rdict(str(copy), options, access_type=rocksdict.AccessType.read_only())
         try:
-            values: dict[bytes, bytes] = dict(database.items())
-        finally:
-            database.close()
+            values = _values(copy)
+        except Exception as error:
+            if "Corruption:" not in str(error):
+                raise
+            return Store(str(path), partition, None, {})  # damaged, and nobody has opened it since
     position = values.pop(POSITION, None)
     return Store(str(path), partition, None if position is None else int(position), values)
+
+
+def _values(path: Path) -> dict[bytes, bytes]:
+    options = rocksdict.Options(raw_mode=True)
+    database = rocksdict.Rdict(str(path), options, access_type=rocksdict.AccessType.read_only())
+    try:
+        values: dict[bytes, bytes] = {}
+        found = database.iter()
+        found.seek_to_first()
+        while found.valid():
+            values[found.key()] = found.value()
+            found.next()
+        found.status()  # damage ends a walk without a word
+        return values
+    finally:
+        database.close()
