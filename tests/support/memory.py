@@ -45,12 +45,16 @@ class MemorySink:
     async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
         return [self._grant(ask) for ask in asks]
 
-    def _grant(self, ask: LeaseAsk) -> LeaseGrant:
-        family = [run for run in self.runs.values() if run.ref.workflow == ask.run.workflow]
-        if all(run.ref.number < ask.run.number for run in family):
+    def _open(self, ref: RunRef) -> None:
+        """Unless it or a newer one of its workflow is known; older ones are closed."""
+        family = [run for run in self.runs.values() if run.ref.workflow == ref.workflow]
+        if all(run.ref.number < ref.number for run in family):
             for older in family:
                 older.state = "superseded" if older.state == "open" else older.state
-            self.runs[ask.run.id] = _Run(ask.run)
+            self.runs[ref.id] = _Run(ref)
+
+    def _grant(self, ask: LeaseAsk) -> LeaseGrant:
+        self._open(ask.run)
         run = self.runs.get(ask.run.id)
         if run is None or run.state != "open":
             return LeaseGrant(is_open=False, done=run.totals if run and run.state == "done" else None)
@@ -94,6 +98,7 @@ class MemorySink:
         return [self._finish(end) for end in ends]
 
     def _finish(self, end: RunEnd) -> ClosedRun:
+        self._open(end.run)
         known = self.runs.setdefault(end.run.id, _Run(end.run))
         known.state = end.outcome if known.state == "open" else known.state
         if known.totals is None:
