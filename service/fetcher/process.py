@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,12 +13,12 @@ from aiokafka.errors import KafkaError
 
 from agents.failpoints import failpoints
 from agents.intake import dead_letter, read_command
-from agents.strict.watchdog import EXIT_WAS_FROZEN, PROGRESS_SECONDS_MAX, Gauge, watch_progress
+from agents.strict.watchdog import PROGRESS_SECONDS_MAX, Gauge, watch_progress
 from service.fetcher.offsets import Offsets
 from service.fetcher.progress import IN_HAND_SECONDS_MAX, SILENCE_SECONDS_MAX, Signs
 from service.fetcher.turns import Turns
 from service.kafka.client import ClientArguments
-from service.kafka.consuming import SESSION_TIMEOUT_MS, group_member
+from service.kafka.consuming import group_member
 from service.kafka.unread import unread
 from topics.catalog import DATA_TOPICS, DEAD_LETTERS
 from topics.codec import encode, headers, trace_in, trace_of
@@ -86,7 +84,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         await self._consumer.start()
         self._consumer.subscribe(list(DATA_TOPICS), listener=self)
         log.info("fetcher ready", extra={"sluice.name": self._name})
-        aside = (self._commit_for_ever(), watch_progress(self._gauges), _watch_for_freezing())
+        aside = (self._commit_for_ever(), watch_progress(self._gauges), self._signs.watch_for_freezing())
         side = [asyncio.create_task(one) for one in aside]
         try:
             while not stop.is_set() and self._failure is None:
@@ -237,12 +235,3 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             Gauge("commits of offsets", done, self._commits, PROGRESS_SECONDS_MAX),
             *(Gauge(f"the command at {one.place}", 1, "", IN_HAND_SECONDS_MAX) for one in self._tasks.values()),
         ]
-
-
-async def _watch_for_freezing() -> None:
-    """A process that stood still for longer than the session timeout has lost its partitions: it must not go on."""
-    while True:
-        before = time.monotonic()
-        await asyncio.sleep(1.0)
-        if time.monotonic() - before > SESSION_TIMEOUT_MS / 1000:
-            os._exit(EXIT_WAS_FROZEN)

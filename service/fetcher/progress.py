@@ -1,13 +1,19 @@
 """Signs that a fetcher gets on with what it has in hand, and how long it may go without one."""
 
 import asyncio
+import os
+import time
 from collections.abc import Mapping
+from typing import NoReturn
 
+from agents.strict.watchdog import EXIT_WAS_FROZEN
 from service.api.client import PATIENCE_SECONDS_MAX
 from service.api.limits import WAIT_SECONDS_MAX
 from service.api.oauth import LOCK_SECONDS_MAX
 from service.api.transport import Reply, Transport
+from service.kafka.consuming import SESSION_TIMEOUT_MS
 
+AWAKE_SECONDS = 1.0
 # Between two signs of whoever gets on at all, a page may wait as long as its API asked for, for its turn among those
 # who renew a token, and twice for the limit. Each of these takes less: an exchange with an API (120 s), a call of the
 # database with the wait for a connection (150 s), the wait after a failed one (8 s).
@@ -23,6 +29,22 @@ class Signs:
 
     def __init__(self) -> None:
         self.count = 0
+        self._awake_at = time.monotonic()
+
+    async def watch_for_freezing(self) -> NoReturn:
+        """For as long as the process lives: it must not go on after it stood still."""
+        while True:
+            await asyncio.sleep(AWAKE_SECONDS)
+            self.check_awake()
+            self._awake_at = time.monotonic()
+
+    def check_awake(self) -> None:
+        """A process that stood still for longer than the session timeout has lost its partitions: it ends at once.
+
+        Asked before each request, too: whoever took over has committed pages that this one is about to ask for.
+        """
+        if time.monotonic() - self._awake_at > SESSION_TIMEOUT_MS / 1000:
+            os._exit(EXIT_WAS_FROZEN)
 
     async def sleep(self, seconds: float) -> None:
         """The wait between two attempts."""
@@ -40,6 +62,7 @@ class WatchedTransport:
     async def exchange(
         self, what: str, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
     ) -> Reply:
+        self._signs.check_awake()
         self._signs.count += 1
         try:
             return await self._transport.exchange(what, method, url, headers, form)

@@ -28,7 +28,7 @@ WAITING = f"{_RUNS} = 1 order by run_id"  # a workflow's newest run
 LEFT_BEHIND = f"{_RUNS} > 1 order by run_id"  # an older one: its workflow has gone on and will never end it
 ENDED = """select request, run_id, status, reason from sluice_sync_runs
     where request = any ($1) and ended_at is not null"""
-TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 
 
 @dataclass

@@ -10,9 +10,11 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.local import LocalRecord
-from agents.strict.watchdog import Gauge, worker_gauges
-from service.fetcher import process
+from agents.strict.watchdog import EXIT_WAS_FROZEN, Gauge, worker_gauges
+from service.fetcher import process, progress
 from service.fetcher.process import Fetcher
+from service.fetcher.progress import Signs, WatchedTransport
+from service.kafka.consuming import SESSION_TIMEOUT_MS
 from service.status import projector
 from service.status.projector import Projector
 from topics.codec import encode
@@ -254,3 +256,21 @@ async def test_a_worker_whose_broker_is_away_does_not_know_what_waits() -> None:
 async def test_a_worker_that_rebalances_must_get_on_with_its_table() -> None:
     (gauge,) = await worker_gauges(worker(held(end=9), rebalancing=True))
     assert (gauge.what, gauge.waiting, gauge.mark) == ("the table's restore", 1, (1, 7))
+
+
+async def test_a_fetcher_that_was_frozen_asks_for_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended(BaseException): ...
+
+    class Api:
+        async def exchange(self, *asked: object) -> None:
+            raise AssertionError("it asked")
+
+    def end(code: int) -> None:
+        assert code == EXIT_WAS_FROZEN
+        raise Ended
+
+    signs = Signs()
+    monkeypatch.setattr(progress.os, "_exit", end)
+    monkeypatch.setattr(signs, "_awake_at", signs._awake_at - 2 * SESSION_TIMEOUT_MS / 1000)
+    with pytest.raises(Ended):
+        await WatchedTransport(Api(), signs).exchange("a page", "GET", "http://api", {})  # type: ignore[arg-type]
