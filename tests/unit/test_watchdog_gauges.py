@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from agents.local import LocalRecord
 from agents.strict.watchdog import EXIT_WAS_FROZEN, Gauge, worker_gauges
-from service.fetcher import process, progress
+from service.fetcher import process
 from service.fetcher.process import Fetcher
 from service.fetcher.progress import Signs, WatchedTransport
 from service.kafka.consuming import SESSION_TIMEOUT_MS
@@ -270,7 +270,7 @@ async def test_a_fetcher_that_was_frozen_asks_for_nothing_any_more(monkeypatch: 
         raise Ended
 
     signs = Signs()
-    monkeypatch.setattr(progress.os, "_exit", end)
+    monkeypatch.setattr("service.fetcher.progress.os._exit", end)
     monkeypatch.setattr(signs, "_awake_at", signs._awake_at - 2 * SESSION_TIMEOUT_MS / 1000)
     with pytest.raises(Ended):
         await WatchedTransport(Api(), signs).exchange("a page", "GET", "http://api", {})  # type: ignore[arg-type]
