@@ -32,13 +32,14 @@ def open_or_discard(path: Path, opened: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def damage_is_marked(path: Path) -> Iterator[None]:
-    """Broken where the block finds damage, and the store is marked to be discarded when it is next opened."""
+def damage_is_marked(place: Callable[[], Path]) -> Iterator[None]:
+    """Broken where the block finds damage; the store at `place` is marked then, and discarded when it is next opened."""
     try:
         yield
     except Exception as error:
         if not _is_damage(error):
             raise
+        path = place()
         (path / MARKER).write_text(str(error))
         raise Broken(f"the store {path} is damaged ({error}): a restart discards it and restores it") from error
 

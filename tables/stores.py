@@ -60,7 +60,7 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
         return store
 
     def _opened(self, partition: int) -> AbstractContextManager[None]:
-        return damage_is_marked(self.data.partition_path(partition))
+        return damage_is_marked(partial(self.data.partition_path, partition))
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         with self._opened(partition):
