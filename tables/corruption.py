@@ -33,7 +33,7 @@ def open_or_discard(path: Path, opened: Callable[[], Any]) -> Any:
 
 @contextmanager
 def damage_is_marked(place: Callable[[], Path]) -> Iterator[None]:
-    """Broken where the block finds damage; the store at `place` is marked then, and discarded when it is next opened."""
+    """Broken where the block finds damage; the store at `place` is then marked, and discarded by the next opening."""
     try:
         yield
     except Exception as error:
