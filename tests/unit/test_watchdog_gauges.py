@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from agents.local import LocalRecord
 from agents.strict.watchdog import EXIT_WAS_FROZEN, Gauge, worker_gauges
+from service.api.transport import HttpTransport, Reply
 from service.fetcher import process
 from service.fetcher.process import Fetcher
 from service.fetcher.progress import Signs, WatchedTransport
@@ -261,8 +262,8 @@ async def test_a_worker_that_rebalances_must_get_on_with_its_table() -> None:
 async def test_a_fetcher_that_was_frozen_asks_for_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     class Ended(BaseException): ...
 
-    class Api:
-        async def exchange(self, *asked: object) -> None:
+    class Api(HttpTransport):
+        async def exchange(self, *asked: object, **more: object) -> Reply:
             raise AssertionError("it asked")
 
     def end(code: int) -> None:
@@ -273,4 +274,4 @@ async def test_a_fetcher_that_was_frozen_asks_for_nothing_any_more(monkeypatch: 
     monkeypatch.setattr("service.fetcher.progress.os._exit", end)
     monkeypatch.setattr(signs, "_awake_at", signs._awake_at - 2 * SESSION_TIMEOUT_MS / 1000)
     with pytest.raises(Ended):
-        await WatchedTransport(Api(), signs).exchange("a page", "GET", "http://api", {})  # type: ignore[arg-type]
+        await WatchedTransport(Api(), signs).exchange("a page", "GET", "http://api", {})
