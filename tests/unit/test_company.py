@@ -1,4 +1,4 @@
-from agents.activities.company import LATELY_SECONDS, Company
+from agents.activities.company import FEW, LATELY_SECONDS, Company
 
 
 class Watch:
@@ -9,23 +9,29 @@ class Watch:
         return self.now
 
 
-def test_nobody_is_no_company() -> None:
-    assert Company(Watch()).count() == 0
+def called(company: Company, runs: int) -> None:
+    for number in range(runs):
+        company.called(f"run-{number}")
+
+
+def test_a_few_are_no_company() -> None:
+    company = Company(Watch())
+    called(company, FEW - 1)
+    assert company.count() == 1
 
 
 def test_each_run_that_called_lately_counts_once() -> None:
     company = Company(Watch())
-    for run in ("a", "b", "a"):
-        company.called(run)
-    assert company.count() == 2
+    called(company, FEW)
+    called(company, FEW)
+    assert company.count() == FEW
 
 
 def test_a_run_that_has_been_silent_for_a_while_counts_no_more() -> None:
     watch = Watch()
     company = Company(watch)
-    company.called("a")
-    company.called("b")
+    called(company, 2 * FEW)
     watch.now += LATELY_SECONDS * 0.6
-    company.called("a")
+    called(company, FEW)
     watch.now += LATELY_SECONDS * 0.6
-    assert company.count() == 1
+    assert company.count() == FEW
