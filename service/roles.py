@@ -97,8 +97,9 @@ def run_projector(settings: Settings, name: str) -> None:
     """Publish what the journal says. Returns after SIGTERM."""
 
     async def run(stop: asyncio.Event) -> None:
-        await check_topics(settings, SystemClock())
-        store = open_status(settings, SystemClock())
+        clock = SystemClock()
+        await check_topics(settings, clock)
+        store = open_status(settings, clock)
         try:
             await project(client_arguments(settings), name, store, stop)
         finally:

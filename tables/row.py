@@ -17,6 +17,7 @@ ROW_VERSION = 1
 SEEN_MAX = 128  # ids of outside commands remembered; the oldest is forgotten first
 TRAIL_MAX = 16  # notable transitions remembered; the oldest is forgotten first
 _HEAD = struct.Struct(">QQQ")
+CLOCK_BITS = 42  # of a generation: Unix ms until 2109; what is left of 63 bits is enough for two million rebalances
 GUARD_BYTES = 16  # (generation, seq): the higher one is newer
 
 
@@ -84,6 +85,15 @@ def generation_of(value: bytes) -> int:
     """The generation of an encoded record, without decoding it."""
     generation: int = _HEAD.unpack_from(value)[0]
     return generation
+
+
+def next_generation(group: int, now_ms: int, newest: int) -> int:
+    """The generation of a life that begins now in a group's generation, above the `newest` one in its table.
+
+    The group's number comes first, since no clock can bend it; but it stays the same when a static member comes back,
+    so the time follows.
+    """
+    return max((group << CLOCK_BITS) + now_ms, newest + 1)
 
 
 def guard_of(value: bytes) -> bytes:

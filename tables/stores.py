@@ -14,14 +14,13 @@ import faust
 from rocksdict import WriteBatch
 
 from tables.corruption import damage_is_marked, open_or_discard
-from tables.row import due_of, generation_of, guard_of
+from tables.row import due_of, generation_of, guard_of, next_generation
 
 BLOCK_CACHE_BYTES = 16 * 2**20  # per partition, like all below: 8 partitions hold at most about 200 MB
 WRITE_BUFFER_BYTES = 4 * 2**20
 WRITE_BUFFERS_MAX = 2
 FILE_BYTES = 16 * 2**20
 OPEN_FILES_MAX = 128
-CLOCK_BITS = 42  # of a generation: Unix ms until 2109; what is left of 63 bits is enough for two million rebalances
 
 OPTIONS: Mapping[str, int] = {
     "block_cache_size": BLOCK_CACHE_BYTES,
@@ -79,13 +78,10 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
                 yield key.decode(), due
 
     def begin_generations(self, partitions: Iterable[int], group: int, now_ms: int) -> None:
-        """To be called when these partitions have been restored, and are held from now on.
-
-        Each life of a process is a generation of its own, above all that is in the table. The group's number comes
-        first, since no clock can bend it; but it stays the same when a static member comes back, so the time follows.
-        """
-        number = (group << CLOCK_BITS) + now_ms
-        self.generations = {partition: max(number, self._newest(partition) + 1) for partition in partitions}
+        """To be called when these partitions have been restored, and are held from now on: a life of its own."""
+        self.generations = {
+            partition: next_generation(group, now_ms, self._newest(partition)) for partition in partitions
+        }
 
     def _newest(self, partition: int) -> int:
         return max((generation_of(value) for _, value in self._records(partition)), default=0)

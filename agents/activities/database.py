@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TypeVar
 
 from agents.activities.company import Company
-from agents.activities.grouping import GroupCall
+from agents.activities.grouping import GroupCall, Trip
 from agents.failpoints import failpoints
 from agents.ports import (
     PAGES_PER_COMMIT_MAX,
@@ -23,10 +23,8 @@ from agents.retry import backoff_seconds
 from manifests.entity import Entity
 from topics.errors import Rejected, Retryable
 
-GRANTS_PER_TRIP_MAX = 64
-GRANT_TRIPS_MAX = 2
-ENDS_PER_TRIP_MAX = 64
-END_TRIPS_MAX = 2
+RUNS_PER_TRIP_MAX = 64  # that are opened, or closed
+RUN_TRIPS_MAX = 2  # of each
 COMMIT_TRIPS_MAX = 4
 LINGER_SECONDS = 0.005  # for company, where other runs call at the same time: a statement for each costs twice
 ATTEMPTS_MAX = 6  # with the waits below about 15 s; then the lease is given back
@@ -34,6 +32,7 @@ WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 8.0
 
 Sleep = Callable[[float], Awaitable[None]]
+T = TypeVar("T")
 R = TypeVar("R")
 Pages = tuple[PageWrite, ...]
 Outcomes = tuple[PageOutcome | Retryable | Rejected, ...]
@@ -46,26 +45,23 @@ class Database:
         self._sink = sink
         self._sleep = sleep
         self._company = Company(lambda: asyncio.get_running_loop().time())
-        self._grants: GroupCall[LeaseAsk, LeaseGrant] = GroupCall(
-            sink.grant,
-            size_max=GRANTS_PER_TRIP_MAX,
-            trips_max=GRANT_TRIPS_MAX,
-            linger_seconds=LINGER_SECONDS,
-            company=self._company.count,
-        )
-        self._ends: GroupCall[RunEnd, ClosedRun] = GroupCall(
-            sink.finish,
-            size_max=ENDS_PER_TRIP_MAX,
-            trips_max=END_TRIPS_MAX,
-            linger_seconds=LINGER_SECONDS,
-            company=self._company.count,
-        )
+        self._grants: GroupCall[LeaseAsk, LeaseGrant] = self._of_runs(sink.grant)
+        self._ends: GroupCall[RunEnd, ClosedRun] = self._of_runs(sink.finish)
         self._commits: GroupCall[Pages, Outcomes] = GroupCall(
             self._commit_trip,
             size_max=PAGES_PER_COMMIT_MAX,
             trips_max=COMMIT_TRIPS_MAX,
             group_of=lambda pages: (pages[0].run.adapter, pages[0].entity.name),
             size_of=len,
+            linger_seconds=LINGER_SECONDS,
+            company=self._company.count,
+        )
+
+    def _of_runs(self, trip: Trip[T, R]) -> GroupCall[T, R]:
+        return GroupCall(
+            trip,
+            size_max=RUNS_PER_TRIP_MAX,
+            trips_max=RUN_TRIPS_MAX,
             linger_seconds=LINGER_SECONDS,
             company=self._company.count,
         )

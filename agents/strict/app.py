@@ -16,7 +16,7 @@ from agents.strict.batch import Batch
 from agents.strict.consumer import StrictTransport
 from agents.strict.order import check_order
 from agents.strict.producer import Deliveries
-from agents.strict.watchdog import EXIT_WAS_FROZEN, watch, watch_progress, worker_gauges
+from agents.strict.watchdog import Awake, watch, watch_progress, worker_gauges
 from tables.stores import StrictTable
 
 log = logging.getLogger("sluice.strict")
@@ -39,7 +39,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         self.strict_tables: list[StrictTable] = []
         self.next_offset: dict[Any, int | None] = {}  # source partition -> the offset that must come next
         self.deliveries = Deliveries(lambda error: self.die(repr(error)))
-        self.tick = time.monotonic()
+        self.awake = Awake()
         self._handlers: dict[str, tuple[Handler, StrictTable]] = {}
         super().__init__(*args, **{"Table": StrictTable, **kwargs})
 
@@ -79,8 +79,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         if tp in self.tables.recovery.tp_to_table:
             await self._restore(tp, records)
             return
-        if time.monotonic() - self.tick > self.conf.broker_session_timeout:
-            os._exit(EXIT_WAS_FROZEN)  # somebody else owns our partitions by now
+        self.awake.check(self.conf.broker_session_timeout)
         check_order(self.next_offset.get(tp), records, f"{tp.topic}/{tp.partition}")
         handler, table = self._handlers[tp.topic]
         batch = Batch(table, tp, records, table.generations[tp.partition])

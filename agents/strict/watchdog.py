@@ -23,6 +23,24 @@ EXIT_WAS_FROZEN = 72
 EXIT_STANDS_STILL = 73
 
 
+class Awake:
+    """When the process was last seen awake.
+
+    One that stood still for longer than its session has lost its partitions to somebody else: it must not go on.
+    """
+
+    def __init__(self) -> None:
+        self._seen_at = time.monotonic()
+
+    def seen(self) -> None:
+        self._seen_at = time.monotonic()
+
+    def check(self, seconds_max: float) -> None:
+        """End the process, at once, if it was not seen for so long."""
+        if time.monotonic() - self._seen_at > seconds_max:
+            os._exit(EXIT_WAS_FROZEN)
+
+
 class Gauge(NamedTuple):
     """How much waits of something (None: not known now), and a mark that changes with each step forward."""
 
@@ -74,10 +92,9 @@ async def watch(app: Any) -> None:
     """Look once a second; end the process through `app.die` where it cannot go on."""
     rebalancing_since: float | None = None
     while not app.should_stop:
-        app.tick = time.monotonic()
+        app.awake.seen()
         await app.sleep(1.0)
-        if time.monotonic() - app.tick > app.conf.broker_session_timeout:
-            os._exit(EXIT_WAS_FROZEN)  # our partitions belong to somebody else by now
+        app.awake.check(app.conf.broker_session_timeout)
         if (trouble := _silent_death(app)) is not None:
             app.die(trouble)
             return

@@ -1,12 +1,10 @@
-"""Signs that a fetcher gets on with what it has in hand, and how long it may go without one."""
+"""Signs that a fetcher is awake and gets on with what it has in hand, and how long it may go without one."""
 
 import asyncio
-import os
-import time
 from collections.abc import Mapping
 from typing import NoReturn
 
-from agents.strict.watchdog import EXIT_WAS_FROZEN
+from agents.strict.watchdog import Awake
 from service.api.client import PATIENCE_SECONDS_MAX
 from service.api.limits import WAIT_SECONDS_MAX
 from service.api.oauth import LOCK_SECONDS_MAX
@@ -29,22 +27,18 @@ class Signs:
 
     def __init__(self) -> None:
         self.count = 0
-        self._awake_at = time.monotonic()
+        self.awake = Awake()
 
     async def watch_for_freezing(self) -> NoReturn:
-        """For as long as the process lives: it must not go on after it stood still."""
+        """For as long as the process is a member of its group."""
         while True:
+            self.awake.seen()
             await asyncio.sleep(AWAKE_SECONDS)
             self.check_awake()
-            self._awake_at = time.monotonic()
 
     def check_awake(self) -> None:
-        """A process that stood still for longer than the session timeout has lost its partitions: it ends at once.
-
-        Asked before each request, too: whoever took over has committed pages that this one is about to ask for.
-        """
-        if time.monotonic() - self._awake_at > SESSION_TIMEOUT_MS / 1000:
-            os._exit(EXIT_WAS_FROZEN)
+        """Before each request, too: whoever took over has committed pages that this one is about to ask for."""
+        self.awake.check(SESSION_TIMEOUT_MS / 1000)
 
     async def sleep(self, seconds: float) -> None:
         """The wait between two attempts."""

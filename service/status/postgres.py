@@ -39,6 +39,7 @@ def _arrays(columns: Sequence[str]) -> str:
 UPSERT_SYNCS = statements.upsert_syncs(_arrays)
 UPSERT_ENTITIES = statements.upsert_entities(_arrays)
 INSERT_TIMELINE = statements.insert_timeline(_arrays)
+SUPERSEDE = {table: statements.supersede(table, "workflow = any($1::text[])") for table in statements.RUN_TABLES}
 
 
 class PostgresStatus:
@@ -71,7 +72,7 @@ class PostgresStatus:
                     await connection.execute(statement, *zip(*values, strict=True))
             for table, workflows in rows.workflows.items():
                 if workflows:
-                    await connection.execute(statements.supersede(table, "workflow = any($1::text[])"), workflows)
+                    await connection.execute(SUPERSEDE[table], workflows)
 
     async def syncs(self, name: str = "") -> Sequence[Published]:
         if name:

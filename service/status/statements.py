@@ -8,6 +8,7 @@ Placeholder = Callable[[int], str]
 Source = Callable[[Sequence[str]], str]  # from columns to what an insert takes its rows from
 
 RUNS_LISTED_MAX = 200
+RUN_TABLES = ("sluice_sync_runs", "sluice_entity_runs")
 
 
 def upsert_syncs(source: Source) -> str:

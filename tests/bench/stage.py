@@ -1,6 +1,5 @@
 """What all measurements share: the API, the database's server, and how to ask the API what it was asked for."""
 
-import asyncio
 import contextlib
 import socket
 import subprocess
@@ -81,8 +80,6 @@ def staged(home: Path) -> Iterator[Stage]:
     """API and PostgreSQL running; fsync is on, and the database remembers when each transaction was committed."""
     port = free_port()
     with PostgresServer(durable=True) as server:
-        asyncio.run(_prepare(server))
-        server.restart()
         api = subprocess.Popen([sys.executable, "-m", "tests.bench.api", str(port)], stdin=subprocess.PIPE)
         try:
             _wait_for(port)
@@ -90,14 +87,6 @@ def staged(home: Path) -> Iterator[Stage]:
         finally:
             api.terminate()
             api.communicate(timeout=API_STARTS_SECONDS_MAX)
-
-
-async def _prepare(server: PostgresServer) -> None:
-    connection = await asyncpg.connect(server.dsn())
-    try:
-        await connection.execute("alter system set track_commit_timestamp = on")
-    finally:
-        await connection.close()
 
 
 def _wait_for(port: int) -> None:

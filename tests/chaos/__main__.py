@@ -28,6 +28,7 @@ def main() -> int:
     print(tale.table())
     replay = f"python -m tests.chaos --seed {plan.seed} --minutes {plan.minutes:g} --brokers {plan.brokers}"
     replay += f" --faults '{','.join(faults)}'" if faults else ""
+    replay += f" --control '{arguments.control}'" if arguments.control else ""
     if arguments.report:
         facts = {"seed": plan.seed, "minutes": plan.minutes, "brokers": plan.brokers, "is_clean": not ending.problems}
         figures = {"pages": ending.pages, "requests": ending.requests, "skipped": ending.skipped}

@@ -8,8 +8,7 @@ from agents.shell import Shell
 from agents.strict.batch import Batch, Out
 from agents.strict.order import check_order
 from agents.timers import PartitionTimers
-from tables.row import due_of, generation_of, guard_of
-from tables.stores import CLOCK_BITS
+from tables.row import due_of, generation_of, guard_of, next_generation
 from tests.simulation.broker import Broker, Group, Member, Producer
 from tests.simulation.fate import Fate, WrongClock
 from topics.catalog import CHANGELOG, CONTROL_TOPICS
@@ -113,7 +112,7 @@ class Worker:
         )
         for partition in member.partitions:
             newest = max((generation_of(value) for value in self.disk[partition].values.values()), default=0)
-            self._generations[partition] = max((member.generation << CLOCK_BITS) + self.clock.now_ms, newest + 1)
+            self._generations[partition] = next_generation(member.generation, self.clock.now_ms, newest)
         tps = [LocalTP(topic, partition) for topic in CONTROL_TOPICS for partition in member.partitions]
         self._position = {tp: self._group.committed[tp] for tp in tps}
         self._handled.clear()

@@ -110,12 +110,12 @@ def free_port() -> int:
     """A port that is free, and the next one too. Each process starts to look elsewhere."""
     first = os.getpid()
     for port in (PORTS[(first + step) % len(PORTS)] for step in range(len(PORTS))):
-        if _is_free(port) and _is_free(port + 1):
+        if is_free(port) and is_free(port + 1):
             return port
     raise RuntimeError(f"no two free ports in {PORTS}")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -259,6 +259,11 @@ async def test_a_worker_that_rebalances_must_get_on_with_its_table() -> None:
     assert (gauge.what, gauge.waiting, gauge.mark) == ("the table's restore", 1, (1, 7))
 
 
+def stand_still(signs: Signs) -> None:
+    """As long as it takes to lose one's partitions."""
+    signs.awake._seen_at -= 2 * SESSION_TIMEOUT_MS / 1000
+
+
 async def test_a_fetcher_that_was_frozen_asks_for_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     class Ended(BaseException): ...
 
@@ -271,7 +276,21 @@ async def test_a_fetcher_that_was_frozen_asks_for_nothing_any_more(monkeypatch: 
         raise Ended
 
     signs = Signs()
-    monkeypatch.setattr("service.fetcher.progress.os._exit", end)
-    monkeypatch.setattr(signs, "_awake_at", signs._awake_at - 2 * SESSION_TIMEOUT_MS / 1000)
+    monkeypatch.setattr("agents.strict.watchdog.os._exit", end)
+    stand_still(signs)
     with pytest.raises(Ended):
         await WatchedTransport(Api(), signs).exchange("a page", "GET", "http://api", {})
+
+
+async def test_a_start_that_takes_longer_than_a_session_is_no_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker may be away for a while before the group is joined."""
+    ends: list[int] = []
+    monkeypatch.setattr("agents.strict.watchdog.os._exit", ends.append)
+    monkeypatch.setattr("service.fetcher.progress.AWAKE_SECONDS", 0.001)
+    signs = Signs()
+    stand_still(signs)
+    watching = asyncio.create_task(signs.watch_for_freezing())
+    await asyncio.sleep(0.01)
+    signs.check_awake()
+    assert ends == []
+    watching.cancel()
