@@ -1,6 +1,6 @@
 """Runs: opened, fenced, closed, folded. For every sink."""
 
-from agents.ports import LedgerLine, PageOutcome, RunTotals, Sink
+from agents.ports import ClosedRun, LeaseGrant, LedgerLine, PageOutcome, RunEnd, RunTotals, Sink
 from tests.sinks.builders import ask, commit, finish, grant, page, row, run, write
 from tests.sinks.conftest import Place
 
@@ -135,6 +135,30 @@ async def test_closing_a_run_that_was_never_opened_supersedes_older_ones(sink: S
     await grant(sink, run(1))
     await finish(sink, run(2), "cancelled")
     assert await commit(sink, page(run(1), 1, row("a"))) == [PageOutcome("fenced")]
+
+
+async def test_runs_are_closed_together_each_with_its_own_sums_and_outcome(sink: Sink) -> None:
+    """Known and unknown, one that is closed already, and one that two ask for."""
+    await write(sink, run(1, org="first"), row("a"), row("b"))
+    await write(sink, run(1, org="closed"), row("a"))
+    await finish(sink, run(1, org="closed"), "cancelled")
+    asked = [
+        RunEnd(run(1, org="first"), "done"),
+        RunEnd(run(1, org="unknown"), "failed"),
+        RunEnd(run(1, org="closed"), "done"),
+        RunEnd(run(1, org="first"), "done"),
+    ]
+    first = ClosedRun("done", RunTotals(1, 2, 0))
+    unknown, closed = ClosedRun("failed", RunTotals(0, 0, 0)), ClosedRun("cancelled", RunTotals(1, 1, 0))
+    assert await sink.finish(asked) == [first, unknown, closed, first]
+
+
+async def test_a_complete_run_tells_its_sums_and_one_that_was_closed_otherwise_does_not(sink: Sink) -> None:
+    await write(sink, run(1, org="done"), row("a"))
+    await finish(sink, run(1, org="done"), "done")
+    await finish(sink, run(1, org="cancelled"), "cancelled")
+    assert await grant(sink, run(1, org="done")) == LeaseGrant(False, done=RunTotals(1, 1, 0))
+    assert await grant(sink, run(1, org="cancelled")) == LeaseGrant(False)
 
 
 async def test_a_ledger_of_100000_lines_is_folded(sink: Sink, place: Place) -> None:

@@ -4,7 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables.catalog import read_row
-from tables.row import ROW_VERSION, SEEN_MAX, TRAIL_MAX, Row, due_of, encode_row, guard_of
+from tables.row import (
+    ROW_VERSION,
+    SEEN_MAX,
+    TRAIL_MAX,
+    Row,
+    due_of,
+    encode_row,
+    generation_of,
+    guard_of,
+    next_generation,
+)
 from tables.syncs import Child, SyncState
 from topics.errors import Broken
 
@@ -64,3 +74,19 @@ def test_a_field_of_a_newer_program_is_passed_over() -> None:
     row = Row(seq=1, state=STATE)
     document = msgspec.json.decode(encode_row(row)[24:]) | {"colour": "red"}
     assert read_row(encode_row(row)[:24] + msgspec.json.encode(document)) == row
+
+
+def test_a_life_that_begins_later_outranks_one_of_the_same_group_generation() -> None:
+    assert next_generation(1, 1_000, newest=0) < next_generation(1, 1_001, newest=0)
+
+
+def test_a_life_in_a_newer_group_generation_outranks_one_whose_clock_is_ahead() -> None:
+    assert next_generation(1, 4_000_000_000_000, newest=0) < next_generation(2, 1_000, newest=0)
+
+
+def test_a_life_outranks_everything_in_its_table_whatever_its_clock_says() -> None:
+    assert next_generation(1, 1_000, newest=2**50) == 2**50 + 1
+
+
+def test_the_generation_of_a_record_is_read_without_decoding_it() -> None:
+    assert generation_of(encode_row(Row(generation=2**50, seq=7, state=STATE))) == 2**50
