@@ -6,6 +6,7 @@ whatever is not a command raises Rejected with a sentence that names the place.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -23,6 +24,7 @@ SENT_BY_HEADER = "sluice-sent-by"
 TRACE_HEADER = "traceparent"
 PROBLEMS_SHOWN_MAX = 3
 VERSION_DIGITS_MAX = 4
+TRACES_REMEMBERED_MAX = 10_000  # the least recently used is derived again
 VALUE_SHOWN_MAX = 40  # bytes of a wrong value that a reason shows
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -42,6 +44,7 @@ def encode(command: Command) -> bytes:
     return command.__pydantic_serializer__.to_json(command, exclude_none=True)
 
 
+@lru_cache(maxsize=TRACES_REMEMBERED_MAX)
 def trace_of(run_id: str) -> str:
     """The trace id (32 hex digits) of a run and of all that follows from it."""
     return derive_id("trace", run_id)

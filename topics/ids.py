@@ -2,12 +2,14 @@
 
 import re
 from hashlib import blake2b
+from struct import Struct
 from typing import NamedTuple
 
 from topics.errors import Rejected
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _NAME = re.compile(NAME_PATTERN)
+_length = Struct(">I").pack
 
 
 class WorkflowKey(NamedTuple):
@@ -22,8 +24,10 @@ class WorkflowKey(NamedTuple):
 
 def derive_id(*parts: str) -> str:
     """128 bits over the length-prefixed parts, as 32 hex digits: ("ab", "c") and ("a", "bc") differ."""
-    encoded = [part.encode() for part in parts]
-    framed = b"".join([piece for data in encoded for piece in (len(data).to_bytes(4, "big"), data)])
+    framed = b""
+    for part in parts:
+        data = part.encode()
+        framed += _length(len(data)) + data
     return blake2b(framed, digest_size=16).hexdigest()
 
 

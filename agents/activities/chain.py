@@ -31,18 +31,24 @@ class Chain:
         self._failed = False
         self._fetched: Queue = asyncio.Queue()
         self._slots = asyncio.Semaphore(COMMITS_AHEAD_MAX)
+        self._committing: asyncio.Task[list[UnitResult]] | None = None
 
     async def read(self, known: Mapping[int, LedgerLine]) -> list[UnitResult]:
         """What became of each page, in order; of `known` ones the ledger tells."""
         told: list[UnitResult] = []
         async with asyncio.TaskGroup() as group:
-            committing = group.create_task(self._commit())
-            failure = await self._fetch(known, told)
+            failure = await self._fetch(known, told, group)
             self._fetched.put_nowait(None)
-        return [*told, *committing.result(), *([failure] if failure else [])]
+            committed = await (self._committing or self._commit())
+        return [*told, *committed, *([failure] if failure else [])]
 
-    async def _fetch(self, known: Mapping[int, LedgerLine], told: list[UnitResult]) -> Failure | None:
-        """From the ledger as far as it goes, then from the API; what ended it, if that was a failure."""
+    async def _fetch(
+        self, known: Mapping[int, LedgerLine], told: list[UnitResult], group: asyncio.TaskGroup
+    ) -> Failure | None:
+        """From the ledger as far as it goes, then from the API; what ended it, if that was a failure.
+
+        Commits begin as soon as there is something to be fetched meanwhile.
+        """
         link, links = self._cursor, set[str | None]()
         for page in self._range:
             if page > self._range.start and (self._failed or self._must_stop()):
@@ -61,6 +67,8 @@ class Chain:
                 link, is_last = body.next, self._pages.ends(page, body)
             if is_last:
                 return None
+            if self._committing is None:
+                self._committing = group.create_task(self._commit())
         return None
 
     async def _next(self, page: int, link: str | None, links: set[str | None]) -> PageBody:

@@ -1,18 +1,27 @@
 """Fetching, seeking, revoking and committing, each in the order that loses nothing."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 
 from agents.failpoints import failpoints
 from agents.strict.producer import StrictProducer
+from topics.catalog import FETCH_WAIT_MS
 
 CHUNK_RECORDS_MAX = 500  # records per call of the handler
 FETCH_SECONDS = 0.5
 IDLE_SECONDS = 0.05
 PAUSE_SECONDS = 0.003  # after a batch, so that records come several at a time: each batch costs requests to the broker
+
+
+class StrictConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust has no types
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        """Faust lets a fetch wait for 1.5 s, in which a partition that is left out of it hears nothing."""
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
 
 
 class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no types
@@ -27,6 +36,9 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
         self._fetch_lock, self._batch_lock = asyncio.Lock(), asyncio.Lock()
         self._resume_later: frozenset[Any] = frozenset()
         self.handled: dict[Any, int] = {}  # partition -> next offset to commit
+
+    def _new_consumer_thread(self) -> StrictConsumerThread:
+        return StrictConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
@@ -50,13 +62,17 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
                 return False
             fetched = await self._getmany(active_partitions=active, timeout=FETCH_SECONDS)
             async with self._batch_lock:
-                for tp, records in fetched.items():
-                    for start in range(0, len(records), CHUNK_RECORDS_MAX):
-                        if not self.flow_active or self.should_stop or generation != self.app.consumer_generation_id:
-                            return True  # a seek follows, and with it these records come again
-                        if tp in self._get_active_partitions():
-                            await self.app.handle_chunk(self, tp, records[start : start + CHUNK_RECORDS_MAX])
+                await self._handle(fetched, generation)
+                await self.app.hand_over(self)
         return True
+
+    async def _handle(self, fetched: Mapping[Any, Sequence[Any]], generation: int) -> None:
+        for tp, records in fetched.items():
+            for start in range(0, len(records), CHUNK_RECORDS_MAX):
+                if not self.flow_active or self.should_stop or generation != self.app.consumer_generation_id:
+                    return  # a seek follows, and with it these records come again
+                if tp in self._get_active_partitions():
+                    await self.app.handle_chunk(self, tp, records[start : start + CHUNK_RECORDS_MAX])
 
     def resume_partitions(self, tps: Iterable[Any]) -> None:
         """Changelogs at once; source partitions only after the seek (stock Faust resumes them before)."""
@@ -68,6 +84,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
         """To the committed offsets, and to the earliest one where nothing is committed (aiokafka would not seek)."""
         async with self._fetch_lock:
             self.handled.clear()
+            self.app.forget_decided()
             await super().perform_seek()
             tps, self._resume_later = self._resume_later, frozenset()
             start = {tp: self._committed_offset.get(tp) for tp in tps}
@@ -86,6 +103,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
     async def on_partitions_revoked(self, revoked: Any) -> None:
         await super().on_partitions_revoked(revoked)
         self.handled.clear()
+        self.app.forget_decided()
         for table in self.app.strict_tables:
             table.forget_delivered()
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from service.api.transport import Reply
+from service.api.reply import Reply
 from topics.errors import Rejected, Retryable
 
 SAID_CHARS_MAX = 300  # of an API's own words in our error
@@ -26,11 +26,9 @@ class Gone(Rejected):
     """404 or 410 for what stands under a parent: the parent is no more, and its children are none."""
 
 
-def problem(reply: Reply, what: str, is_under_parent: bool, now: datetime) -> Retryable | Rejected | None:
-    """None if the answer is a page; else the error that it is. `what` names method, path and connection."""
+def problem(reply: Reply, what: str, is_under_parent: bool, now: datetime) -> Retryable | Rejected:
+    """The error that an answer is which is no page. `what` names method, path and connection."""
     status = reply.status
-    if 200 <= status < 300:
-        return None
     if 300 <= status < 400:
         place = _host(reply.headers.get("location", ""))
         return Rejected(f"{what} answered {_named(status)} to {place}: redirects are not followed; put right base_url")

@@ -18,8 +18,9 @@ from service.api.connections import Connection, OAuth
 from service.api.credentials import Account, Login, StaticAccount
 from service.api.limits import Limiter, Sleep
 from service.api.oauth import OAuthAccount
+from service.api.reply import Reply
 from service.api.requests import PageRequest
-from service.api.transport import HttpTransport, Reply, Transport
+from service.api.transport import HttpTransport, Transport
 from service.clock import Clock
 from topics.errors import Retryable, SluiceError
 
@@ -131,8 +132,8 @@ class ApiClient:
             refused, login = login, await lane.account.login(refused=login)
             if login.authorization != refused.authorization:
                 reply = await self._send(lane, call, login)
-        error = problem(reply, call.name, call.request.is_under_parent, self._clock.now())
-        if error is not None:
+        if not reply.is_page:
+            error = problem(reply, call.name, call.request.is_under_parent, self._clock.now())
             raise _without_secrets(error, login)
         try:
             return Answer(read(reply.body), reply.headers)
@@ -145,7 +146,9 @@ class ApiClient:
             headers["authorization"] = login.authorization
         async with lane.limiter.turn() as turn:
             reply = await self._transport.exchange(call.name, "GET", call.request.url, headers)
-            turn.read(reply.headers, reply.status == _TOO_MANY, retry_after(reply.headers, self._clock.now()))
+            is_refused = reply.status == _TOO_MANY
+            wait = retry_after(reply.headers, self._clock.now()) if is_refused else None
+            turn.read(reply.headers, is_refused, wait)
             return reply
 
     def _wait_seconds(self, attempt: int, failure: Retryable) -> float:

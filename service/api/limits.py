@@ -13,9 +13,10 @@ after a 429), one request goes ahead alone.
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from manifests.entity import RateLimit
 from service.clock import Clock
@@ -135,7 +136,7 @@ class Limiter:
 
     def __init__(self, name: str, limit: RateLimit, concurrency: int, clock: Clock, sleep: Sleep) -> None:
         self._name = name
-        self._limit = limit
+        self.limit = limit
         self._budget = Budget(limit)
         self._clock = clock
         self._sleep = sleep
@@ -148,26 +149,39 @@ class Limiter:
     def is_idle(self) -> bool:
         return self._waiting == 0
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator["Turn"]:
-        """Wait for a turn, send within the block, and tell `Turn.reading` what the answer said.
+    def turn(self) -> "Turn":
+        """`async with` it: waits for a turn, and is to be told (`Turn.read`) what the answer said.
 
         Retryable, with the time, if the turn is more than WAIT_SECONDS_MAX away.
         """
+        return Turn(self)
+
+    async def enter(self) -> float:
+        """Wait for a turn; when it came."""
         self._waiting += 1
         try:
-            async with self._room:
-                async with self._door:
-                    await self._wait()
-                    self._budget.sent()
-                turn = Turn(self._limit, self._clock.monotonic())
-                try:
-                    yield turn
-                finally:
-                    self._budget.answered(turn.sent_at, self._clock.monotonic(), turn.reading)
-                    self._answered.set()
-        finally:
+            await self._room.acquire()
+        except BaseException:
             self._waiting -= 1
+            raise
+        try:
+            async with self._door:
+                await self._wait()
+                self._budget.sent()
+        except BaseException:
+            self._leave()
+            raise
+        return self._clock.monotonic()
+
+    def answered(self, sent_at: float, reading: Reading | None) -> None:
+        """Whatever became of the request."""
+        self._budget.answered(sent_at, self._clock.monotonic(), reading)
+        self._answered.set()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._room.release()
+        self._waiting -= 1
 
     async def _wait(self) -> None:
         while (seconds := self._budget.wait_seconds(self._clock.monotonic())) > 0:
@@ -191,12 +205,21 @@ class Limiter:
 class Turn:
     """One request's turn: when it was sent, and what its answer said of the budget."""
 
-    def __init__(self, names: RateLimit, sent_at: float) -> None:
-        self._names = names
-        self.sent_at = sent_at
-        self.reading: Reading | None = None
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._sent_at = 0.0
+        self._reading: Reading | None = None
+
+    async def __aenter__(self) -> Self:
+        self._sent_at = await self._limiter.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._limiter.answered(self._sent_at, self._reading)
 
     def read(
         self, headers: Mapping[str, str], is_refused: bool = False, retry_after_seconds: float | None = None
     ) -> None:
-        self.reading = read_headers(headers, self._names, is_refused, retry_after_seconds)
+        self._reading = read_headers(headers, self._limiter.limit, is_refused, retry_after_seconds)

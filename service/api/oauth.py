@@ -20,7 +20,8 @@ from service.api.answers import problem
 from service.api.connections import Connection, OAuth
 from service.api.credentials import Login, bearer, resolve
 from service.api.limits import Sleep
-from service.api.transport import Reply, Transport
+from service.api.reply import Reply
+from service.api.transport import Transport
 from service.clock import Clock
 from topics.errors import Rejected, Retryable
 
@@ -128,14 +129,15 @@ class OAuthAccount:
         return Tokens(granted.access_token, granted.refresh_token or refresh_token, until, origin)
 
     def _check(self, reply: Reply, login: Login) -> None:
+        if reply.is_page:
+            return
         error = problem(reply, self._what, False, self._clock.now())
         if isinstance(error, Retryable):
             raise Retryable(login.hide(str(error)), error.after_seconds)
-        if error is not None:
-            raise Rejected(
-                f"{login.hide(str(error))}. Authorise Sluice again and put the new refresh token where "
-                "auth.refresh_token of the connection refers to"
-            )
+        raise Rejected(
+            f"{login.hide(str(error))}. Authorise Sluice again and put the new refresh token where "
+            "auth.refresh_token of the connection refers to"
+        )
 
     def _granted(self, reply: Reply) -> _Granted:
         try:

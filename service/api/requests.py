@@ -53,6 +53,8 @@ def page_request(
     host; Rejected otherwise, and for a parent without the column that the path names.
     """
     origin, prefix = _base(base_url)
+    if link is not None and len(link) <= LINK_CHARS_MAX and _PLAIN_LINK.fullmatch(link):
+        return PageRequest(origin, link, parent is not None)  # a path of the same host, with nothing to encode
     path = prefix + _BRACES.sub(lambda found: _part(found[1], org, parent, entity.name), entity.path)
     if link is not None:
         return PageRequest(origin, _linked(origin + path, link), parent is not None)
@@ -95,8 +97,6 @@ def _linked(here: str, link: str) -> str:
     """The path and query that a link, absolute or relative, leads to from here."""
     if len(link) > LINK_CHARS_MAX:
         raise Rejected(f"the link to the next page has {len(link)} characters, at most {LINK_CHARS_MAX}")
-    if _PLAIN_LINK.fullmatch(link):
-        return link  # a path of the same host, with nothing to resolve or to encode
     try:
         target = urlsplit(urljoin(here, link))
         is_same_host = _host(target) == _host(urlsplit(here))

@@ -8,7 +8,8 @@ from agents.strict.watchdog import Awake
 from service.api.client import PATIENCE_SECONDS_MAX
 from service.api.limits import WAIT_SECONDS_MAX
 from service.api.oauth import LOCK_SECONDS_MAX
-from service.api.transport import Reply, Transport
+from service.api.reply import Reply
+from service.api.transport import Transport
 from service.kafka.consuming import SESSION_TIMEOUT_MS
 
 AWAKE_SECONDS = 1.0

@@ -3,6 +3,7 @@
 from aiokafka import AIOKafkaConsumer
 
 from service.kafka.client import ClientArguments
+from topics.catalog import FETCH_WAIT_MS
 
 SESSION_TIMEOUT_MS = 10_000  # a member that says nothing for so long has lost its partitions
 HEARTBEAT_MS = 2_000
@@ -20,4 +21,5 @@ def group_member(client: ClientArguments, group: str, name: str) -> AIOKafkaCons
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=HEARTBEAT_MS,
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
     )

@@ -24,8 +24,9 @@ log = logging.getLogger("sluice.projector")
 GROUP = "sluice-projector"
 POLL_RECORDS_MAX = 2_000
 POLL_MS = 200
-PAUSES = 3  # times as long as publishing took: of what a workflow does meanwhile only the newest is written
-PAUSE_SECONDS_MAX = 0.1
+# Of what a workflow does meanwhile only the newest is written: records are gathered until none has come for a moment.
+QUIET_SECONDS = 0.01
+GATHER_SECONDS_MAX = 0.1
 COMMIT_SECONDS = 1.0
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 10.0
@@ -75,20 +76,30 @@ class Projector:
         ]
 
     async def _read_on(self) -> None:
-        fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
-        values = [record.value for records in fetched.values() for record in records]
-        if values:
+        if values := await self._gathered():
             self._in_hand = len(values)
             rows = status_rows(read_row(value) for value in values if value is not None)
-            began = asyncio.get_running_loop().time()
             if not await self._patiently(partial(self._store.publish, rows)):
                 return
-            took = asyncio.get_running_loop().time() - began
             self._in_hand, self._uncommitted = 0, self._uncommitted + len(values)
-            await asyncio.sleep(min(PAUSES * took, PAUSE_SECONDS_MAX))
         if self._uncommitted and (now := asyncio.get_running_loop().time()) >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
             await self._commit()
+
+    async def _gathered(self) -> list[bytes | None]:
+        """Records up to the next quiet moment, or up to a maximum of time or number."""
+        values = await self._read(POLL_MS, POLL_RECORDS_MAX)
+        until = asyncio.get_running_loop().time() + GATHER_SECONDS_MAX
+        while values and len(values) < POLL_RECORDS_MAX and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(QUIET_SECONDS)
+            if not (more := await self._read(0, POLL_RECORDS_MAX - len(values))):
+                break
+            values += more
+        return values
+
+    async def _read(self, timeout_ms: int, records_max: int) -> list[bytes | None]:
+        fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=records_max)
+        return [record.value for records in fetched.values() for record in records]
 
     async def _commit(self) -> None:
         try:

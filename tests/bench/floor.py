@@ -124,3 +124,15 @@ class Fenced(Floor):
             records = int((await connection.execute(_UPSERT_TYPED, org, page, body)).split()[-1])
             await connection.execute(_LEDGER_LINE, org, page, records)
         return records
+
+
+class Plain(Fenced):
+    """The same in one plain loop: a page at a time, an organisation after the other."""
+
+    name = "plain"
+
+    async def run(self, shape: Shape, orgs: Sequence[str]) -> None:
+        for org in orgs:
+            await self.begin(org)
+            for page in range(shape.pages):
+                await self.step(org, page, shape.page_size)

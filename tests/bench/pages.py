@@ -9,8 +9,8 @@ from typing import Protocol
 import msgspec
 
 from tests.bench.commits import Database, latencies, read_commits
-from tests.bench.engine import Engine
-from tests.bench.floor import Fenced, Floor
+from tests.bench.engine import FLEET, Engine
+from tests.bench.floor import Fenced, Floor, Plain
 from tests.bench.parts import cpu_seconds, forget_peaks, peak_mb
 from tests.bench.shapes import Shape
 from tests.bench.stage import Stage
@@ -75,13 +75,14 @@ async def measure_pages(stage: Stage, shapes: Sequence[Shape], rounds: int) -> d
     """Every shape with the floors that belong to it."""
     dsn = await stage.database("pages")
     async with (
-        Engine(stage.home / "pages", stage.api, dsn) as engine,
+        Engine(stage.home / "pages", stage.api, dsn, FLEET) as engine,
         Floor(stage.api, dsn) as floor,
         Fenced(stage.api, dsn) as fenced,
+        Plain(stage.api, dsn) as plain,
     ):
         found = {}
         for shape in shapes:
-            floors: list[Contestant] = [floor, fenced] if shape.is_fenced else [floor]
+            floors: list[Contestant] = [floor, fenced, plain] if shape.is_fenced else [floor]
             found[shape.name] = await measure(stage, engine.db, [*floors, engine], shape, rounds)
         return found
 

@@ -79,7 +79,7 @@ async def measure_restart(stage: Stage, rounds: int) -> Restart:
         fetchers_taken = await trials.takeovers("fetcher", FETCHERS, _connection, trials.next_page, rounds)
         workers_taken = await trials.takeovers("worker", APP_ID, _workflow, trials.next_decision, rounds)
         await stage.hurry()
-        await engine.ended(ORGS)
+        await engine.ended(FLOW.adapter, ORGS)
         found = await _asked_again(stage, engine, trials.kills)
     return Restart(
         fetcher_restart_s=round(statistics.median(fetchers), 2),

@@ -12,7 +12,7 @@ class Shape:
     pages: int
     concurrency: int
     adapter: str = "bench"
-    is_fenced: bool = False  # beside the fenced floor, too
+    is_fenced: bool = False  # beside loops with a fence, too
 
     @property
     def page_size(self) -> int:

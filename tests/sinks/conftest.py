@@ -11,6 +11,7 @@ import pytest
 from agents.ports import Sink
 from service.clock import SystemClock
 from service.sinks import open_sink
+from service.sinks.postgres import loading
 from tests.sinks.builders import adapter
 
 
@@ -61,11 +62,16 @@ class PostgresPlace(Sinks):
             await connection.close()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database of either kind."""
+KINDS = ["sqlite", *(pytest.param(kind, marks=pytest.mark.postgres) for kind in ("postgres", "postgres loading"))]
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an empty database of either kind; "loading" has few rows go by COPY, as many do."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'below' / 'sluice.db'}"
+    if request.param == "postgres loading":
+        monkeypatch.setattr(loading, "LOAD_ROWS_MIN", 0)
     dsn: str = request.getfixturevalue("postgres_dsn")
     return dsn
 

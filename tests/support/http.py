@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
-from service.api.transport import Reply
+from service.api.reply import Reply
 from topics.errors import Retryable
 
 

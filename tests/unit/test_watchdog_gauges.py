@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaError
 
 from agents.local import LocalRecord
 from agents.strict.watchdog import EXIT_WAS_FROZEN, Gauge, worker_gauges
-from service.api.transport import HttpTransport, Reply
+from service.api.reply import Reply
+from service.api.transport import HttpTransport
 from service.fetcher import process
 from service.fetcher.process import Fetcher
 from service.fetcher.progress import Signs, WatchedTransport
@@ -189,7 +190,7 @@ class Store:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WAIT_FIRST_SECONDS", "WAIT_LONGEST_SECONDS", "PAUSE_SECONDS_MAX", "COMMIT_SECONDS"):
+    for name in ("WAIT_FIRST_SECONDS", "WAIT_LONGEST_SECONDS", "QUIET_SECONDS", "COMMIT_SECONDS"):
         monkeypatch.setattr(projector, name, 0.001)
 
 

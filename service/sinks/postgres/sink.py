@@ -26,6 +26,7 @@ from service.clock import Clock
 from service.sinks.group import DataRefused, one_row, write_group
 from service.sinks.parents import PARENTS_READ_MAX, column_types, parent
 from service.sinks.postgres.errors import translate, translated
+from service.sinks.postgres.loading import FirstLoads
 from service.sinks.postgres.statements import commit_arguments, commit_statement
 from service.sinks.postgres.tables import Connection, create_tables, migrate
 from service.sinks.schema import EntityTable, entity_table, entity_tables
@@ -39,6 +40,7 @@ STATEMENT_TIMEOUT_SECONDS = 60
 COMMAND_TIMEOUT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 10
 ACQUIRE_TIMEOUT_SECONDS = COMMAND_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS
 IDLE_CONNECTION_SECONDS = 300
+IDLE_IN_TRANSACTION_SECONDS = 10  # a frozen process must not keep others from its rows for longer
 STATEMENTS_CACHED_MAX = 300  # each entity has one of its own; the least recently used is prepared anew
 RACES_MAX = 3
 CLOSE_TIMEOUT_SECONDS = 10
@@ -48,6 +50,7 @@ R = TypeVar("R")
 SESSION = {
     "application_name": "sluice",
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
     "default_transaction_isolation": "read committed",
     # Everything here goes by key. A plan made while a table was small must not read it from end to end once it has
     # grown, and a plan over arrays is the same whatever they hold: plan once, by index, without compiling.
@@ -66,6 +69,7 @@ class PostgresSink:
     def __init__(self, dsn: str, clock: Clock) -> None:
         self._clock = clock
         self._database = _named(dsn)
+        self._first_loads = FirstLoads()
         self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             dsn,
             min_size=0,
@@ -99,8 +103,11 @@ class PostgresSink:
 
     async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         statement, table = _commit(pages[0])
-        arguments = commit_arguments(pages, table, self._clock.now())
         async with self._connection() as connection:
+            loaded = await self._first_loads.load(connection, pages, table, self._clock.now())
+            if loaded is not None:
+                return loaded
+            arguments = commit_arguments(pages, table, self._clock.now())
             found = await _repeated(lambda: connection.fetch(statement, *arguments))
         return [PageOutcome(*outcome) for outcome in found]
 

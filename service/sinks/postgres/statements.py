@@ -42,7 +42,7 @@ DIALECT = Dialect(
 # made while the table was small could join by reading all of it.
 #
 # No typed column starts with _, and none has a reserved name (manifests.entity).
-_COMMIT = """
+_LEDGER = """
 with page as materialized (
     select * from unnest(
         $1::int[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[], $8::text[],
@@ -61,7 +61,17 @@ line as (
     order by run_id, parent collate "C", page
     on conflict (run_id, parent, page) do update set committed_at = stored.committed_at
     returning run_id, parent, page, records, rejected, xmax = 0 as is_new
-),
+)"""
+_OUTCOMES = """
+select
+    case when open_run.run_id is null then 'fenced' when line.is_new then 'committed' else 'already' end as status,
+    coalesce(line.records, 0) as records, coalesce(line.rejected, 0) as rejected
+from page
+left join open_run using (run_id)
+left join line using (run_id, parent, page)
+order by page.ord
+"""
+_ROWS = """,
 fresh as materialized (
     select page.ord, page.fetched_at, page.parent, page.page, open_run.*
     from page join open_run using (run_id) join line using (run_id, parent, page)
@@ -121,15 +131,8 @@ refused as (
     on conflict (org, adapter, entity, record_key, place) do update set
         run_id = excluded.run_id, parent = excluded.parent, page = excluded.page, reason = excluded.reason,
         raw = excluded.raw, rejected_at = excluded.rejected_at
-)
-select
-    case when open_run.run_id is null then 'fenced' when line.is_new then 'committed' else 'already' end as status,
-    coalesce(line.records, 0) as records, coalesce(line.rejected, 0) as rejected
-from page
-left join open_run using (run_id)
-left join line using (run_id, parent, page)
-order by page.ord
-"""
+)"""
+LEDGER = _LEDGER + _OUTCOMES
 
 _encode = msgspec.json.Encoder().encode
 
@@ -141,12 +144,13 @@ def commit_statement(table: EntityTable) -> str:
     which is jsonb anyway, is part of it.
     """
     names = [f'"{column.name}"' for column in table.columns]
-    return _COMMIT.format(
+    rows = _ROWS.format(
         table=table.name,
         fields=_fields(table),
         columns=_listed(names),
         updates=_listed([f"{name} = excluded.{name}" for name in names]),
     )
+    return _LEDGER + rows + _OUTCOMES
 
 
 def _fields(table: EntityTable) -> str:
@@ -173,6 +177,19 @@ def commit_arguments(pages: Sequence[PageWrite], table: EntityTable, moment: dat
     documents = [place for place, column in enumerate(table.columns) if column.type == "json"]
     rejected = [record for page in pages for record in page.rejected]
     return [
+        *ledger_arguments(pages, moment),
+        _document([_sent(row, ord_, documents) for ord_, page in enumerate(pages) for row in page.rows]),
+        _ordinals(len(page.rejected) for page in pages),
+        [record.key for record in rejected],
+        [place for page in pages for place in rejection_places(page)],
+        [record.reason for record in rejected],
+        [record.raw for record in rejected],
+    ]
+
+
+def ledger_arguments(pages: Sequence[PageWrite], moment: datetime) -> list[object]:
+    """What LEDGER takes: it enters the pages, tells what became of each, and stores no rows."""
+    return [
         range(len(pages)),
         [page.run.id for page in pages],
         [page.parent for page in pages],
@@ -183,12 +200,6 @@ def commit_arguments(pages: Sequence[PageWrite], table: EntityTable, moment: dat
         [page.next_cursor for page in pages],
         [page.fetched_at for page in pages],
         moment,
-        _document([_sent(row, ord_, documents) for ord_, page in enumerate(pages) for row in page.rows]),
-        _ordinals(len(page.rejected) for page in pages),
-        [record.key for record in rejected],
-        [place for page in pages for place in rejection_places(page)],
-        [record.reason for record in rejected],
-        [record.raw for record in rejected],
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from tests.bench.commits import Database
-from tests.bench.engine import Engine
+from tests.bench.engine import FLEET, Engine
 from tests.bench.floor import Floor
 from tests.bench.pages import Contestant, Measured, measure
 from tests.bench.peers.contestants import Dbos, Restate
@@ -23,7 +23,7 @@ async def measure_peers(stage: Stage, rounds: int) -> dict[str, Measured]:
     dsn = await stage.database("peers")
     found = {}
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(Engine(stage.home / "peers", stage.api, dsn))
+        engine = await stack.enter_async_context(Engine(stage.home / "peers", stage.api, dsn, FLEET))
         floor = await stack.enter_async_context(Floor(stage.api, dsn))
         peers = await _started(stack, stage, dsn, engine.db)
         for shape in (shape for shape in SHAPES if shape.name in COMPARED):

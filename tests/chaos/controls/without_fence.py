@@ -3,11 +3,15 @@
 from unittest.mock import patch
 
 from service.cli import main
-from service.sinks.postgres import statements
+from service.sinks.postgres import loading, statements
 
 FENCE = "and state = 'open' "
 
 if __name__ == "__main__":
-    assert FENCE in statements._COMMIT, "the fence stands elsewhere now: this control takes nothing out any more"
-    with patch.object(statements, "_COMMIT", statements._COMMIT.replace(FENCE, "")):
+    assert FENCE in statements._LEDGER, "the fence stands elsewhere now: this control takes nothing out any more"
+    patches = (
+        patch.object(statements, "_LEDGER", statements._LEDGER.replace(FENCE, "")),
+        patch.object(loading, "LEDGER", loading.LEDGER.replace(FENCE, "")),
+    )
+    with patches[0], patches[1]:
         main()

@@ -1,0 +1,144 @@
+"""First loads by COPY: the same rows as the careful way brings, and the careful way wherever they are not new."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+
+import asyncpg
+import pytest
+
+from agents.ports import PageOutcome, PageWrite, RejectedRecord, Sink
+from service.sinks.postgres import loading
+from service.sinks.postgres.copying import copy_rows
+from service.sinks.postgres.loading import FirstLoads
+from service.sinks.postgres.sink import SESSION
+from service.sinks.postgres.statements import LEDGER, ledger_arguments
+from service.sinks.schema import entity_table
+from tests.sinks.builders import CONTACT, EVERY_TYPE, NOON, TYPED, commit, finish, grant, page, row, run, typed_row
+from tests.sinks.conftest import PostgresPlace
+
+pytestmark = pytest.mark.postgres
+
+ROWS = [
+    EVERY_TYPE,
+    (None,) * 7,
+    ("", 0, 0.0, False, datetime(1, 1, 2, tzinfo=UTC), date(1, 1, 1), "[]"),
+    ("é𝄞\n\t\\", -(2**63), -1.5e300, True, datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC), date(9999, 12, 31), '""'),
+    ("x" * 100_000, 2**53, 5e-324, False, datetime(1999, 12, 31, 23, 59, 59, 1, UTC), date(1999, 12, 31), "1e400"),
+]
+
+
+@pytest.fixture
+async def place(postgres_dsn: str) -> AsyncIterator[PostgresPlace]:
+    place = PostgresPlace(postgres_dsn)
+    yield place
+    await place.close()
+
+
+@pytest.fixture(autouse=True)
+def few_rows_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "LOAD_ROWS_MIN", 1)
+
+
+async def load(place: PostgresPlace, *pages: PageWrite, loads: FirstLoads | None = None) -> list[PageOutcome] | None:
+    async with asyncpg.create_pool(place.url, min_size=1, max_size=1) as pool, pool.acquire() as connection:
+        table = entity_table("book", pages[0].entity)
+        return await (loads or FirstLoads()).load(connection, pages, table, NOON)
+
+
+async def test_every_value_arrives_as_the_careful_way_brings_it(
+    place: PostgresPlace, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = run(org="first", entity=TYPED), run(org="second", entity=TYPED)
+    rows = [typed_row(f"{number}", *values) for number, values in enumerate(ROWS)]
+    await grant(sink, first)
+    await grant(sink, second)
+    assert await load(place, page(first, 1, *rows, entity=TYPED)) == [PageOutcome("committed", len(ROWS))]
+    monkeypatch.setattr(loading, "LOAD_ROWS_MIN", 1_000)
+    await commit(sink, page(second, 1, *rows, entity=TYPED))
+    differing = "select to_jsonb(stored) - 'org' - 'run_id' from book_book_typed as stored where org = '{}'"
+    there = [set(await place.query(differing.format(org))) for org in ("first", "second")]
+    assert there[0] == there[1]
+    assert len(there[0]) == len(ROWS)
+
+
+async def test_the_ledger_holds_what_was_loaded(place: PostgresPlace, sink: Sink) -> None:
+    await grant(sink, run())
+    await load(place, page(run(), 1, row("a"), row("b")), page(run(), 2, row("c"), is_last=True))
+    assert [(line.page, line.records, line.is_last) for line in (await grant(sink, run())).lines] == [
+        (1, 2, False),
+        (2, 1, True),
+    ]
+
+
+async def test_later_pages_of_the_first_run_are_loaded_too(place: PostgresPlace, sink: Sink) -> None:
+    loads = FirstLoads()
+    await grant(sink, run())
+    assert await load(place, page(run(), 1, row("a")), loads=loads)
+    assert await load(place, page(run(), 2, row("b")), loads=loads)
+
+
+async def test_a_second_run_goes_the_careful_way(place: PostgresPlace, sink: Sink) -> None:
+    await grant(sink, run(1))
+    await load(place, page(run(1), 1, row("a")))
+    await finish(sink, run(1), "done")
+    await grant(sink, run(2))
+    assert await load(place, page(run(2), 1, row("a", "new"))) is None
+
+
+async def test_a_page_that_the_ledger_holds_goes_the_careful_way(place: PostgresPlace, sink: Sink) -> None:
+    loads = FirstLoads()
+    await grant(sink, run())
+    await load(place, page(run(), 1, row("a")), loads=loads)
+    assert await load(place, page(run(), 1, row("a")), page(run(), 2, row("b")), loads=loads) is None
+    assert await place.query("select id from book_book_contact") == [("a",)]
+
+
+async def test_a_closed_run_loads_nothing(place: PostgresPlace, sink: Sink) -> None:
+    await grant(sink, run())
+    await finish(sink, run(), "cancelled")
+    assert await load(place, page(run(), 1, row("a"))) is None
+    assert await place.query("select id from book_book_contact") == []
+
+
+async def test_a_record_that_moved_to_another_page_costs_no_row(place: PostgresPlace, sink: Sink) -> None:
+    await grant(sink, run())
+    told = await commit(sink, page(run(), 1, row("a"), row("b")), page(run(), 2, row("b", minute=1), row("c")))
+    assert [one.status for one in told] == ["committed", "committed"]
+    assert await place.query("select id from book_book_contact order by id") == [("a",), ("b",), ("c",)]
+
+
+async def test_who_is_frozen_within_a_transaction_keeps_nobody_waiting_for_long(
+    place: PostgresPlace, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SESSION, "idle_in_transaction_session_timeout", "300ms")
+    await grant(sink, run())
+    frozen = await asyncpg.connect(place.url, server_settings=SESSION)
+    await frozen.transaction().start()
+    await frozen.fetch(LEDGER, *ledger_arguments([page(run(), 1, row("a"))], NOON))
+    await finish(sink, run(), "cancelled")
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await frozen.fetch("select 1")
+
+
+async def test_rows_are_sent_in_the_order_in_which_all_take_them() -> None:
+    pages = [page(run(org="b"), 1, row("z"), row("é")), page(run(org="a"), 1, row("y"), row("x"))]
+    sent = copy_rows(pages, entity_table("book", CONTACT))
+    places = [sent.index(key) for key in (b"\x01x", b"\x01y", b"\x01z", "\x02é".encode())]
+    assert places == sorted(places)
+
+
+async def test_a_page_with_rejected_records_goes_the_careful_way(place: PostgresPlace, sink: Sink) -> None:
+    await grant(sink, run())
+    rejected = RejectedRecord("x", "no key", "{}")
+    assert await load(place, page(run(), 1, row("a"), rejected=[rejected])) is None
+
+
+async def test_what_is_remembered_of_runs_is_bounded(
+    place: PostgresPlace, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "RUNS_REMEMBERED_MAX", 1)
+    loads = FirstLoads()
+    for org in ("a", "b"):
+        await grant(sink, run(org=org))
+    assert await load(place, page(run(org="a"), 1, row("a")), page(run(org="b"), 1, row("b")), loads=loads) is None
+    assert await load(place, page(run(org="b"), 1, row("b"), entity=CONTACT), loads=loads)
