@@ -11,7 +11,7 @@ if __name__ == "__main__":
     assert FENCE in statements._LEDGER, "the fence stands elsewhere now: this control takes nothing out any more"
     patches = (
         patch.object(statements, "_LEDGER", statements._LEDGER.replace(FENCE, "")),
-        patch.object(loading, "LEDGER", loading.LEDGER.replace(FENCE, "")),
+        patch.object(loading, "LEDGER", statements.LEDGER.replace(FENCE, "")),
     )
     with patches[0], patches[1]:
         main()
