@@ -17,6 +17,7 @@ ROW_VERSION = 1
 SEEN_MAX = 128  # ids of outside commands remembered; the oldest is forgotten first
 TRAIL_MAX = 16  # notable transitions remembered; the oldest is forgotten first
 _HEAD = struct.Struct(">QQQ")
+_encode = msgspec.json.Encoder().encode
 CLOCK_BITS = 42  # of a generation: Unix ms until 2109; what is left of 63 bits is enough for two million rebalances
 GUARD_BYTES = 16  # (generation, seq): the higher one is newer
 
@@ -58,7 +59,7 @@ class Row(msgspec.Struct, Generic[S], frozen=True, omit_defaults=True):
 
 
 def encode_row(row: Row[S]) -> bytes:
-    return _HEAD.pack(row.generation, row.seq, row.due) + msgspec.json.encode(row)
+    return _HEAD.pack(row.generation, row.seq, row.due) + _encode(row)
 
 
 def decode_row(value: bytes, decoder: msgspec.json.Decoder[Row[S]]) -> Row[S]:

@@ -1,6 +1,6 @@
 """One HTTP exchange, on sockets that are kept for the next.
 
-A request through aiohttp costs 0.13 ms of CPU here, most of a page's share, through this 0.05 ms (docs/performance.md).
+With 100 under way on loopback a request costs 0.019 ms of CPU, through aiohttp 0.075 (DECISIONS.md, 9).
 No cookies, no redirects, no proxies: pages of an API need none of them.
 """
 
