@@ -9,7 +9,6 @@ from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
-from aiokafka.partitioner import murmur2
 from faust import SASLCredentials, SSLCredentials
 
 from agents.deciders.entity import EntityDecider
@@ -23,6 +22,7 @@ from manifests.entity import Adapter
 from topics.catalog import APP_ID, CONTROL_TOPICS, TABLE
 from topics.codec import encode, headers, trace_of
 from topics.commands import TimerDue
+from topics.partitions import partition_of
 
 log = logging.getLogger("sluice.worker")
 
@@ -50,13 +50,13 @@ class WorkerConfig:
 
 
 def partitioner(partitions: int) -> PartitionOf:
-    """Kafka's default for keyed records (murmur2), so that a stock client's key lands where ours does."""
+    """Of a workflow, or of a connection, by its key."""
 
     @lru_cache(maxsize=KEYS_CACHED_MAX)
-    def partition_of(key: str) -> int:
-        return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)
+    def remembered(key: str) -> int:
+        return partition_of(key.encode(), partitions)
 
-    return partition_of
+    return remembered
 
 
 def make_shell(adapters: Mapping[str, Adapter]) -> Shell:

@@ -24,7 +24,7 @@ RECORD_BYTES_MAX = 900_000  # a record of any topic; Kafka's own default limit i
 COMMAND_BYTES_MAX = 64_000  # a command; longer ones go to the dead letters
 # How long a consumer's fetch may wait for records. A partition whose records wait for us longer than 0.1 s is left out
 # of the next fetch (aiokafka's way); it must not be out for long.
-FETCH_WAIT_MS = 100
+FETCH_WAIT_MS = 50
 APP_ID = "sluice"
 TABLE = "workflows"
 CHANGELOG = f"{APP_ID}-{TABLE}-changelog"

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from agents.activities.pages import Pages
 from agents.activities.units import TOLD, Failure, Fenced, UnitResult, failure_of, told_from
-from agents.ports import LedgerLine, PageOutcome
+from agents.ports import ClosedRun, LedgerLine, PageOutcome
 from agents.records import PageBody
 from topics.errors import Rejected, Retryable
 
@@ -102,15 +102,18 @@ class Chain:
 
     async def _committed(self, bundle: list[Fetched]) -> list[UnitResult]:
         try:
-            outcomes = await self._pages.commit_in_order(bundle)
+            committed = await self._pages.commit_in_order(bundle)
         except TOLD as error:
             self._failed = True
             return [failure_of(error)]
-        results = [self._result(page, body, said) for (page, body), said in zip(bundle, outcomes, strict=False)]
+        said = zip(bundle, committed.outcomes, strict=False)
+        results = [self._result(page, body, one, committed.closed) for (page, body), one in said]
         self._failed = any(isinstance(result, Failure) for result in results)
         return results
 
-    def _result(self, page: int, body: PageBody, said: PageOutcome | Retryable | Rejected) -> UnitResult:
+    def _result(
+        self, page: int, body: PageBody, said: PageOutcome | Retryable | Rejected, closed: ClosedRun | None
+    ) -> UnitResult:
         if not isinstance(said, PageOutcome):
             return failure_of(said)
-        return failure_of(Fenced()) if said.status == "fenced" else self._pages.done(page, body, said)
+        return failure_of(Fenced()) if said.status == "fenced" else self._pages.done(page, body, said, closed)

@@ -44,9 +44,8 @@ class LeaseReader:
         except BaseExceptionGroup as several:
             raise _first(several) from several  # the process looks at its kind
         told: dict[str, object] = {"elapsed_ms": int((self._clock.monotonic() - started) * 1000)}
-        if (totals := await self._totals(command, done)) is not None:
-            told |= {"closed": Totals(pages=totals.pages, records=totals.records, rejected=totals.rejected)}
-            told |= {"error": None, "reason": ""}
+        if done.closed is None and (totals := await self._totals(command, done)) is not None:
+            told |= {"closed": _told(totals), "error": None, "reason": ""}
         return done.model_copy(update=told)
 
     async def _totals(self, command: FetchPages, done: PageDone) -> RunTotals | None:
@@ -67,14 +66,14 @@ class LeaseReader:
             raise Rejected(f"{command.adapter} has no entity {command.entity!r} here")
         entity = adapter.entities[command.entity]
         run = _run(command)
-        pages = Pages(run, adapter, entity, self._source, self._database, self._clock)
+        pages = Pages(run, adapter, entity, self._source, self._database, self._clock, command.closes)
         job = _Job(command, pages, started + LEASE_SECONDS_MAX)
         if entity.under is not None:
             return await job.read_parents(adapter.entities[entity.under.entity])
         grant = await self._database.grant(LeaseAsk(run, command.first, command.units))
         known = _known(grant.is_open, grant.lines)
         if entity.paging.style == "link":
-            return tell(command, await job.read_chain(known), 0)
+            return _closed(tell(command, results := await job.read_chain(known), 0), results[-1])
         return tell(command, await job.read_pages(known), 0)
 
 
@@ -185,6 +184,17 @@ class _Job:
 
 def _run(command: FetchPages) -> RunRef:
     return RunRef(command.workflow, command.run, command.org, command.adapter, command.entity, command.type)
+
+
+def _closed(done: PageDone, last: UnitResult) -> PageDone:
+    """With the sums of the run, if its last page brought them."""
+    if isinstance(last, Failure) or last.closed is None or last.closed.outcome != "done":
+        return done
+    return done.model_copy(update={"closed": _told(last.closed.totals)})
+
+
+def _told(totals: RunTotals) -> Totals:
+    return Totals(pages=totals.pages, records=totals.records, rejected=totals.rejected)
 
 
 def _known(is_open: bool, lines: tuple[LedgerLine, ...]) -> Known:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from agents.activities.database import Database, Outcomes
+from agents.activities.database import Committed, Database
 from agents.activities.source import PageAsk, Source
 from agents.activities.units import Fenced, UnitDone
 from agents.failpoints import failpoints
-from agents.ports import Clock, PageOutcome, PageWrite, Parent, RunRef
+from agents.ports import Clock, ClosedRun, PageOutcome, PageWrite, Parent, RunEnd, RunRef
 from agents.records import PageBody
 from manifests.entity import Adapter, Entity
 from topics.errors import Rejected
@@ -24,6 +24,7 @@ class Pages:
     source: Source
     database: Database
     clock: Clock
+    closes: bool = False  # whoever commits the run's last page closes it
 
     async def fetch(self, page: int, link: str | None) -> PageBody:
         body = await self._fetch(self._ask(page, link, None))
@@ -48,12 +49,15 @@ class Pages:
             raise Fenced
         return outcome
 
-    async def commit_in_order(self, bodies: list[tuple[int, PageBody]]) -> Outcomes:
-        return await self.database.commit(tuple(self._write(page, body, "") for page, body in bodies))
+    async def commit_in_order(self, bodies: list[tuple[int, PageBody]]) -> Committed:
+        writes = tuple(self._write(page, body, "") for page, body in bodies)
+        end = RunEnd(self.run, "done") if self.closes and writes[-1].is_last else None
+        return await self.database.commit(writes, end)
 
-    def done(self, page: int, body: PageBody, outcome: PageOutcome) -> UnitDone:
+    def done(self, page: int, body: PageBody, outcome: PageOutcome, closed: ClosedRun | None = None) -> UnitDone:
         total = None if body.total is None else -(-body.total // self.entity.paging.size)
-        return UnitDone(1, outcome.records, outcome.rejected, self.ends(page, body), body.next, total)
+        end = self.ends(page, body)
+        return UnitDone(1, outcome.records, outcome.rejected, end, body.next, total, closed if end else None)
 
     def ends(self, page: int, body: PageBody) -> bool:
         """Nothing follows this page. An empty one is the end, whatever it says: `per_page=0` would go on for ever."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.ports import LedgerLine
+from agents.ports import ClosedRun, LedgerLine
 from topics.commands import ErrorKind, FetchPages, PageDone
 from topics.errors import Rejected, Retryable
 
@@ -21,7 +21,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class UnitDone:
-    """A unit whose pages are all committed. `end`: nothing follows it. `total` is in units, as the source claims."""
+    """A unit whose pages are all committed. `end`: nothing follows it. `total` is in units, as the source claims.
+
+    `closed`: the run, if it was closed with this unit.
+    """
 
     pages: int
     records: int
@@ -29,6 +32,7 @@ class UnitDone:
     end: bool = False
     next_cursor: str | None = None
     total: int | None = None
+    closed: ClosedRun | None = None
 
 
 UnitResult = UnitDone | Failure

@@ -31,7 +31,7 @@ ADAPTERS = ("bench", "bulk", "limited")
 CONCURRENCY = 32  # requests in flight per connection
 STOP_SECONDS_MAX = 40.0
 READY_SECONDS_MAX = 120.0
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.015
 BATCH_BYTES_MAX = 500_000
 UUID_CHARS = 37  # what the broker appends to a static member's name to make its id: a dash and a UUID
 

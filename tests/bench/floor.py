@@ -50,7 +50,7 @@ class Floor:
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         self.pool = await asyncpg.create_pool(self._dsn, min_size=POOL, max_size=POOL)
         await self.create()
-        await self.run(Shape("warm", 1, 2, 1), ["p2-warm"])
+        await self.run(Shape("warm", 1, 2, 1), [f"p2-warm-{self.name}"])
         return self
 
     async def __aexit__(
