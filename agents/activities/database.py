@@ -26,7 +26,7 @@ from topics.errors import Rejected, Retryable
 
 RUNS_PER_TRIP_MAX = 64  # that are opened, or closed
 RUN_TRIPS_MAX = 2  # of each
-COMMIT_TRIPS_MAX = 4
+COMMIT_TRIPS_MAX = 2
 LINGER_SECONDS = 0.005  # for company, where other runs call at the same time: a statement for each costs twice
 ATTEMPTS_MAX = 6  # with the waits below about 15 s; then the lease is given back
 WAIT_FIRST_SECONDS = 0.5
