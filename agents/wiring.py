@@ -118,7 +118,7 @@ def _faust_app(config: WorkerConfig) -> StrictApp:
         "broker_rebalance_timeout": 60,
         "broker_request_timeout": 90,
         "broker_max_poll_interval": 86400,
-        "broker_max_poll_records": 500,
+        "broker_max_poll_records": 4000,
         "broker_commit_interval": 1.0,
         "consumer_max_fetch_size": 1_048_576,
         "stream_processing_timeout": 60,
