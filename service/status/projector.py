@@ -26,7 +26,7 @@ POLL_RECORDS_MAX = 2_000
 POLL_MS = 200
 # Of what a workflow does meanwhile only the newest is written: records are gathered until none has come for a moment.
 QUIET_SECONDS = 0.01
-GATHER_SECONDS_MAX = 0.1
+GATHER_SECONDS_MAX = 0.05
 COMMIT_SECONDS = 1.0
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 10.0
