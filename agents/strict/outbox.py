@@ -4,7 +4,7 @@ from typing import Any
 
 from agents.strict.batch import Batch, Out
 
-RECORDS_MAX = 500  # at the maximum it is handed over before the end of the poll, so that others can begin
+RECORDS_MAX = 1  # at the maximum it is handed over: each batch by itself, see DECISIONS.md, 34
 
 
 class Outbox:

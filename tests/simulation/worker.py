@@ -18,7 +18,7 @@ from topics.codec import encode
 from topics.commands import TimerDue
 
 BATCH_MAX = 6
-POLLED_MAX = 3  # partitions whose records one poll brings
+POLLED_MAX = 1  # partitions whose batches are handed over together: see DECISIONS.md, 34
 
 
 @dataclass
