@@ -27,7 +27,7 @@ class SyncDecider:
         match command:
             case StartSync():
                 return self._start(state, command, at)
-            case ChildDone() if state is not None and command.parent_run == state.run:
+            case ChildDone() if state is not None and not state.has_ended:
                 return self._child_done(state, command, at)
             case CancelRun() if state is not None and command.run == state.run and not state.has_ended:
                 return _cancelled(state, command.reason, at, state.queue)
@@ -88,8 +88,10 @@ class SyncDecider:
         return self._advanced(state, at, f"request {request} started run {state.run_id}")
 
     def _child_done(self, state: SyncState, done: ChildDone, at: int) -> Decision[SyncState]:
-        after = state.with_outcome(done, at)
-        if after is state or state.has_ended:
+        if done.parent_run > state.run:  # a frozen process began that run; asked, the entity says what it has met
+            return Decision(state, tuple(self.owed(state)))
+        after = state.with_outcome(done, at) if done.parent_run == state.run else state
+        if after is state:
             return Decision(state)
         after = msgspec.structs.replace(after.with_blocked(at), due=at + PROGRESS_DEADLINE_MS)
         because = f": {done.reason}" if done.reason else ""

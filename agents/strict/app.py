@@ -15,6 +15,7 @@ from agents.failpoints import failpoints
 from agents.strict.batch import Batch
 from agents.strict.consumer import StrictTransport
 from agents.strict.order import check_order
+from agents.strict.outbox import Outbox
 from agents.strict.producer import Deliveries
 from agents.strict.watchdog import Awake, watch, watch_progress, worker_gauges
 from tables.stores import StrictTable
@@ -41,6 +42,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         self.deliveries = Deliveries(lambda error: self.die(repr(error)))
         self.awake = Awake()
         self._handlers: dict[str, tuple[Handler, StrictTable]] = {}
+        self._outboxes: dict[StrictTable, Outbox] = {}
         super().__init__(*args, **{"Table": StrictTable, **kwargs})
 
     def _new_transport(self) -> StrictTransport:
@@ -75,7 +77,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         self.agent(channel, name="deciders", concurrency=1)(subscription)
 
     async def handle_chunk(self, consumer: Any, tp: Any, records: Sequence[Any]) -> None:
-        """Records of one partition, in order: restore them, or decide on them and hand over what follows."""
+        """Records of one partition, in order: restore them, or decide on them. `hand_over` sends what follows."""
         if tp in self.tables.recovery.tp_to_table:
             await self._restore(tp, records)
             return
@@ -84,9 +86,13 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         handler, table = self._handlers[tp.topic]
         batch = Batch(table, tp, records, table.generations[tp.partition])
         handler(batch)
-        await self._hand_over(batch, table)
-        self.next_offset[tp] = consumer.handled[tp] = records[-1].offset + 1
+        await self._store(batch, table)
+        self.next_offset[tp] = records[-1].offset + 1
         self.monitor.stream_inbound_time[tp] = time.monotonic()
+        outbox = self._outboxes.setdefault(table, Outbox())
+        outbox.add(batch)
+        if outbox.is_full:
+            await self.hand_over(consumer)
 
     async def _restore(self, tp: Any, records: Sequence[Any]) -> None:
         recovery = self.tables.recovery
@@ -98,22 +104,31 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         self.tables.changelog_queue.put_nowait(last)
         await asyncio.sleep(0)
 
-    async def _hand_over(self, batch: Batch, table: StrictTable) -> None:
+    async def _store(self, batch: Batch, table: StrictTable) -> None:
         """The store first: it may be ahead of the changelog (a replay repairs that), never behind."""
-        producer, partition = self.producer._producer, batch.tp.partition
         if batch.changes:
-            table.store(partition, batch.changes)
+            table.store(batch.tp.partition, batch.changes)
             if failpoints.armed:
                 await failpoints.reach("after_store")
-        await self.deliveries.send(
-            producer, table.changelog_topic_name, partition, batch.changelog, table.note_delivered
-        )
-        if failpoints.armed and batch.changes:
-            await failpoints.reach("after_changelog")
-        for (topic, target), outs in batch.outputs.items():
-            if failpoints.armed:
-                outs = [out for out in outs if not await failpoints.reach("emit")]
-            await self.deliveries.send(producer, topic, target, outs)
+
+    async def hand_over(self, consumer: Any) -> None:
+        """All that was decided and not handed over yet; only then may its source be committed."""
+        producer, outboxes = self.producer._producer, self._outboxes
+        self._outboxes = {}
+        for table, outbox in outboxes.items():
+            for partition, outs in outbox.changelog.items():
+                await self.deliveries.send(producer, table.changelog_topic_name, partition, outs, table.note_delivered)
+            if failpoints.armed and outbox.changelog:
+                await failpoints.reach("after_changelog")
+            for (topic, target), outs in outbox.outputs.items():
+                if failpoints.armed:
+                    outs = [out for out in outs if not await failpoints.reach("emit")]
+                await self.deliveries.send(producer, topic, target, outs)
+            consumer.handled.update(outbox.handled)
+
+    def forget_decided(self) -> None:
+        """What was not handed over is decided again by whoever reads its source again."""
+        self._outboxes = {}
 
     def die(self, why: str) -> None:
         """End the process with nothing more committed; the supervisor starts a fresh one."""

@@ -63,6 +63,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
             fetched = await self._getmany(active_partitions=active, timeout=FETCH_SECONDS)
             async with self._batch_lock:
                 await self._handle(fetched, generation)
+                await self.app.hand_over(self)
         return True
 
     async def _handle(self, fetched: Mapping[Any, Sequence[Any]], generation: int) -> None:
@@ -83,6 +84,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
         """To the committed offsets, and to the earliest one where nothing is committed (aiokafka would not seek)."""
         async with self._fetch_lock:
             self.handled.clear()
+            self.app.forget_decided()
             await super().perform_seek()
             tps, self._resume_later = self._resume_later, frozenset()
             start = {tp: self._committed_offset.get(tp) for tp in tps}
@@ -101,6 +103,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
     async def on_partitions_revoked(self, revoked: Any) -> None:
         await super().on_partitions_revoked(revoked)
         self.handled.clear()
+        self.app.forget_decided()
         for table in self.app.strict_tables:
             table.forget_delivered()
 

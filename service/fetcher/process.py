@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
+from agents.activities.grouping import GroupCall
 from agents.failpoints import failpoints
 from agents.intake import dead_letter, read_command
 from agents.strict.watchdog import PROGRESS_SECONDS_MAX, Gauge, watch_progress
@@ -21,7 +22,7 @@ from service.kafka.client import ClientArguments
 from service.kafka.consuming import group_member
 from service.kafka.unread import unread
 from topics.catalog import DATA_TOPICS, DEAD_LETTERS
-from topics.codec import encode, headers, trace_in, trace_of
+from topics.codec import Headers, encode, headers, trace_in, trace_of
 from topics.commands import AnyCommand, Command
 from topics.dead import bury
 from topics.errors import Broken, Rejected
@@ -36,7 +37,9 @@ POLL_RECORDS_MAX = 500
 POLL_MS = 200
 COMMIT_SECONDS = 0.5
 PUBLISH_TIMEOUT_MS = 60_000
-LINGER_MS = 5  # results that come at the same time share a request to the broker
+TELL_SECONDS = 0.003  # a result waits so long for others, so that they share a request to the broker
+TELLS_MAX = 500  # results in one request
+TELLS_UNDER_WAY_MAX = 4
 PAUSE_SECONDS = 0.003  # after reading, so that commands come several at a time
 
 Do = Callable[[AnyCommand], Awaitable[Command | None]]
@@ -54,6 +57,14 @@ class InHand:
     @property
     def place(self) -> str:
         return f"{self.tp.topic}/{self.tp.partition}/{self.record.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a command led to, on its way to its workflow."""
+
+    result: Command
+    headers: Headers
 
 
 class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -74,8 +85,13 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self._space = asyncio.Event()
         self._failure: BaseException | None = None
         self._consumer = group_member(client, GROUP, name)
-        self._producer = AIOKafkaProducer(
-            **client, acks="all", request_timeout_ms=PUBLISH_TIMEOUT_MS, linger_ms=LINGER_MS
+        self._producer = AIOKafkaProducer(**client, acks="all", request_timeout_ms=PUBLISH_TIMEOUT_MS)
+        self._tells: GroupCall[Telling, None] = GroupCall(
+            self._tell_together,
+            size_max=TELLS_MAX,
+            trips_max=TELLS_UNDER_WAY_MAX,
+            linger_seconds=TELL_SECONDS,
+            company=lambda: len(self._tasks),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -155,15 +171,23 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         if failpoints.armed and await failpoints.reach("tell"):
             return
         trace = trace_in(item.record.headers) or trace_of(item.command.key)
-        await self._producer.send_and_wait(
-            result.topic,
-            encode(result),
-            result.key.encode(),
-            self._partition_of(result.key),
-            headers=list(headers(result, trace, self._name)),
-        )
+        await self._tells(Telling(result, headers(result, trace, self._name)))
         if failpoints.armed:
             await failpoints.reach("after_tell")
+
+    async def _tell_together(self, tellings: Sequence[Telling]) -> list[None]:
+        sent = [
+            await self._producer.send(
+                one.result.topic,
+                encode(one.result),
+                one.result.key.encode(),
+                self._partition_of(one.result.key),
+                headers=list(one.headers),
+            )
+            for one in tellings
+        ]
+        await asyncio.gather(*sent)
+        return [None] * len(tellings)
 
     async def _bury(self, record: Any, reason: str) -> None:
         key, value, kept = bury(dead_letter(record, reason))

@@ -142,9 +142,11 @@ class Cluster:
         batches: dict[tuple[str, int], Any] = {}
         for topic, key, value in records:
             place = (topic, self.partition_of(key))
-            batch = batches.setdefault(place, self.producer.create_batch())
-            if batch.size() + len(value) > BATCH_BYTES_MAX:
+            batch = batches.get(place)
+            if batch is not None and batch.size() + len(value) > BATCH_BYTES_MAX:
                 waiting.append(await self.producer.send_batch(batch, topic, partition=place[1]))
+                batch = None
+            if batch is None:
                 batch = batches[place] = self.producer.create_batch()
             assert batch.append(key=key.encode(), value=value, timestamp=None) is not None
         for (topic, partition), batch in batches.items():

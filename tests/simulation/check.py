@@ -162,14 +162,15 @@ def published_state_is_the_journals(world: World) -> Iterator[str]:
 
 
 def every_published_run_has_ended(world: World) -> Iterator[str]:
-    """Or a newer one of its workflow has taken its place."""
-    newest: dict[object, str] = {}
+    """Or a newer one of its workflow has taken its place: newer in the journal, whatever its number."""
     published = {**world.published.syncs, **world.published.entities}
-    for run, row in published.items():
-        newest[row["workflow"]] = max(newest.get(row["workflow"], ""), str(run))
-    for run in newest.values():
-        if published[run]["status"] not in ("done", "failed", "cancelled"):
-            yield f"{run} is published as {published[run]['status']} for ever"
+    newest: dict[object, dict[str, object]] = {}
+    for row in published.values():
+        if row["workflow"] not in newest or guard(row) > guard(newest[row["workflow"]]):
+            newest[row["workflow"]] = row
+    for row in newest.values():
+        if row["status"] not in ("done", "failed", "cancelled"):
+            yield f"{row['run_id']} is published as {row['status']} for ever"
 
 
 def every_notable_transition_is_in_the_timeline(world: World) -> Iterator[str]:

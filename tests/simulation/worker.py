@@ -1,5 +1,6 @@
 """A worker's process: its stores, positions and timers. It may die at any instant and leave anything behind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agents.local import LocalRecord, LocalTP
@@ -7,6 +8,7 @@ from agents.room import BatchRoom, step
 from agents.shell import Shell
 from agents.strict.batch import Batch, Out
 from agents.strict.order import check_order
+from agents.strict.outbox import Outbox
 from agents.timers import PartitionTimers
 from tables.row import due_of, generation_of, guard_of, next_generation
 from tests.simulation.broker import Broker, Group, Member, Producer
@@ -16,6 +18,7 @@ from topics.codec import encode
 from topics.commands import TimerDue
 
 BATCH_MAX = 6
+POLLED_MAX = 3  # partitions whose records one poll brings
 
 
 @dataclass
@@ -128,7 +131,8 @@ class Worker:
         """One thing, of those that a worker does at the same time."""
         match self._fate.random.choices(("handle", "deliver", "commit", "tick"), (8, 4, 2, 1))[0]:
             case "handle" if self._position:
-                self._handle(self._fate.random.choice(list(self._position)))
+                tps = list(self._position)
+                self._poll(self._fate.random.sample(tps, min(len(tps), self._fate.random.randint(1, POLLED_MAX))))
             case "deliver":
                 self._producer.deliver_some(self._fate.random)
             case "commit":
@@ -140,7 +144,7 @@ class Worker:
         """Everything that there is to do; False if there was nothing."""
         moved = self._tick()
         for tp in list(self._position):
-            while self._handle(tp):
+            while self._poll([tp]):
                 moved = True
         moved |= bool(self._producer.waiting())
         self._commit()
@@ -150,12 +154,25 @@ class Worker:
     def die(self) -> None:
         self._producer.drop()
 
-    def _handle(self, tp: LocalTP) -> bool:
-        """Some records of a partition, up to the handover: the store first, then the journal, then what follows."""
+    def _poll(self, tps: Sequence[LocalTP]) -> bool:
+        """Some records of some partitions: all of them into the stores, then the journal, then what follows."""
+        outbox = Outbox()
+        for tp in tps:
+            self._decide(tp, outbox)
+        for partition, journalled in outbox.changelog.items():
+            for out in journalled:
+                self._hand_over(LocalTP(CHANGELOG, partition), out)
+        for target, outs in outbox.outputs.items():
+            for out in outs:
+                self._hand_over(LocalTP(*target), out)
+        self._handled.update(outbox.handled)
+        return bool(outbox.handled)
+
+    def _decide(self, tp: LocalTP, outbox: Outbox) -> None:
         start = self._position[tp]
         records = self._broker.read(tp, start, self._fate.random.randint(1, BATCH_MAX))
         if not records:
-            return False
+            return
         check_order(start, records, tp.topic)
         self._fate.note(self.name, f"handles {tp.topic}/{tp.partition}@{start}..{records[-1].offset}")
         store = self.disk[tp.partition]
@@ -165,14 +182,9 @@ class Worker:
         self._fate.instant(self.name, "after deciding")
         store.write(batch.changes)
         self._fate.instant(self.name, "after the store, before the journal")
-        for out in batch.changelog:
-            self._hand_over(LocalTP(CHANGELOG, tp.partition), out)
-        for target, outs in batch.outputs.items():
-            for out in outs:
-                self._hand_over(LocalTP(*target), out)
         self._timers.update(tp.partition, room.deadlines.items())
-        self._position[tp] = self._handled[tp] = records[-1].offset + 1
-        return True
+        self._position[tp] = records[-1].offset + 1
+        outbox.add(batch)
 
     def _hand_over(self, tp: LocalTP, out: Out) -> None:
         self._producer.send(tp, out)

@@ -38,6 +38,9 @@ class Producer:
 
     async def stop(self) -> None: ...
 
+    async def send(self, *record: Any, **more: Any) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self.send_and_wait(*record, **more))
+
     async def send_and_wait(
         self, topic: str, value: bytes | None, key: bytes | None, partition: int, headers: list[tuple[str, bytes]]
     ) -> None:

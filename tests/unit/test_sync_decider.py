@@ -293,6 +293,15 @@ def test_to_be_outnumbered_in_another_run_changes_nothing() -> None:
     started().when(Outnumbered(workflow=KEY, parent_run=T0 - 1, newest=T0 + 500)).unchanged()
 
 
+def test_an_entity_that_tells_of_a_newer_run_is_asked_for_this_one() -> None:
+    """A frozen process began that run. The entity answers that this one is outnumbered."""
+    started().when(told("a.house", run=T0 + 500)).then(asked("a.house"), asked("a.log")).having(run=T0)
+
+
+def test_an_ended_run_asks_nobody_who_tells_of_a_newer_one() -> None:
+    ended().when(told("a.house", run=T0 + 500)).unchanged()
+
+
 def test_a_nudge_reaches_every_running_child() -> None:
     nudged = started().when(Nudge(workflow=KEY, request_id="n"))
     keys = [entity_key("acme", "toy", name, "full") for name in ("a.house", "a.log")]
