@@ -17,7 +17,7 @@ from agents.activities.leases import LeaseReader
 from agents.activities.source import Source
 from agents.intake import read_command
 from agents.ports import Sink
-from agents.room import BatchRoom, step
+from agents.room import HANDED_MAX, BatchRoom, step
 from agents.shell import Shell
 from agents.strict.batch import Batch, Out, Record
 from agents.timers import Timers
@@ -112,7 +112,8 @@ class LocalEngine:
 
     `may_crash` is called with the name of each instant at which a process can die ("stored", "published", "committed",
     "fetched" …) and raises Crash to make it so; the engine then restarts by itself, as a supervisor would.
-    `deliveries` is how often each batch and each activity's command is delivered.
+    `deliveries` is how often each batch and each activity's command is delivered, `handed_max` how many commands of one
+    workflow to another a batch hands over.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class LocalEngine:
         clock: MovableClock,
         may_crash: Callable[[str], None] = lambda instant: None,
         deliveries: int = 1,
+        handed_max: int = HANDED_MAX,
     ) -> None:
         self.clock = clock
         self.log = LocalLog(clock)
@@ -135,6 +137,7 @@ class LocalEngine:
         self._sink = sink
         self._may_crash = may_crash
         self._deliveries = deliveries
+        self._handed_max = handed_max
         self._restart()
 
     def tell(self, command: Command) -> None:
@@ -195,7 +198,7 @@ class LocalEngine:
 
     def _decide(self, topic: str, records: Sequence[LocalRecord]) -> None:
         batch = Batch(self._table, LocalTP(topic, 0), records, self._generation)
-        room = BatchRoom(batch, lambda key: 0, "local")
+        room = BatchRoom(batch, lambda key: 0, "local", self._handed_max)
         step(batch, room, self._shell, lambda key: 0)
         self._may_crash("decided")
         self._table.write(batch.changes)

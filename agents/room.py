@@ -1,6 +1,11 @@
-"""A step's room in a batch: records decoded once per batch, commands encoded and sent to the partition of their key."""
+"""A step's room in a batch: records decoded once per batch, commands encoded and sent to the partition of their key.
 
-from collections.abc import Callable
+What one workflow tells another of the same partition is handed over within the batch: no message, and no wait for one.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from agents.intake import dead_letter, read_command
 from agents.shell import Event, Shell
@@ -9,18 +14,33 @@ from tables.catalog import State, read_row
 from tables.row import Row, encode_row
 from topics.catalog import DEAD_LETTERS
 from topics.codec import encode, headers, trace_of
-from topics.commands import Command
+from topics.commands import Command, Control
 from topics.dead import bury
 from topics.errors import Rejected
 
 PartitionOf = Callable[[str], int]
 
+# Commands that one batch hands over; the rest goes by the broker, so that a batch has an end. What is sent again is not
+# counted: a message would not tell that it is, and each workflow repeats but once a batch.
+HANDED_MAX = 1_000
+
+
+class Handed(NamedTuple):
+    """A command on its way within the batch; `is_again` if it was sent before and may have been lost."""
+
+    command: Command
+    trace: str
+    is_again: bool
+
 
 class BatchRoom:
     """The records of one partition as typed rows. `deadlines` collects what the timers must know afterwards."""
 
-    def __init__(self, batch: Batch, partition_of: PartitionOf, sent_by: str) -> None:
+    def __init__(self, batch: Batch, partition_of: PartitionOf, sent_by: str, handed_max: int = HANDED_MAX) -> None:
         self.deadlines: dict[str, int] = {}
+        self._handed: deque[Handed] = deque()
+        self._hands = handed_max
+        self._repeated: set[str] = set()
         self._batch = batch
         self._partition_of = partition_of
         self._sent_by = sent_by
@@ -38,12 +58,32 @@ class BatchRoom:
         self.deadlines[key] = row.due if row else 0
         self._batch.put(key.encode(), None if row is None else encode_row(row))
 
-    def emit(self, command: Command, trace: str) -> None:
+    def emit(self, command: Command, trace: str, is_again: bool = False) -> None:
+        is_here = isinstance(command, Control) and self._partition_of(command.key) == self._batch.tp.partition
+        if not is_here or not (is_again or self._hands):
+            self.send(command, trace)
+            return
+        if not is_again:
+            self._hands -= 1
+        self._handed.append(Handed(command, trace, is_again))
+
+    def send(self, command: Command, trace: str) -> None:
+        """By the broker."""
         if self._trace[0] != trace:
             self._trace = (trace, trace_of(trace))
         key = command.key
         out = Out(key.encode(), encode(command), headers(command, self._trace[1], self._sent_by))
         self._batch.emit(command.topic, self._partition_of(key), out)
+
+    def handed(self) -> Iterator[Handed]:
+        """What was handed over and not taken yet, up to the last that comes while these are taken."""
+        while self._handed:
+            yield self._handed.popleft()
+
+    def repeats(self, key: str) -> bool:
+        is_first = key not in self._repeated
+        self._repeated.add(key)
+        return is_first
 
     def bury(self, record: Record, reason: str) -> None:
         key, value, kept = bury(dead_letter(record, reason))
@@ -56,9 +96,19 @@ def step(batch: Batch, room: BatchRoom, shell: Shell, partition_of: PartitionOf)
         try:
             command = read_command(record)
             if partition_of(command.key) != record.partition:
-                room.emit(command, command.key)  # a client's own partitioner: send it where its workflow lives
+                room.send(command, command.key)  # a client's own partitioner: send it where its workflow lives
                 continue
             event = Event(record.topic, record.offset, record.timestamp, batch.generation, command)
             shell.handle(event, room)
         except Rejected as error:
             room.bury(record, str(error))
+        _take_handed(room, shell, record.timestamp, batch.generation)
+
+
+def _take_handed(room: BatchRoom, shell: Shell, at: int, generation: int) -> None:
+    """All that follows within the partition. What is refused goes by the broker, to be buried as itself."""
+    for command, trace, is_again in room.handed():
+        try:
+            shell.handle(Event("", None, at, generation, command, is_again), room)
+        except Rejected:
+            room.send(command, trace)

@@ -1,7 +1,8 @@
 """Skip or replay, decide, put, emit. One shell joins any decider to any topic; nothing here waits for the broker.
 
 An offset is committed only after a flush has confirmed every record handed over for it, so a crash anywhere leads to
-redelivery, and redelivery repeats the same record and the same ids.
+redelivery, and redelivery repeats the same record and the same ids. What one workflow handed to another has no offset
+of its own: it hangs on the event that it follows from, whose replay hands it over again.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from agents.decision import Decider
+from agents.decision import Decider, Decision
 from tables.catalog import State
 from tables.row import Row
 from topics.commands import Command, StartSync
@@ -21,13 +22,17 @@ Outcome = Literal["decided", "ignored", "replayed", "echo"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A command and where it was met. `at` is the broker's time (Unix ms), `generation` that of the process's life."""
+    """A command and where it was met. `at` is the broker's time (Unix ms), `generation` that of the process's life.
+
+    Without an offset it was handed over by another workflow of the partition; `is_again`: it may have been before.
+    """
 
     topic: str
-    offset: int
+    offset: int | None
     at: int
     generation: int
     command: Command
+    is_again: bool = False
 
 
 class Room(Protocol):
@@ -39,8 +44,12 @@ class Room(Protocol):
         """The record from now on; None takes it out of the table."""
         ...
 
-    def emit(self, command: Command, trace: str) -> None:
-        """Send a command on its way; `trace` is the run that it belongs to."""
+    def emit(self, command: Command, trace: str, is_again: bool = False) -> None:
+        """Send a command or hand it over; `trace` is its run's. `is_again`: that may have been done before."""
+        ...
+
+    def repeats(self, key: str) -> bool:
+        """True the first time: what a workflow owes is repeated once a batch because of what was handed to it."""
         ...
 
 
@@ -52,28 +61,23 @@ class Shell:
 
     def handle(self, event: Event, room: Room) -> Outcome:
         """One step. Of a Rejected event only its offset is remembered; any other error must stop the process."""
-        command = event.command
-        decider = self._decider(command.key)
-        row = _claimed(room.get(command.key) or Row[State](), event, room)
+        key = event.command.key
+        decider = self._decider(key)
+        stored = room.get(key) or Row[State]()
+        row = _claimed(stored, event, room)
         if row.has_folded(event.topic, event.offset):
-            outcome = _repeat(row, command.key, decider, room)
+            outcome = _repeat(row, key, decider, room)
             _refuse_again(row, event, decider)
             return outcome
-        if isinstance(command, StartSync) and command.id in row.seen:
+        if isinstance(event.command, StartSync) and event.command.id in row.seen:
             return "echo"
-        try:
-            decision = decider.decide(row.state, command, event.at)
-        except Rejected:
-            if row.state is not None:  # what was refused stays refused, however it is replayed
-                folded = {**row.last_offset, event.topic: event.offset}
-                room.put(command.key, msgspec.structs.replace(row, last_offset=folded))
-            raise
-        if decision.state is row.state and not decision.commands and not decision.note:
-            return "ignored"
-        after = None if decision.state is None else _folded(row, event, decision.state, decision.note)
-        room.put(command.key, after)
+        decision = _decided(row, event, decider, room)
+        if decision.state is not row.state or decision.note or (decision.commands and event.offset is not None):
+            room.put(key, _folded(row, event, decision))
+        elif not decision.commands:
+            return _repeat(row, key, decider, room) if _is_doubtful(stored, event, room) else "ignored"
         for made in decision.commands:
-            room.emit(made, decision.state.trace if decision.state else command.key)
+            room.emit(made, decision.state.trace if decision.state else key)
         return "decided"
 
     def _decider(self, key: str) -> Decider[Any]:
@@ -82,6 +86,26 @@ class Shell:
         if decider is None:
             raise Rejected(f"workflow {key!r} is of no known kind; there are: {', '.join(sorted(self._deciders))}")
         return decider
+
+
+def _decided(row: Row[State], event: Event, decider: Decider[Any], room: Room) -> Decision[Any]:
+    """What was refused stays refused, however it is replayed: its offset is folded in."""
+    try:
+        return decider.decide(row.state, event.command, event.at)
+    except Rejected:
+        if row.state is not None and event.offset is not None:
+            room.put(event.command.key, msgspec.structs.replace(row, last_offset=_positions(row, event)))
+        raise
+
+
+def _is_doubtful(stored: Row[State], event: Event, room: Room) -> bool:
+    """Handed over and known already: then it was told in a life before, and what followed from it may be lost.
+
+    What came by the broker is told again by its own offset; what was handed over has none.
+    """
+    if event.offset is not None or stored.state is None:
+        return False
+    return (event.is_again or stored.generation < event.generation) and room.repeats(event.command.key)
 
 
 def _claimed(row: Row[State], event: Event, room: Room) -> Row[State]:
@@ -102,7 +126,7 @@ def _repeat(row: Row[State], key: str, decider: Decider[Any], room: Room) -> Out
     room.put(key, row)
     if row.state is not None:
         for owed in decider.owed(row.state):
-            room.emit(owed, row.state.trace)
+            room.emit(owed, row.state.trace, is_again=True)
     return "replayed"
 
 
@@ -116,15 +140,22 @@ def _refuse_again(row: Row[State], event: Event, decider: Decider[Any]) -> None:
         raise Rejected("it was refused when it was first met, before a crash; ask again if it is still wanted")
 
 
-def _folded(row: Row[State], event: Event, state: State, note: str) -> Row[State]:
+def _folded(row: Row[State], event: Event, decision: Decision[State]) -> Row[State] | None:
+    state = decision.state
+    if state is None:
+        return None
     after = msgspec.structs.replace(
         row,
         generation=max(row.generation, event.generation),
         seq=row.seq + 1 if row.seq else event.at,
         due=state.due,
         state=state,
-        last_offset={**row.last_offset, event.topic: event.offset},
+        last_offset=_positions(row, event),
     )
     if isinstance(event.command, StartSync):
         after = after.remembering(event.command.id)
-    return after.noting(event.at, event.command.id, note) if note else after
+    return after.noting(event.at, event.command.id, decision.note) if decision.note else after
+
+
+def _positions(row: Row[State], event: Event) -> dict[str, int]:
+    return row.last_offset if event.offset is None else {**row.last_offset, event.topic: event.offset}

@@ -22,12 +22,13 @@ from manifests.entity import Adapter
 from topics.catalog import APP_ID, CONTROL_TOPICS, TABLE
 from topics.codec import encode, headers, trace_of
 from topics.commands import TimerDue
+from topics.ids import home_of
 from topics.partitions import partition_of
 
 log = logging.getLogger("sluice.worker")
 
 TIMER_TICK_SECONDS = 0.5
-KEYS_CACHED_MAX = 100_000
+HOMES_CACHED_MAX = 100_000
 SESSION_TIMEOUT_SECONDS = 10
 
 
@@ -50,13 +51,13 @@ class WorkerConfig:
 
 
 def partitioner(partitions: int) -> PartitionOf:
-    """Of a workflow, or of a connection, by its key."""
+    """Of a workflow, or of a connection, by its key: all workflows of a connection have the same."""
 
-    @lru_cache(maxsize=KEYS_CACHED_MAX)
-    def remembered(key: str) -> int:
-        return partition_of(key.encode(), partitions)
+    @lru_cache(maxsize=HOMES_CACHED_MAX)
+    def remembered(home: str) -> int:
+        return partition_of(home.encode(), partitions)
 
-    return remembered
+    return lambda key: remembered(home_of(key))
 
 
 def make_shell(adapters: Mapping[str, Adapter]) -> Shell:

@@ -47,8 +47,9 @@ class Row(msgspec.Struct, Generic[S], frozen=True, omit_defaults=True):
     seen: tuple[str, ...] = ()
     trail: tuple[TrailEntry, ...] = ()
 
-    def has_folded(self, topic: str, offset: int) -> bool:
-        return offset <= self.last_offset.get(topic, -1)
+    def has_folded(self, topic: str, offset: int | None) -> bool:
+        """Whether it is a replay; what has no offset is none."""
+        return offset is not None and offset <= self.last_offset.get(topic, -1)
 
     def remembering(self, command_id: str) -> "Row[S]":
         return msgspec.structs.replace(self, seen=(*self.seen, command_id)[-SEEN_MAX:])

@@ -59,6 +59,14 @@ def connection_key(org: str, adapter: str) -> str:
     return f"{org}/{adapter}"
 
 
+def home_of(key: str) -> str:
+    """What decides a key's partition: of a workflow its connection, so that a sync, its entities and what is fetched
+    for them lie together; anything else stands for itself.
+    """
+    parts = key.split(":", 3)
+    return connection_key(parts[1], parts[2]) if len(parts) == 4 else key
+
+
 def run_id(key: str, number: int) -> str:
     """`main-sync:acme:pco:full@1763747915123`: unique for ever, and a person can read whose it is."""
     return f"{key}@{number}"

@@ -1,7 +1,7 @@
 """Which partition a key belongs to: Kafka's clients' own default, so that a stock client's key lands where ours does.
 
 The function is murmur2 with Kafka's seed (org.apache.kafka.common.utils.Utils), taken four bytes at a time: half the
-time of the client library's, which counts, since each new workflow has three keys.
+time of the client library's.
 """
 
 from struct import unpack_from

@@ -24,6 +24,7 @@ log = logging.getLogger("sluice.strict")
 
 STOP_SECONDS_MAX = 30.0
 DIE_SECONDS_MAX = 5.0
+YIELD_SECONDS = 0.001  # in a long poll, so that what was handed over goes out while the rest is decided
 EXIT_DIE_WAS_SLOW = 70
 EXIT_STOP_WAS_SLOW = 71
 
@@ -93,6 +94,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         outbox.add(batch)
         if outbox.is_full:
             await self.hand_over(consumer)
+            await asyncio.sleep(YIELD_SECONDS)
 
     async def _restore(self, tp: Any, records: Sequence[Any]) -> None:
         recovery = self.tables.recovery

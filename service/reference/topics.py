@@ -11,7 +11,11 @@ INTRODUCTION = f"""Every topic that there is. `sluice topics create` creates and
 prints each command's JSON Schema. A command has at most {COMMAND_BYTES_MAX:,} bytes, a record {RECORD_BYTES_MAX:,}."""
 
 PARTITIONS = """All topics have `SLUICE_PARTITIONS` partitions, for ever. The topics of the control plane and the
-journal are read together: the partition of a workflow's commands is that of its record."""
+journal are read together: the partition of a workflow's commands is that of its record. All workflows of a connection,
+and what is fetched for them, have the partition of `ORG/ADAPTER` (murmur2, as Kafka's own clients compute it from a
+key). What one workflow tells another of its partition is handed over by the worker without a message: `start-entity`,
+`child-done` and their like stand in `control` only where a batch led to more than it hands over. A command that a
+client puts on another partition is sent on by the worker."""
 
 LIMITS = {
     "minimum": "at least {}",

@@ -22,11 +22,11 @@ from topics.errors import Retryable
 log = logging.getLogger("sluice.projector")
 
 GROUP = "sluice-projector"
-POLL_RECORDS_MAX = 2_000
+POLL_RECORDS_MAX = 4_000
 POLL_MS = 200
 # Of what a workflow does meanwhile only the newest is written: records are gathered until none has come for a moment.
 QUIET_SECONDS = 0.01
-GATHER_SECONDS_MAX = 0.05
+GATHER_SECONDS_MAX = 0.25
 COMMIT_SECONDS = 1.0
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 10.0

@@ -53,6 +53,8 @@ async def gather(given: argparse.Namespace) -> Evidence:
         said=reader.said,
         told=reader.told,
         outnumbered=frozenset(reader.outnumbered),
+        asked=frozenset(reader.asked),
+        nudges=reader.nudges,
         events=reader.events,
         letters=reader.letters,
         journal=reader.journal,

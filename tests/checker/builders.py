@@ -11,12 +11,13 @@ MAIN = "main-sync:acme:pco:full"
 RUN = 100
 RUN_ID = f"{KEY}@{RUN}"
 T0 = 1_700_000_000.0  # Unix seconds
-PLACES = ("offset", "generation", "last_offset")  # where a record stands, not what it says
+PLACES = ("offset", "generation", "last_offset", "trail")  # where a record stands, not what it says
 
 
 def entry(seq: int, **more: Any) -> Entry:
     """A record of the entity; the state is told apart by what is given."""
-    given = {"status": "fetching", "due": 1, "run": RUN, "parent_run": 50, "offset": seq, "generation": 1, **more}
+    plain = {"status": "fetching", "due": 1, "run": RUN, "parent": MAIN, "parent_run": 50, "offset": seq}
+    given = {**plain, "generation": 1, **more}
     state = repr(sorted((name, value) for name, value in given.items() if name not in PLACES)).encode()
     return Entry(key=KEY, partition=0, seq=seq, kind="entity", state=state, **given)
 
@@ -32,6 +33,7 @@ def whole_run() -> Evidence:
         read_at_ms=int(T0 * 1000),
         logs=(LogFacts("control", 0, 0, 1, 1), LogFacts("page-done", 0, 0, 2, 2)),
         told={(0, 0): told(lease=1, records=7), (0, 1): told(lease=2, first=2, records=5)},
+        asked=frozenset({(MAIN, 50)}),
         events={("control", 0, KEY): [0], ("page-done", 0, KEY): [0, 1]},
         journal=(
             entry(1, leases=((1, 1, 1),), last_offset=at()),

@@ -33,10 +33,22 @@ class Entry:
     children: tuple[str, ...] = ()
     child_statuses: tuple[str, ...] = ()
     last_offset: tuple[tuple[str, int], ...] = ()
+    trail: tuple[tuple[int, str], ...] = ()  # the last notable steps: seq, and the id of the command that caused it
 
     @property
     def guard(self) -> tuple[int, int]:
         return self.generation, self.seq
+
+    @property
+    def cause(self) -> str:
+        """The id of the command that led to this record; "" if it was not notable."""
+        seq, cause = self.trail[-1] if self.trail else (-1, "")
+        return cause if seq == self.seq else ""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing was known of the workflow before: the trail begins with this very record."""
+        return bool(self.trail) and self.trail[0][0] == self.seq
 
     @property
     def run_id(self) -> str:

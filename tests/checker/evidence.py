@@ -1,11 +1,12 @@
 """What was found lying about after a run: plain values, so that a test can make them up. Knows no invariant."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from tests.checker.entries import Entry
-from tests.checker.lines import Line, lines_of, newest_of
+from tests.checker.lines import ENDED, Line, lines_of, newest_of
 
 Origin = tuple[str, int, int]  # topic, partition, offset
 Place = tuple[str, str, int]  # run id, parent, page
@@ -191,9 +192,11 @@ class Store:
 class Evidence:
     """All of it. What was not given to be read is None.
 
-    `events` are the offsets of the control topics' messages by topic, partition and workflow, ascending. `seen` and
-    `causes` are the ids in any record of the journal. `folded` is the journal's newest record of each workflow, by
-    partition; `position` the offset of the last record that changed it.
+    `outnumbered` are main syncs and their runs that a message called so, `asked` those for which a message asked an
+    entity to run, `nudges` how many messages with which request id nudged whom. `events` are the offsets of the control
+    topics' messages by topic, partition and workflow, ascending. `seen` and `causes` are the ids in any record of the
+    journal. `folded` is the journal's newest record of each workflow, by partition; `position` the offset of the last
+    record that changed it.
     """
 
     read_at_ms: int = 0
@@ -202,6 +205,8 @@ class Evidence:
     said: Sequence[Said] = ()
     told: Mapping[tuple[int, int], Told] = field(default_factory=dict)
     outnumbered: frozenset[tuple[str, int]] = frozenset()
+    asked: frozenset[tuple[str, int]] = frozenset()
+    nudges: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     events: Mapping[tuple[str, int, str], Sequence[int]] = field(default_factory=dict)
     letters: Sequence[Letter] = ()
     journal: Sequence[Entry] = ()
@@ -225,6 +230,32 @@ class Evidence:
     def lines(self) -> list[Line]:
         """The winning lines of all workflows."""
         return lines_of(self.journal)
+
+    @cached_property
+    def parent_runs(self) -> Mapping[str, frozenset[int]]:
+        """Under which runs of each main sync an entity has ever said it was, also where that came to nothing."""
+        found: defaultdict[str, set[int]] = defaultdict(set)
+        for entry in self.journal:
+            if entry.kind == "entity":
+                found[entry.parent].add(entry.parent_run)
+        return {parent: frozenset(runs) for parent, runs in found.items()}
+
+    @cached_property
+    def given_up(self) -> frozenset[tuple[str, int]]:
+        """Main syncs and their runs that were outnumbered: by a message, or by what an entity's record says."""
+        pairs = (pair for line in self.lines for pair in zip(line.wins, line.wins[1:], strict=False))
+        return self.outnumbered.union(
+            (before.key, before.run) for before, after in pairs if self.between(before, after)
+        )
+
+    def between(self, before: Entry, after: Entry) -> list[int]:
+        """Runs that an entity was under, above the one that its main sync gave up and below the one that followed.
+
+        Strictly below: the entities of the run that followed are under that one, outnumbered or not.
+        """
+        if before.kind != "sync" or before.status in ENDED:
+            return []
+        return sorted(run for run in self.parent_runs.get(before.key, ()) if before.run < run < after.run)
 
     @cached_property
     def now(self) -> Mapping[str, Entry]:

@@ -87,6 +87,7 @@ class RecordReader:
         self.seen: set[str] = set()
         self.causes: set[str] = set()
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._trails: dict[tuple[tuple[int, str], ...], tuple[tuple[int, str], ...]] = {}
 
     def read(self, key: str, value: bytes, partition: int, offset: int) -> Entry:
         try:
@@ -96,7 +97,8 @@ class RecordReader:
         except (struct.error, msgspec.MsgspecError) as error:
             raise Unreadable(f"{key} (journal {partition}/{offset}) cannot be read: {error}") from None
         self.seen.update(record.seen)
-        self.causes.update(str(entry[2]) for entry in record.trail)
+        trail = tuple((int(entry[0]), str(entry[2])) for entry in record.trail)
+        self.causes.update(cause for _, cause in trail)
         names = tuple(state.children)
         return Entry(
             key=key,
@@ -123,6 +125,7 @@ class RecordReader:
             children=self._names.setdefault(names, names),
             child_statuses=tuple(child.status for child in state.children.values()),
             last_offset=tuple(sorted(record.last_offset.items())),
+            trail=self._trails.setdefault(trail, trail),
         )
 
 

@@ -1,6 +1,6 @@
 """Reading the topics from their beginning to where they end now."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
@@ -42,6 +42,8 @@ class TopicsReader:
         self.said: list[Said] = []
         self.told: dict[tuple[int, int], Told] = {}
         self.outnumbered: set[tuple[str, int]] = set()
+        self.asked: set[tuple[str, int]] = set()
+        self.nudges: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.events: defaultdict[tuple[str, int, str], list[int]] = defaultdict(list)
         self.letters: list[Letter] = []
         self.journal: list[Entry] = []
@@ -78,10 +80,14 @@ class TopicsReader:
         self.starts.append(Message(record.topic, record.partition, record.offset, record.key, record.value))
 
     def _control(self, record: Any) -> None:
-        if b'"outnumbered"' in (record.value or b""):
-            said = document(record.value)
-            if isinstance(run := said.get("parent_run"), int):
-                self.outnumbered.add((str(said.get("workflow")), run))
+        said = document(record.value)
+        kind, workflow, run = said.get("kind"), str(said.get("workflow")), said.get("parent_run")
+        if kind == "nudge":
+            self.nudges[workflow][str(said.get("request_id"))] += 1
+        elif kind == "outnumbered" and isinstance(run, int):
+            self.outnumbered.add((workflow, run))
+        elif kind == "start-entity" and isinstance(run, int):
+            self.asked.add((str(said.get("parent")), run))
 
     def _page_done(self, record: Any) -> None:
         told = told_in(record.value)

@@ -2,7 +2,8 @@
 
 The guard (generation, seq) decides: a lower one is stale, it came from a process that was frozen and loses. A record
 of a higher generation goes on from what it knew, so what an older generation wrote at or above its seq was never seen
-by the winner and is put aside too. The same record may be put again, after a crash.
+by the winner and is put aside too. The same record may be put again, after a crash. What a frozen process wrote behind
+the place up to which its successor has read was never seen either: there a workflow may begin a second time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,16 +30,18 @@ class Line:
     again: int = 0
     is_over: bool = False
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: Entry, unseen: int) -> int:
+        """`unseen` is an offset: its writer saw nothing of what others put from there on. The lowest one known now."""
         last = self.wins[-1] if self.wins else None
         if last is None or entry.guard > last.guard:
-            self._win(entry)
+            unseen = self._win(entry, unseen)
         elif entry.guard < last.guard:
             self.stale += 1
         elif entry.state != last.state:
             self.faults.append(f"{entry.where}: another record has this number, at {last.partition}/{last.offset}")
         else:
             self._repeat(last, entry)
+        return unseen
 
     def end(self, tombstone: Entry) -> None:
         last = self.wins[-1] if self.wins else None
@@ -46,18 +49,20 @@ class Line:
             self.faults.append(f"{last.where}: it was {last.status} when its record was removed")
         self.is_over = True
 
-    def _win(self, entry: Entry) -> None:
+    def _win(self, entry: Entry, unseen: int) -> int:
         claimed = 0
-        while self.wins and self.wins[-1].seq >= entry.seq:
+        while self.wins and (self.wins[-1].seq >= entry.seq or _begins_again(self.wins[-1], entry, unseen)):
             before = self.wins.pop()
             if before.seq == entry.seq and before.state == entry.state:
                 claimed = self.puts.get(before.seq, 0)  # put again by a newer generation
                 self.again += 1
             else:
                 self.aside += 1
+                unseen = min(unseen, before.offset)
             self.puts.pop(before.seq, None)
         self.wins.append(entry)
         self.puts[entry.seq] = claimed + 1
+        return unseen
 
     def _repeat(self, last: Entry, entry: Entry) -> None:
         """Once more, or with a position that a refused message has moved."""
@@ -69,10 +74,15 @@ class Line:
         self.again += 1
 
 
+def _begins_again(last: Entry, entry: Entry, unseen: int) -> bool:
+    return entry.is_first and entry.generation > last.generation and last.offset >= unseen
+
+
 def lines_of(journal: Sequence[Entry]) -> list[Line]:
     """Every line of every workflow. The journal is in the order of its offsets, partition by partition."""
     lines: list[Line] = []
     current: dict[str, Line] = {}
+    unseen: dict[tuple[int, int], int] = {}  # offset, by partition and generation
     for entry in journal:
         line = current.get(entry.key)
         if line is None or (line.is_over and not entry.is_tombstone):
@@ -81,7 +91,8 @@ def lines_of(journal: Sequence[Entry]) -> list[Line]:
         if entry.is_tombstone:
             line.end(entry)
         else:
-            line.take(entry)
+            writer = entry.partition, entry.generation
+            unseen[writer] = line.take(entry, unseen.get(writer, entry.offset))
     return lines
 
 

@@ -1,4 +1,7 @@
-"""Nobody waits for ever: whichever message is lost, the deadlines alone, or nudges at once, lead to the same end."""
+"""Nobody waits for ever: whichever message is lost, the deadlines alone, or nudges at once, lead to the same end.
+
+Everything goes by the broker here, as it does between partitions: what is handed over cannot be lost by itself.
+"""
 
 import json
 from collections import Counter
@@ -10,6 +13,7 @@ import pytest
 
 from agents.activities.source import PageAsk
 from agents.local import LocalLog, MovableClock
+from agents.room import HANDED_MAX
 from agents.strict.batch import Out
 from tests.support.adapters import toy_data
 from tests.support.engine import KEY, Engine
@@ -103,7 +107,7 @@ async def a_main_sync_that_lost_its_record(engine: Engine) -> None:
 
 async def told(story: Story, kind: str = "", number: int = 0) -> tuple[Engine, Counter[str]]:
     """The story, up to where it comes to rest, without the message of this number; how many of each kind there were."""
-    engine = Engine(data=DATA)
+    engine = Engine(data=DATA, handed_max=0)
     leak = engine.log = Leak(engine.clock, kind, number)
     await story(engine)
     return engine, leak.seen
@@ -160,6 +164,17 @@ async def test_whichever_message_is_lost_nudges_lead_to_the_same_end_at_once(sto
         engine, _ = await told(story, kind, number)
         await nudge(engine)
         assert end_of(engine) == end_of(whole), f"without {kind} number {number}"
+
+
+@pytest.mark.parametrize("handed_max", [1, 3, HANDED_MAX])
+@pytest.mark.parametrize("story", LOSSES, ids=named)
+async def test_what_is_handed_over_leads_to_the_same_end_as_messages(story: Story, handed_max: int) -> None:
+    by_message, _ = await told(story)
+    by_hand = Engine(data=DATA, handed_max=handed_max)
+    await story(by_hand)
+    for engine in (by_message, by_hand):
+        await pass_deadlines(engine)
+    assert end_of(by_hand) == end_of(by_message)
 
 
 async def a_cancelled_run(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from zlib import crc32
 
 from agents.local import LocalRecord, LocalTP, MovableClock
 from agents.strict.batch import Out
+from topics.ids import home_of
 
 Told = Callable[[LocalTP, int], None]
 
@@ -66,7 +67,7 @@ class Broker:
     written_by: dict[LocalTP, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def partition_of(self, key: str) -> int:
-        return crc32(key.encode()) % self.partitions
+        return crc32(home_of(key).encode()) % self.partitions
 
     def append(self, tp: LocalTP, out: Out, by: str = "a client") -> int:
         """The record's offset."""

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from agents.local import LocalTP
 from tables.catalog import State, read_row
 from tables.entities import TRANSITIONS
@@ -28,30 +30,38 @@ class Entry:
     row: Row[State]
 
 
+Chain = tuple[Entry, ...]
+
+
 @dataclass
 class Lineage:
-    """One workflow's records that were not outdone when they were written, without what was outdone afterwards.
+    """One workflow's records, each behind the one that its writer knew, up to the newest: `entries`.
 
-    Only somebody else's records may be outdone: those of a process that was out already and did not know.
+    A writer goes on from what it found, which is a record that it puts again first, and knows nothing of what somebody
+    wrote who was out already and did not know.
     """
 
     key: str
-    entries: list[Entry] = field(default_factory=list)
+    entries: Chain = ()
     broken: list[str] = field(default_factory=list)
+    _known: dict[tuple[int, bytes], Chain] = field(default_factory=dict)  # by seq and state
+    _told: dict[str, Chain] = field(default_factory=dict)  # by writer
 
     def add(self, entry: Entry) -> None:
         """A record from the changelog, in its order."""
-        if self.entries and guard_of(entry.value) < guard_of(self.entries[-1].value):
+        newest = self.entries[-1] if self.entries else entry
+        if guard_of(entry.value) < guard_of(newest.value):
             return  # a frozen process's: everyone passes it over
-        while self.entries and self.entries[-1].row.seq >= entry.row.seq:
-            outdone = self.entries.pop()
-            if outdone.row.state == entry.row.state and outdone.row.seq == entry.row.seq:
-                continue  # the same again
-            if outdone.by == entry.by:
-                self.broken.append(f"{entry.by} takes back seq {outdone.row.seq} at offset {entry.offset}")
-            if guard_of(outdone.value) == guard_of(entry.value):
-                self.broken.append(f"two records of {outdone.row.generation}, {outdone.row.seq} differ")
-        self.entries.append(entry)
+        state = msgspec.json.encode(entry.row.state)
+        if guard_of(entry.value) == guard_of(newest.value) and state != msgspec.json.encode(newest.row.state):
+            self.broken.append(f"two records of {entry.row.generation}, {entry.row.seq} differ")
+        told = self._told.get(entry.by, self.entries)
+        known = self._known.get((entry.row.seq, state))
+        if told and told[-1].by == entry.by and told[-1].row.seq > entry.row.seq - (known is None):
+            self.broken.append(f"{entry.by} takes back seq {told[-1].row.seq} at offset {entry.offset}")
+        before = told if known is None else known
+        self.entries = (*(one for one in before if one.row.seq < entry.row.seq), entry)
+        self._known[entry.row.seq, state] = self._told[entry.by] = self.entries
 
     def requests(self) -> Iterator[str]:
         """What it did something for: ids of requests."""

@@ -75,8 +75,9 @@ class Worker:
     """One life of a process. `disk` outlives it, what it has handed over to nobody does not."""
 
     def __init__(
-        self, name: str, broker: Broker, group: Group, disk: Disk, shell: Shell, fate: Fate, protections: Protections
-    ) -> None:
+        self, name: str, broker: Broker, group: Group, disk: Disk, shell: Shell, fate: Fate, protections: Protections,
+        handed_max: int,
+    ) -> None:  # fmt: skip
         self.name = name
         self.disk = disk
         self.clock = WrongClock(broker.clock)
@@ -85,6 +86,7 @@ class Worker:
         self._shell = shell
         self._fate = fate
         self._protections = protections
+        self._handed_max = handed_max
         self._producer = Producer(broker, name, self._note_delivered)
         self._timers = PartitionTimers()
         self._member = Member("", 0, 0, ())
@@ -177,7 +179,7 @@ class Worker:
         self._fate.note(self.name, f"handles {tp.topic}/{tp.partition}@{start}..{records[-1].offset}")
         store = self.disk[tp.partition]
         batch = Batch(store, tp, records, self._generations[tp.partition])
-        room = BatchRoom(batch, self._broker.partition_of, self.name)
+        room = BatchRoom(batch, self._broker.partition_of, self.name, self._handed_max)
         step(batch, room, self._shell, self._broker.partition_of)
         self._fate.instant(self.name, "after deciding")
         store.write(batch.changes)

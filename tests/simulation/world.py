@@ -24,6 +24,7 @@ from tests.support.adapters import adapter, entity, toy, toy_data
 from tests.support.memory import ListSource
 
 PARTITIONS = (1, 2, 3)
+HANDED_MAX = (0, 1, 3, 1_000)  # commands that a batch hands over; the rest goes by the broker
 STORMY_STEPS = 450
 QUIET_STEPS_MAX = 600
 QUIET_WAIT_SECONDS = 130
@@ -67,6 +68,7 @@ class World:
         self.calm_since = 0
         self._seconds = SECONDS[: random.randint(1, len(SECONDS))]
         self._protections = protections or Protections()
+        self._handed_max = random.choice(HANDED_MAX)
         self._shell = Shell({"main-sync": SyncDecider(self.adapters), "entity-sync": EntityDecider(self.adapters)})
         self._disks: dict[str, Disk] = {}
         self._snapshots: list[tuple[str, Disk]] = []
@@ -213,7 +215,8 @@ class World:
                 left[number] = older.copy() if older else Store()
                 self.fate.note(life, f"finds store {number} {'older' if older else 'empty'}")
         self._disks[name] = left
-        return Worker(life, self.broker, self.workers.group, left, self._shell, self.fate, self._protections)
+        group, protections = self.workers.group, self._protections
+        return Worker(life, self.broker, group, left, self._shell, self.fate, protections, self._handed_max)
 
     def _fetcher(self, life: str, name: str) -> Fetcher:
         return Fetcher(life, self.broker, self.fetchers.group, self.sink, self.api, self.adapters, self.fate)

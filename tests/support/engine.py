@@ -6,6 +6,7 @@ from collections.abc import Callable
 from agents.deciders.entity import EntityDecider
 from agents.deciders.sync import SyncDecider
 from agents.local import LocalEngine, MovableClock
+from agents.room import HANDED_MAX
 from agents.shell import Shell
 from manifests.entity import Adapter
 from tables.entities import EntityState
@@ -27,6 +28,7 @@ class Engine(LocalEngine):
         adapter: Adapter | None = None,
         may_crash: Callable[[str], None] = lambda instant: None,
         deliveries: int = 1,
+        handed_max: int = HANDED_MAX,
     ) -> None:
         known = {"toy": adapter or toy()}
         self.source = ListSource(toy_data() if data is None else data)
@@ -40,6 +42,7 @@ class Engine(LocalEngine):
             clock=MovableClock(),
             may_crash=may_crash,
             deliveries=deliveries,
+            handed_max=handed_max,
         )
 
     def start(self, request_id: str | None = None, org: str = "acme", **more: str) -> None:

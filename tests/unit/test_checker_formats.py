@@ -66,6 +66,7 @@ def test_a_record_of_the_journal_is_read_as_it_was_written() -> None:
     entry = reader.read(STATE.key, encode_row(ROW), 1, 2)
     assert (entry.guard, entry.due, entry.status, entry.run_id) == ((2, 7), 11, "fetching", STATE.run_id)
     assert (entry.leases, entry.pages, entry.reason, entry.head_agrees) == (((1, 1, 4),), 3, "why", True)
+    assert (entry.trail, entry.cause) == (((7, "c"),), "c")
     assert (reader.seen, reader.causes, entry.last_offset) == ({"id"}, {"c"}, (("control", 3),))
 
 

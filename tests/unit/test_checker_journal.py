@@ -71,6 +71,14 @@ def test_a_message_that_is_counted_twice_is_a_step_without_a_message() -> None:
     assert "but 0 messages came in" in sentence
 
 
+def test_what_a_store_alone_kept_may_be_put_again_when_something_newer_has_come() -> None:
+    evidence = replace(whole_run(), events={**whole_run().events, ("control", 0, KEY): [0, 1]})
+    newer = entry(4, status="done", records=12, last_offset=at(control=1, page_done=1))
+    assert len(journal_is_gapless(replace(evidence, journal=(FIRST, LAST, newer))).violations) == 1
+    again = replace(newer, offset=9)
+    assert journal_is_gapless(replace(evidence, journal=(FIRST, LAST, newer, again))).violations == []
+
+
 def test_two_records_under_one_number_are_found() -> None:
     other = entry(2, units=9, offset=7, last_offset=at(page_done=0))
     assert "another record has this number" in journal_is_gapless(journal(FIRST, SECOND, other)).violations[0]
@@ -82,6 +90,15 @@ def test_what_a_frozen_process_writes_late_loses_and_is_counted() -> None:
     last = replace(LAST, generation=2, offset=7)
     found = journal_is_gapless(journal(FIRST, SECOND, claimed, late, last))
     assert (found.violations, found.figures["stale"]) == ([], 1)
+
+
+def test_what_a_frozen_process_began_late_is_put_aside_by_one_that_knows_nothing_of_it() -> None:
+    other = replace(FIRST, key="entity-sync:acme:pco:people.email:full", offset=0, generation=2)
+    anew = replace(SECOND, generation=2, trail=((2, "c"),))
+    assert journal_is_gapless(journal(other, FIRST, anew)).figures["put aside"] == 1
+    goes_on, own = replace(anew, trail=((1, "c"), (2, "c"))), replace(FIRST, generation=2)
+    for entries in ((other, FIRST, goes_on), (other, own, anew), (FIRST, anew)):
+        assert journal_is_gapless(journal(*entries)).figures["put aside"] == 0
 
 
 def test_what_an_older_generation_wrote_unseen_is_put_aside() -> None:

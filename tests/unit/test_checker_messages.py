@@ -82,6 +82,15 @@ def test_a_request_runs_once_unless_its_run_was_lost() -> None:
     assert requests_run_once(replace(evidence, outnumbered=frozenset({(MAIN, 1)}))).violations == []
 
 
+def test_an_entity_that_was_under_a_run_in_between_shows_that_a_run_was_lost() -> None:
+    first, second = (
+        replace(entry(run), key=MAIN, kind="sync", run=run, request="r", status="running") for run in (1, 9)
+    )
+    for between, found in ((1, 1), (5, 0), (9, 1)):
+        evidence = replace(whole_run(), journal=(first, second, entry(1, parent_run=between)))
+        assert len(requests_run_once(evidence).violations) == found
+
+
 def test_a_main_sync_says_of_its_entities_what_the_database_says() -> None:
     def saying(records: int) -> Evidence:
         child = {"status": "done", "run_id": RUN_ID, "pages": 2, "records": records}

@@ -66,6 +66,13 @@ def test_an_outnumbered_run_is_remembered_if_it_is_one() -> None:
     assert reader.outnumbered == {("w", 7)}
 
 
+def test_nudges_are_counted_and_runs_that_entities_were_asked_for_are_remembered() -> None:
+    nudge = Record("control", 1, b'{"kind": "nudge", "workflow": "w", "request_id": "n"}')
+    asked = Record("control", 2, b'{"kind": "start-entity", "workflow": "e", "parent": "w", "parent_run": 7}')
+    reader = read(nudge, nudge, asked)
+    assert (reader.nudges["w"]["n"], reader.asked) == (2, {("w", 7)})
+
+
 def test_a_journal_of_the_simulator_is_read_up_to_where_it_was_torn(tmp_path: Path) -> None:
     journal = tmp_path / "served.tsv"
     first, second = "/people/v2/people?offset=0&per_page=100", "/people/v2/people?offset=100&per_page=100"

@@ -15,7 +15,7 @@ from topics.catalog import COMMAND_BYTES_MAX, DEAD_LETTERS
 from topics.codec import decode, encode, trace_in
 from topics.commands import Command, StartSync, TimerDue
 from topics.dead import dig_up
-from topics.ids import entity_key
+from topics.ids import entity_key, sync_key
 
 PARTITIONS = 8
 PARTITION_OF = partitioner(PARTITIONS)
@@ -34,11 +34,12 @@ def handled(
     topic: str = "start-sync",
     key: bytes | None = None,
     heads: tuple[tuple[str, Any], ...] = (),
+    handed_max: int = 0,
 ) -> tuple[Batch, BatchRoom]:
     values = [encode(message) if isinstance(message, Command) else message for message in messages]
     records = [LocalRecord(topic, partition, n, T0, key, value, heads) for n, value in enumerate(values)]
     batch = Batch(LocalTable(), LocalTP(topic, partition), records, 1)
-    room = BatchRoom(batch, PARTITION_OF, "worker-1")
+    room = BatchRoom(batch, PARTITION_OF, "worker-1", handed_max)
     step(batch, room, SHELL, PARTITION_OF)
     return batch, room
 
@@ -60,6 +61,39 @@ def test_what_follows_goes_to_the_partition_of_its_own_key() -> None:
     ((partition, out),) = outs(batch, "control")
     child = entity_key("acme", "toy", "a.pet", "full")
     assert (partition, out.key) == (PARTITION_OF(child), child.encode())
+
+
+def test_what_a_workflow_tells_one_of_its_partition_is_handed_over_in_the_batch() -> None:
+    batch, room = handled(start(), handed_max=1)
+    child = entity_key("acme", "toy", "a.pet", "full")
+    assert [out.key for out in batch.changelog] == [KEY.encode(), child.encode()]
+    assert set(room.deadlines) == {KEY, child}
+    assert [topic for topic, _ in batch.outputs] == ["fetch-page"]
+
+
+def test_what_is_handed_over_moves_no_offset_and_has_the_time_of_what_led_to_it() -> None:
+    batch, _ = handled(start(), handed_max=1)
+    row = read_row(batch.changelog[1].value or b"")
+    assert row.state is not None
+    assert (row.last_offset, row.seq, row.state.started_at) == ({}, T0, T0)
+
+
+def test_what_is_more_than_a_batch_hands_over_goes_by_the_broker() -> None:
+    neighbour = "zenith"
+    assert PARTITION_OF(sync_key(neighbour, "toy", "full")) == HOME
+    batch, _ = handled(start(), start(org=neighbour), handed_max=1)
+    assert [out.key for _, out in outs(batch, "fetch-page")] == [b"acme/toy"]
+    assert [out.key for _, out in outs(batch, "control")] == [entity_key(neighbour, "toy", "a.pet", "full").encode()]
+
+
+def test_what_is_sent_again_is_handed_over_however_much_it_is() -> None:
+    """As a message it would not tell that it is sent again, and what followed from it might stay lost."""
+    table = LocalTable()
+    first, _ = handled(start(), handed_max=1)
+    table.write(first.changes)
+    again = Batch(table, first.tp, first.records, 2)
+    step(again, BatchRoom(again, PARTITION_OF, "worker-1", 0), SHELL, PARTITION_OF)
+    assert again.outputs == first.outputs
 
 
 @pytest.mark.parametrize("key", [None, b"", b"anything", b"\xff"])

@@ -25,6 +25,7 @@ class Table:
         self.rows: dict[str, Row[State]] = {}
         self.puts: list[str] = []
         self.emitted: list[tuple[Command, str]] = []
+        self.repeated: set[str] = set()
 
     def get(self, key: str) -> Row[State] | None:
         return self.rows.get(key)
@@ -35,8 +36,11 @@ class Table:
         if row is not None:
             self.rows[key] = row
 
-    def emit(self, command: Command, trace: str) -> None:
+    def emit(self, command: Command, trace: str, is_again: bool = False) -> None:
         self.emitted.append((command, trace))
+
+    def repeats(self, key: str) -> bool:
+        return key not in self.repeated
 
 
 class Desk:
@@ -54,6 +58,10 @@ class Desk:
 
     def hand(self, command: Command, at: int = T0, generation: int = 1) -> Outcome:
         return self.take(self.event(command, at, generation))
+
+    def hand_over(self, command: Command, generation: int = 1, is_again: bool = False) -> Outcome:
+        """As one workflow of a partition does to another."""
+        return self.take(Event("", None, T0, generation, command, is_again))
 
     def take(self, event: Event) -> Outcome:
         self.table.puts, self.table.emitted = [], []
@@ -244,3 +252,58 @@ def test_a_new_record_counts_on_from_the_time_so_that_it_outranks_one_that_was_e
     desk = Desk()
     desk.hand(start(), at=T0 + 5_000)
     assert desk.row.seq == T0 + 5_000
+
+
+def test_what_is_handed_over_moves_no_offset() -> None:
+    desk = Desk()
+    desk.hand(start())
+    assert desk.hand_over(told()) == "decided"
+    assert (desk.row.seq, desk.row.last_offset) == (T0 + 1, {"start-sync": 0})
+
+
+def test_what_is_handed_over_twice_in_a_life_changes_nothing() -> None:
+    desk = Desk()
+    desk.hand(start())
+    desk.hand_over(told(run=T0 - 1))
+    assert desk.hand_over(told(run=T0 - 1)) == "ignored"
+    assert (desk.table.puts, desk.table.emitted) == ([], [])
+
+
+def test_what_is_handed_over_again_is_answered_with_what_is_owed() -> None:
+    """It hangs on an event that is replayed: whatever followed from it may have been lost in a crash."""
+    desk = Desk()
+    desk.hand(start())
+    asked = desk.table.emitted
+    assert desk.hand_over(told(run=T0 - 1), is_again=True) == "replayed"
+    assert (desk.table.puts, desk.table.emitted) == ([KEY], asked)
+
+
+def test_what_is_handed_over_to_a_record_of_another_life_is_answered_with_what_is_owed() -> None:
+    desk = Desk()
+    desk.hand(start(), generation=1)
+    asked = desk.table.emitted
+    assert desk.hand_over(told(run=T0 - 1), generation=2) == "replayed"
+    assert desk.table.emitted == asked
+
+
+def test_what_is_owed_is_repeated_once_a_batch_however_often_it_is_handed_over_again() -> None:
+    desk = Desk()
+    desk.hand(start())
+    desk.table.repeated.add(KEY)
+    assert desk.hand_over(told(run=T0 - 1), is_again=True) == "ignored"
+    assert (desk.table.puts, desk.table.emitted) == ([], [])
+
+
+def test_an_answer_to_what_was_handed_over_leaves_no_record() -> None:
+    desk = Desk()
+    desk.hand(start())
+    assert desk.hand_over(told(run=T0 + 1)) == "decided"
+    assert (desk.table.puts, len(desk.table.emitted)) == ([], 1)
+
+
+def test_a_refusal_of_what_was_handed_over_leaves_no_record() -> None:
+    desk = Desk()
+    desk.hand(start())
+    with pytest.raises(Rejected):
+        desk.hand_over(start("request-2", on_conflict="reject"))
+    assert desk.table.puts == []

@@ -50,3 +50,13 @@ def test_a_run_does_not_come_back_from_its_end() -> None:
 
 def test_runs_grow() -> None:
     assert broken(entry(1, run=5), entry(2, run=4)) == ["pet: run 4 follows 5"]
+
+
+def test_a_successor_goes_on_from_what_it_found_not_from_what_a_frozen_process_wrote_meanwhile() -> None:
+    found = (entry(1), entry(2, run=4), entry(3, run=4))
+    meanwhile = (entry(1, generation=2, by="frozen"), entry(2, generation=2, by="frozen", run=5))
+    assert broken(*found, *meanwhile, entry(3, generation=3, by="next", run=4)) == []
+
+
+def test_a_process_does_not_take_back_what_it_wrote() -> None:
+    assert broken(entry(1), entry(2), entry(1, generation=2)) == ["pet: one takes back seq 2 at offset 1"]

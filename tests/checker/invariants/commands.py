@@ -75,7 +75,7 @@ def requests_run_once(evidence: Evidence) -> Found:
     runs: defaultdict[tuple[str, str], dict[int, Entry]] = defaultdict(dict)
     for line in evidence.lines:
         for entry in line.wins:
-            if entry.kind == "sync" and (entry.key, entry.run) not in evidence.outnumbered:
+            if entry.kind == "sync" and (entry.key, entry.run) not in evidence.given_up:
                 runs[entry.key, entry.request].setdefault(entry.run, entry)
     for (_, request), some in runs.items():
         found.looked_at += 1

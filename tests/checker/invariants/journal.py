@@ -1,12 +1,14 @@
 """The journal: a workflow's record grows step by step, by what came in, along the arrows of docs/reference/states."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.checker.entries import Entry
 from tests.checker.evidence import Evidence
 from tests.checker.found import Found
+from tests.checker.handed import handed_between, nudge_id
 from tests.checker.lines import ENDED, Line
 
 ARROWS: Mapping[str, Mapping[str, frozenset[str]]] = {
@@ -22,11 +24,15 @@ FIRST = {"sync": {"running", "done", "failed"}, "entity": {"fetching", "finishin
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From a winning record to the next one: `events` came in between, `length` is how far seq went."""
+    """From a winning record to the next one: `events` came in between, `length` is how far seq went.
+
+    `by_hand` is how much of it may have been handed over within the partition, without a message.
+    """
 
     before: Entry
     after: Entry
     events: int
+    by_hand: int
 
     @property
     def length(self) -> int:
@@ -55,7 +61,10 @@ def journal_is_whole(evidence: Evidence) -> Found:
 
 
 def journal_is_gapless(evidence: Evidence) -> Found:
-    """Each seq once and none left out. What only a store kept through a crash is put again, once for each event."""
+    """Each seq once and none left out, each for a message or for what was handed over.
+
+    What only a store kept through a crash is put again: once for each of its messages, and at least once.
+    """
     found = Found()
     for line in evidence.lines:
         found.looked_at += len(line.wins)
@@ -64,8 +73,10 @@ def journal_is_gapless(evidence: Evidence) -> Found:
         found.count("put again", line.again)
         for fault in line.faults:
             found.wrong(fault)
-        for step in steps(line, evidence):
+        known = steps(line, evidence)
+        for step in known:
             _judge_length(step, line, found)
+        _judge_nudges(known, evidence, found)
     partitions: dict[str, set[int]] = {}
     for entry in evidence.journal:
         partitions.setdefault(entry.key, set()).add(entry.partition)
@@ -77,23 +88,41 @@ def journal_is_gapless(evidence: Evidence) -> Found:
 
 def _judge_length(step: Step, line: Line, found: Found) -> None:
     after = step.after
-    if step.length > step.events:
+    if step.length > step.events + step.by_hand:
         found.wrong(
             f"{after.where}: {step.length} steps since seq {step.before.seq}, but {step.events} messages came in "
-            "between: one was counted twice, or nobody sent it"
+            f"between, and {step.by_hand} can have been handed over: one was counted twice, or nobody sent it"
         )
     if step.length > 1:
         found.count("kept by a store alone", step.length - 1)
-        if line.puts[after.seq] < step.length:
+        by_message = max(1, step.length - step.by_hand)
+        if (puts := _puts_since(after, line)) < by_message:
             found.wrong(
                 f"{after.where}: seq {step.before.seq + 1} to {after.seq - 1} are missing, and the record was put "
-                f"{line.puts[after.seq]} times, not {step.length}: what was replayed was not put again"
+                f"{puts} times, not {by_message}: what was replayed was not put again"
             )
+
+
+def _judge_nudges(known: Sequence[Step], evidence: Evidence, found: Found) -> None:
+    """A nudge is the one command that has its effect each time that it comes."""
+    causes = Counter(step.after.cause for step in known if not step.events)
+    for entry in {step.after.parent: step.after for step in known if step.after.parent}.values():
+        for request, times in evidence.nudges.get(entry.parent, {}).items():
+            if (handed := causes[nudge_id(entry.key, request)]) > times:
+                found.wrong(f"{entry.key}: nudge {request} was counted {handed} times, and sent {times} times")
+
+
+def _puts_since(entry: Entry, line: Line) -> int:
+    """A replay may find that something new has come in before it; then it is the newer record that it puts again."""
+    return line.puts[entry.seq] + sum(line.puts[one.seq] - 1 for one in line.wins if one.seq > entry.seq)
 
 
 def steps(line: Line, evidence: Evidence) -> list[Step]:
     pairs = zip(line.wins, line.wins[1:], strict=False)
-    return [Step(before, after, _came_in(before, after, evidence)) for before, after in pairs]
+    return [
+        Step(before, after, _came_in(before, after, evidence), handed_between(before, after, evidence))
+        for before, after in pairs
+    ]
 
 
 def _came_in(before: Entry, after: Entry, evidence: Evidence) -> int:
@@ -165,4 +194,4 @@ def _may_begin(before: Entry, after: Entry, evidence: Evidence) -> bool:
     if after.kind == "entity":
         is_anew = after.parent_run == before.parent_run and after.fenced == before.fenced + 1
         return after.parent_run > before.parent_run or is_anew
-    return (before.key, before.run) in evidence.outnumbered
+    return (before.key, before.run) in evidence.given_up

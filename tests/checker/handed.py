@@ -1,0 +1,57 @@
+"""What one workflow told another of its partition without a message, as far as their records show it. Pure.
+
+All workflows of a connection share a partition, and a worker hands over in its batch what they tell each other. Such a
+step has no offset; but it is always a notable one, so the trail names the command behind it by its id, and what the
+command says stands in the records before and after: the id can be derived anew.
+"""
+
+from collections.abc import Iterator
+
+from tests.checker.entries import Entry
+from tests.checker.evidence import Evidence
+from tests.checker.formats import derived_id
+
+TOLD = {"done", "failed", "cancelled"}  # how an entity says that it has ended
+TRAIL_MAX = 16  # so many notable steps a record remembers
+STAYS = ("run", "parent_run", "status", "units", "pages", "records", "rejected", "leases")  # when it is nudged
+
+
+def handed_between(before: Entry, after: Entry, evidence: Evidence) -> int:
+    """How many of the steps from one record to another can have come by hand.
+
+    Of a single step the command is known, and must have had its effect. Of several, which a store alone kept, any
+    notable one may have, if it was not a start; and so may those that the trail does not reach back to.
+    """
+    if after.seq == before.seq + 1:
+        return int(after.cause in set(_commands(before, after, evidence)))
+    notable = [cause for seq, cause in after.trail if seq > before.seq]
+    forgotten = max(0, after.trail[0][0] - before.seq - 1) if len(after.trail) == TRAIL_MAX else 0
+    return forgotten + sum(cause not in evidence.seen for cause in notable)
+
+
+def nudge_id(workflow: str, request: str) -> str:
+    return derived_id("control", "nudge", workflow, request)
+
+
+def _commands(before: Entry, after: Entry, evidence: Evidence) -> Iterator[str]:
+    """The ids of all commands by hand that can lead from the one record to the other."""
+    if after.kind == "entity":
+        yield from _for_an_entity(before, after, evidence)
+    elif before.run == after.run:
+        was = dict(zip(before.children, before.child_statuses, strict=True))
+        for name, status in zip(after.children, after.child_statuses, strict=True):
+            if was.get(name) == "running" and status in TOLD:
+                yield derived_id("control", "child-done", after.key, str(after.run), name)
+    else:
+        for run in evidence.between(before, after):
+            yield derived_id("control", "outnumbered", after.key, str(before.run), str(run))
+
+
+def _for_an_entity(before: Entry, after: Entry, evidence: Evidence) -> Iterator[str]:
+    if after.parent_run > before.parent_run:
+        yield derived_id("control", "start-entity", after.key, after.parent, str(after.parent_run))
+    elif (before.run, before.status, after.status) == (after.run, "fetching", "finishing"):
+        yield derived_id("control", "cancel-run", after.key, str(after.parent_run))
+    elif all(getattr(before, name) == getattr(after, name) for name in STAYS):
+        for request in evidence.nudges.get(after.parent, ()):
+            yield nudge_id(after.key, request)
