@@ -11,7 +11,7 @@ from manifests.entity import Adapter, Entity
 from topics.commands import RunOutcome
 from topics.ids import run_id
 
-PAGES_PER_COMMIT_MAX = 32  # pages of one entity that share a database transaction
+PAGES_PER_COMMIT_MAX = 64  # pages of one entity that share a database transaction
 
 
 @dataclass(frozen=True, slots=True)
