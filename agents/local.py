@@ -175,7 +175,7 @@ class LocalEngine:
         self._table = LocalTable(self.log.records[CHANGELOG])
         self._timers = Timers()
         for key, value in self._table.values.items():
-            self._timers.set(key.decode(), read_row(value).due)
+            self._timers.set(key.decode(), read_row(value).due, self.clock.now_ms)
         self._generation = self.crashes + 1
 
     async def _round(self) -> bool:
@@ -211,7 +211,7 @@ class LocalEngine:
                 self.log.append(target, out)
                 self._may_crash("published")
         for key, due in room.deadlines.items():
-            self._timers.set(key, due)
+            self._timers.set(key, due, self.clock.now_ms)
 
     async def _act(self, record: LocalRecord) -> None:
         database = Database(self._sink, self.clock.sleep)

@@ -4,6 +4,9 @@ import heapq
 from collections.abc import Iterable, Mapping
 
 TELL_AGAIN_MS = 300_000  # of a deadline that was told and has not been moved: the message may be lost
+WAIT_MS_MAX = 660_000  # nobody waits longer, but for a record that leaves the table after days (RETIRES_MS_MIN)
+RETIRES_MS_MIN = 86_400_000
+DOUBT_MS = 30_000  # what lies between was set by a clock that was wrong: told after so long, once, and again when due
 
 
 class Timers:
@@ -11,18 +14,22 @@ class Timers:
 
     def __init__(self) -> None:
         self._due: dict[str, int] = {}
+        self._doubted: dict[str, int] = {}  # when to tell of a deadline that cannot be meant
         self._wakes: dict[str, int] = {}  # when to look at a workflow: its entry in the heap that counts
         self._heap: list[tuple[int, str]] = []
 
-    def set(self, key: str, due: int) -> None:
+    def set(self, key: str, due: int, now: int) -> None:
         """The workflow's deadline (Unix ms) from now on; 0 for none."""
+        self._doubted.pop(key, None)
         if not due:
             self._due.pop(key, None)
             self._wakes.pop(key, None)
             return
-        self._due[key] = due
-        if due < self._wakes.get(key, due + 1):
-            self._wake(key, due)
+        self._due[key] = at = due
+        if WAIT_MS_MAX < due - now < RETIRES_MS_MIN:
+            self._doubted[key] = at = now + DOUBT_MS
+        if at < self._wakes.get(key, at + 1):
+            self._wake(key, at)
 
     def pop_due(self, now: int) -> list[tuple[str, int]]:
         """Every workflow whose deadline has passed, with it; told again after TELL_AGAIN_MS unless it was moved."""
@@ -32,9 +39,12 @@ class Timers:
             if self._wakes.get(key) != at:
                 continue  # an earlier entry, or the deadline was taken away
             due = self._due[key]
-            if due <= now:
+            doubted = self._doubted.get(key, due)
+            if min(due, doubted) <= now:
                 told.append((key, due))
-            self._wake(key, due if due > now else now + TELL_AGAIN_MS)
+                self._doubted.pop(key, None)
+                doubted = due
+            self._wake(key, min(due, doubted) if due > now else now + TELL_AGAIN_MS)
         return told
 
     def _wake(self, key: str, at: int) -> None:
@@ -48,16 +58,16 @@ class PartitionTimers:
     def __init__(self) -> None:
         self._timers: dict[int, Timers] = {}
 
-    def rebuild(self, deadlines: Mapping[int, Iterable[tuple[str, int]]]) -> None:
+    def rebuild(self, deadlines: Mapping[int, Iterable[tuple[str, int]]], now: int) -> None:
         """After an assignment: the partitions that are held now, with the deadlines in their records."""
         self._timers = {partition: Timers() for partition in deadlines}
         for partition, entries in deadlines.items():
-            self.update(partition, entries)
+            self.update(partition, entries, now)
 
-    def update(self, partition: int, entries: Iterable[tuple[str, int]]) -> None:
+    def update(self, partition: int, entries: Iterable[tuple[str, int]], now: int) -> None:
         timers = self._timers.setdefault(partition, Timers())
         for key, due in entries:
-            timers.set(key, due)
+            timers.set(key, due, now)
 
     def pop_due(self, now: int) -> dict[int, list[tuple[str, int]]]:
         """What is due, by partition; partitions with nothing due are left out."""

@@ -75,10 +75,10 @@ def build_app(config: WorkerConfig, shell: Shell, now_ms: Callable[[], int]) -> 
     def handle(batch: Batch) -> None:
         room = BatchRoom(batch, partition_of, config.name)
         step(batch, room, shell, partition_of)
-        timers.update(batch.tp.partition, room.deadlines.items())
+        timers.update(batch.tp.partition, room.deadlines.items(), now_ms())
 
     def rebuild_timers(held: Sequence[int]) -> None:
-        timers.rebuild({partition: table.deadlines(partition) for partition in held})
+        timers.rebuild({partition: table.deadlines(partition) for partition in held}, now_ms())
         log.info("worker ready", extra={"sluice.partitions": len(held)})
 
     async def tick() -> None:

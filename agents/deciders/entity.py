@@ -171,7 +171,7 @@ class EntityDecider:
 
     def _timer_due(self, state: EntityState, at: int) -> Decision[EntityState]:
         if state.has_ended:
-            return Decision(None)
+            return Decision(None if at >= state.due else state)
         if state.status == "finishing":
             after = msgspec.structs.replace(state, due=at + FINISH_DEADLINE_MS)
             return Decision(after, tuple(self.owed(after)), "the run's end was not told in time: asked again")

@@ -128,8 +128,9 @@ class SyncDecider:
         """A cancel that was lost is told again, each time after twice as long, until the record leaves the table."""
         gone_at, orders = state.ended_at + RETENTION_MS, tuple(self.owed(state))
         if at >= gone_at or not orders:
-            return Decision(None)
-        return Decision(msgspec.structs.replace(state, due=min(gone_at, at + 2 * (at - state.ended_at))), orders)
+            return Decision(None if at >= state.due else state)
+        longer = max(2 * (at - state.ended_at), PROGRESS_DEADLINE_MS)
+        return Decision(msgspec.structs.replace(state, due=min(gone_at, at + longer)), orders)
 
 
 def _ended(state: SyncState, status: SyncStatus, at: int, reason: str) -> SyncState:

@@ -113,7 +113,8 @@ class Worker:
             {
                 partition: [(key.decode(), due_of(value)) for key, value in self.disk[partition].values.items()]
                 for partition in member.partitions
-            }
+            },
+            self.clock.now_ms,
         )
         for partition in member.partitions:
             newest = max((generation_of(value) for value in self.disk[partition].values.values()), default=0)
@@ -127,7 +128,7 @@ class Worker:
         """The batch in hand has ended; what is handled is committed, and nothing else is touched any more."""
         self._commit()
         self._position.clear()
-        self._timers.rebuild({})
+        self._timers.rebuild({}, self.clock.now_ms)
 
     async def move(self) -> None:
         """One thing, of those that a worker does at the same time."""
@@ -184,7 +185,7 @@ class Worker:
         self._fate.instant(self.name, "after deciding")
         store.write(batch.changes)
         self._fate.instant(self.name, "after the store, before the journal")
-        self._timers.update(tp.partition, room.deadlines.items())
+        self._timers.update(tp.partition, room.deadlines.items(), self.clock.now_ms)
         self._position[tp] = records[-1].offset + 1
         outbox.add(batch)
 

@@ -426,6 +426,7 @@ def test_the_cancellation_of_another_parent_run_changes_nothing() -> None:
 def test_an_ended_run_is_forgotten_after_its_retention() -> None:
     ended = started().given(done(1, 1, end=True), complete())
     ended.when(due(T0 + RETENTION_MS), at=T0 + RETENTION_MS).forgotten()
+    ended.when(due(T0 + RETENTION_MS), at=T0 + RETENTION_MS - 1).unchanged()
 
 
 def test_a_nudge_sends_what_rests_at_once() -> None:

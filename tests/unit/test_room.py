@@ -163,8 +163,10 @@ def test_a_record_that_leaves_the_table_is_a_tombstone_and_has_no_deadline() -> 
     row = read_row(table.values[KEY.encode()])
     told = b'{"kind":"child-done","workflow":"%s","parent_run":%d,"entity":"a.pet","child_run_id":"c","outcome":"done"}'
     done = told % (KEY.encode(), T0)
-    over = encode(TimerDue(workflow=KEY, due=T0 + 8 * 86_400_000))
-    records = [LocalRecord("control", HOME, n, T0, None, value, ()) for n, value in enumerate([done, over])]
+    gone_at = T0 + 8 * 86_400_000
+    over = encode(TimerDue(workflow=KEY, due=gone_at))
+    told_at = ((T0, done), (gone_at, over))
+    records = [LocalRecord("control", HOME, n, at, None, value, ()) for n, (at, value) in enumerate(told_at)]
     batch = Batch(table, LocalTP("control", HOME), records, 1)
     room = BatchRoom(batch, PARTITION_OF, "worker-1")
     step(batch, room, SHELL, PARTITION_OF)

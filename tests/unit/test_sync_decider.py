@@ -167,6 +167,16 @@ def test_an_ended_run_is_forgotten_after_its_retention() -> None:
     ended().when(due(T0 + RETENTION_MS), at=T0 + RETENTION_MS).forgotten()
 
 
+def test_an_ended_run_whose_time_is_told_too_early_is_kept() -> None:
+    ended().when(due(T0 + RETENTION_MS), at=T0 + RETENTION_MS - 1).unchanged()
+
+
+def test_a_cancel_is_told_again_later_than_now_even_if_the_clock_went_back() -> None:
+    told_at = T0 - 3_600_000
+    again = started().given(cancel(), at=T0).when(due(T0 + PROGRESS_DEADLINE_MS), at=told_at)
+    again.having(due=told_at + PROGRESS_DEADLINE_MS)
+
+
 def test_a_request_after_the_end_is_a_run_with_a_higher_number() -> None:
     ended().when(start("request-2")).then(asked("a.pet", T0 + 1)).having(run=T0 + 1, status="running", ended_at=0)
 
