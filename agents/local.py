@@ -199,7 +199,7 @@ class LocalEngine:
     def _decide(self, topic: str, records: Sequence[LocalRecord]) -> None:
         batch = Batch(self._table, LocalTP(topic, 0), records, self._generation)
         room = BatchRoom(batch, lambda key: 0, "local", self._handed_max)
-        step(batch, room, self._shell, lambda key: 0)
+        step(batch, room, self._shell)
         self._may_crash("decided")
         self._table.write(batch.changes)
         self._may_crash("stored")

@@ -42,10 +42,15 @@ class BatchRoom:
         self._hands = handed_max
         self._repeated: set[str] = set()
         self._batch = batch
+        self._partition: int = batch.tp.partition
         self._partition_of = partition_of
         self._sent_by = sent_by
         self._rows: dict[str, Row[State] | None] = {}
         self._trace: tuple[str, str] = ("", "")
+
+    def holds(self, key: str) -> bool:
+        """Whether the workflow lives in this partition."""
+        return self._partition_of(key) == self._partition
 
     def get(self, key: str) -> Row[State] | None:
         if key not in self._rows:
@@ -59,8 +64,7 @@ class BatchRoom:
         self._batch.put(key.encode(), None if row is None else encode_row(row))
 
     def emit(self, command: Command, trace: str, is_again: bool = False) -> None:
-        is_here = isinstance(command, Control) and self._partition_of(command.key) == self._batch.tp.partition
-        if not is_here or not (is_again or self._hands):
+        if not (isinstance(command, Control) and self.holds(command.key) and (is_again or self._hands)):
             self.send(command, trace)
             return
         if not is_again:
@@ -90,12 +94,12 @@ class BatchRoom:
         self._batch.emit(DEAD_LETTERS, record.partition, Out(key, value, kept))
 
 
-def step(batch: Batch, room: BatchRoom, shell: Shell, partition_of: PartitionOf) -> None:
+def step(batch: Batch, room: BatchRoom, shell: Shell) -> None:
     """Handle a batch's records, one after the other. What cannot be handled is buried, and the partition goes on."""
     for record in batch.records:
         try:
             command = read_command(record)
-            if partition_of(command.key) != record.partition:
+            if not room.holds(command.key):
                 room.send(command, command.key)  # a client's own partitioner: send it where its workflow lives
                 continue
             event = Event(record.topic, record.offset, record.timestamp, batch.generation, command)

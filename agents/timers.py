@@ -14,20 +14,18 @@ class Timers:
 
     def __init__(self) -> None:
         self._due: dict[str, int] = {}
-        self._doubted: dict[str, int] = {}  # when to tell of a deadline that cannot be meant
+        self._tell_at: dict[str, int] = {}  # the deadline; before it, if it is doubted; behind it, if it was told
         self._wakes: dict[str, int] = {}  # when to look at a workflow: its entry in the heap that counts
         self._heap: list[tuple[int, str]] = []
 
     def set(self, key: str, due: int, now: int) -> None:
         """The workflow's deadline (Unix ms) from now on; 0 for none."""
-        self._doubted.pop(key, None)
         if not due:
-            self._due.pop(key, None)
-            self._wakes.pop(key, None)
+            for known in (self._due, self._tell_at, self._wakes):
+                known.pop(key, None)
             return
-        self._due[key] = at = due
-        if WAIT_MS_MAX < due - now < RETIRES_MS_MIN:
-            self._doubted[key] = at = now + DOUBT_MS
+        at = now + DOUBT_MS if WAIT_MS_MAX < due - now < RETIRES_MS_MIN else due
+        self._due[key], self._tell_at[key] = due, at
         if at < self._wakes.get(key, at + 1):
             self._wake(key, at)
 
@@ -38,13 +36,11 @@ class Timers:
             at, key = heapq.heappop(self._heap)
             if self._wakes.get(key) != at:
                 continue  # an earlier entry, or the deadline was taken away
-            due = self._due[key]
-            doubted = self._doubted.get(key, due)
-            if min(due, doubted) <= now:
+            if self._tell_at[key] <= now:
+                due = self._due[key]
                 told.append((key, due))
-                self._doubted.pop(key, None)
-                doubted = due
-            self._wake(key, min(due, doubted) if due > now else now + TELL_AGAIN_MS)
+                self._tell_at[key] = due if due > now else now + TELL_AGAIN_MS
+            self._wake(key, self._tell_at[key])
         return told
 
     def _wake(self, key: str, at: int) -> None:

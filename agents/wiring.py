@@ -74,7 +74,7 @@ def build_app(config: WorkerConfig, shell: Shell, now_ms: Callable[[], int]) -> 
 
     def handle(batch: Batch) -> None:
         room = BatchRoom(batch, partition_of, config.name)
-        step(batch, room, shell, partition_of)
+        step(batch, room, shell)
         timers.update(batch.tp.partition, room.deadlines.items(), now_ms())
 
     def rebuild_timers(held: Sequence[int]) -> None:

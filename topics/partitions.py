@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: Kafka's clients' own default, so that a stock client's key lands where ours does.
+"""Which partition a key belongs to: Kafka's clients' own default, so that a key means the same to all of them.
 
 The function is murmur2 with Kafka's seed (org.apache.kafka.common.utils.Utils), taken four bytes at a time: half the
 time of the client library's.

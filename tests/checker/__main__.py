@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +47,10 @@ async def gather(given: argparse.Namespace) -> Evidence:
     logs = await read_topics(given.bootstrap, reader)
     database = await read_database(given.dsn, layouts)
     expected = await read_expected(given.simulator, given.orgs, layouts)
-    return Evidence(
+    return replace(
+        reader.evidence(),
         read_at_ms=int(time.time() * 1000),
         logs=logs,
-        starts=reader.starts,
-        said=reader.said,
-        told=reader.told,
-        outnumbered=frozenset(reader.outnumbered),
-        asked=frozenset(reader.asked),
-        nudges=reader.nudges,
-        events=reader.events,
-        letters=reader.letters,
-        journal=reader.journal,
-        seen=frozenset(reader.records.seen),
-        causes=frozenset(reader.records.causes),
-        folded=reader.folded,
-        position=reader.position,
-        newest=reader.newest,
         audit=database.audit,
         changes=database.changes,
         runs=database.runs,

@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.checker.entries import Entry
-from tests.checker.evidence import Letter, LogFacts, Message, Newest, Said, Told
+from tests.checker.evidence import Evidence, Letter, LogFacts, Message, Newest, Said, Told
 from tests.checker.formats import (
     ID_HEADER,
     RecordReader,
@@ -58,6 +58,25 @@ class TopicsReader:
             "dead-letters": self._letter,
             JOURNAL: self._entry,
         }
+
+    def evidence(self) -> Evidence:
+        """What the topics say; nothing is known of anything else."""
+        return Evidence(
+            starts=self.starts,
+            said=self.said,
+            told=self.told,
+            outnumbered=frozenset(self.outnumbered),
+            asked=frozenset(self.asked),
+            nudges=self.nudges,
+            events=self.events,
+            letters=self.letters,
+            journal=self.journal,
+            seen=frozenset(self.records.seen),
+            causes=frozenset(self.records.causes),
+            folded=self.folded,
+            position=self.position,
+            newest=self.newest,
+        )
 
     def take(self, record: Any) -> None:
         if record.topic in CONTROL:

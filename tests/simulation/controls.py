@@ -35,7 +35,7 @@ def no_put_on_replay() -> Iterator[None]:
 
     def repeat(row: Row[State], key: str, decider: Decider[State], room: Room) -> str:
         for owed in decider.owed(row.state) if row.state else ():
-            room.emit(owed, key)
+            room.emit(owed, key, is_again=True)
         return "replayed"
 
     with patch.object(shell, "_repeat", repeat), patch.object(shell, "_claimed", lambda row, event, room: row):

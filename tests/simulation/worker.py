@@ -181,7 +181,7 @@ class Worker:
         store = self.disk[tp.partition]
         batch = Batch(store, tp, records, self._generations[tp.partition])
         room = BatchRoom(batch, self._broker.partition_of, self.name, self._handed_max)
-        step(batch, room, self._shell, self._broker.partition_of)
+        step(batch, room, self._shell)
         self._fate.instant(self.name, "after deciding")
         store.write(batch.changes)
         self._fate.instant(self.name, "after the store, before the journal")

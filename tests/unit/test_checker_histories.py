@@ -45,18 +45,7 @@ def evidence_of(world: World) -> Evidence:
         if tp.topic in TOPICS:
             for record in log:
                 reader.take(record)
-    return Evidence(
-        starts=reader.starts,
-        said=reader.said,
-        outnumbered=frozenset(reader.outnumbered),
-        asked=frozenset(reader.asked),
-        nudges=reader.nudges,
-        events=reader.events,
-        letters=reader.letters,
-        journal=reader.journal,
-        seen=frozenset(reader.records.seen),
-        causes=frozenset(reader.records.causes),
-    )
+    return reader.evidence()
 
 
 def found(seed: int) -> Iterator[str]:

@@ -40,7 +40,7 @@ def handled(
     records = [LocalRecord(topic, partition, n, T0, key, value, heads) for n, value in enumerate(values)]
     batch = Batch(LocalTable(), LocalTP(topic, partition), records, 1)
     room = BatchRoom(batch, PARTITION_OF, "worker-1", handed_max)
-    step(batch, room, SHELL, PARTITION_OF)
+    step(batch, room, SHELL)
     return batch, room
 
 
@@ -92,7 +92,7 @@ def test_what_is_sent_again_is_handed_over_however_much_it_is() -> None:
     first, _ = handled(start(), handed_max=1)
     table.write(first.changes)
     again = Batch(table, first.tp, first.records, 2)
-    step(again, BatchRoom(again, PARTITION_OF, "worker-1", 0), SHELL, PARTITION_OF)
+    step(again, BatchRoom(again, PARTITION_OF, "worker-1", 0), SHELL)
     assert again.outputs == first.outputs
 
 
@@ -169,7 +169,7 @@ def test_a_record_that_leaves_the_table_is_a_tombstone_and_has_no_deadline() -> 
     records = [LocalRecord("control", HOME, n, at, None, value, ()) for n, (at, value) in enumerate(told_at)]
     batch = Batch(table, LocalTP("control", HOME), records, 1)
     room = BatchRoom(batch, PARTITION_OF, "worker-1")
-    step(batch, room, SHELL, PARTITION_OF)
+    step(batch, room, SHELL)
     assert row.due > 0
     assert (batch.changes, batch.changelog[-1].value, room.deadlines) == ({KEY.encode(): None}, None, {KEY: 0})
 

@@ -12,7 +12,7 @@ from service.cli import main
 
 def _only_owed(row: Any, key: str, decider: Any, room: Any) -> shell.Outcome:
     for owed in decider.owed(row.state) if row.state is not None else ():
-        room.emit(owed, row.state.trace)
+        room.emit(owed, row.state.trace, is_again=True)
     return "replayed"
 
 
