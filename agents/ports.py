@@ -89,7 +89,7 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageWrite:
-    """All of one page: stored whole or not at all."""
+    """All of one page: stored whole or not at all. `closes`: its run, as done, in the same transaction."""
 
     run: RunRef
     entity: Entity
@@ -100,18 +100,7 @@ class PageWrite:
     is_last: bool
     next_cursor: str | None
     fetched_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PageOutcome:
-    """committed: now in the database. already: the ledger held it before. fenced: the run is closed, nothing written.
-
-    `records` and `rejected` are the ledger's own counts (for "already": those of the commit that won).
-    """
-
-    status: Literal["committed", "already", "fenced"]
-    records: int = 0
-    rejected: int = 0
+    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +108,20 @@ class RunTotals:
     pages: int
     records: int
     rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageOutcome:
+    """committed: now in the database. already: the ledger held it before. fenced: the run is closed, nothing written.
+
+    `records` and `rejected` are the ledger's own counts (for "already": those of the commit that won). `closed` are
+    the sums of the run that the page closed.
+    """
+
+    status: Literal["committed", "already", "fenced"]
+    records: int = 0
+    rejected: int = 0
+    closed: RunTotals | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +179,9 @@ class Sink(Protocol):
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         """Write pages of one entity's table (at most PAGES_PER_COMMIT_MAX), each all or nothing, in one transaction.
 
-        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction. A row
-        replaces the stored one if its source time is newer, or equal (or unknown) with another hash.
+        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction, and so does
+        the closing of a run by its last page. A row replaces the stored one if its source time is newer, or equal (or
+        unknown) with another hash.
         """
         ...
 

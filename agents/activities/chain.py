@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from agents.activities.pages import Pages
 from agents.activities.units import TOLD, Failure, Fenced, UnitResult, failure_of, told_from
-from agents.ports import ClosedRun, LedgerLine, PageOutcome
+from agents.ports import LedgerLine, PageOutcome
 from agents.records import PageBody
 from topics.errors import Rejected, Retryable
 
@@ -102,18 +102,16 @@ class Chain:
 
     async def _committed(self, bundle: list[Fetched]) -> list[UnitResult]:
         try:
-            committed = await self._pages.commit_in_order(bundle)
+            outcomes = await self._pages.commit_in_order(bundle)
         except TOLD as error:
             self._failed = True
             return [failure_of(error)]
-        said = zip(bundle, committed.outcomes, strict=False)
-        results = [self._result(page, body, one, committed.closed) for (page, body), one in said]
+        said = zip(bundle, outcomes, strict=False)
+        results = [self._result(page, body, one) for (page, body), one in said]
         self._failed = any(isinstance(result, Failure) for result in results)
         return results
 
-    def _result(
-        self, page: int, body: PageBody, said: PageOutcome | Retryable | Rejected, closed: ClosedRun | None
-    ) -> UnitResult:
+    def _result(self, page: int, body: PageBody, said: PageOutcome | Retryable | Rejected) -> UnitResult:
         if not isinstance(said, PageOutcome):
             return failure_of(said)
-        return failure_of(Fenced()) if said.status == "fenced" else self._pages.done(page, body, said, closed)
+        return failure_of(Fenced()) if said.status == "fenced" else self._pages.done(page, body, said)

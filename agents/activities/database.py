@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -39,22 +38,6 @@ Pages = tuple[PageWrite, ...]
 Outcomes = tuple[PageOutcome | Retryable | Rejected, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """Pages of one run, in their order; `closes` is its end, where the last of them is the last of all."""
-
-    pages: Pages
-    closes: RunEnd | None
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """An outcome a page, up to the first that is none; and the run, if it was closed with them."""
-
-    outcomes: Outcomes
-    closed: ClosedRun | None = None
-
-
 class Database:
     """A sink with group commit and patience. Every call is safe to repeat, so each is repeated on Retryable."""
 
@@ -64,12 +47,12 @@ class Database:
         self._company = Company(lambda: asyncio.get_running_loop().time())
         self._grants: GroupCall[LeaseAsk, LeaseGrant] = self._of_runs(sink.grant)
         self._ends: GroupCall[RunEnd, ClosedRun] = self._of_runs(sink.finish)
-        self._commits: GroupCall[Bundle, Committed] = GroupCall(
+        self._commits: GroupCall[Pages, Outcomes] = GroupCall(
             self._commit_trip,
             size_max=PAGES_PER_COMMIT_MAX,
             trips_max=COMMIT_TRIPS_MAX,
-            group_of=lambda bundle: (bundle.pages[0].run.adapter, bundle.pages[0].entity.name),
-            size_of=lambda bundle: len(bundle.pages),
+            group_of=lambda pages: (pages[0].run.adapter, pages[0].entity.name),
+            size_of=len,
             linger_seconds=LINGER_SECONDS,
             company=self._company.count,
         )
@@ -87,43 +70,31 @@ class Database:
         self._company.called(ask.run.id)
         return await self._patiently(lambda: self._grants(ask))
 
-    async def commit(self, pages: Pages, closes: RunEnd | None = None) -> Committed:
+    async def commit(self, pages: Pages) -> Outcomes:
         """Pages of one run, in this order: none is committed unless those before it are. At least one, and no more
-        than fit into a transaction. `closes` the run behind them, if it can be done at once.
+        than fit into a transaction.
 
-        What is wrong with the first page is raised; with a later one, it stands in its place and ends the outcomes.
+        An outcome a page, up to the first that is none. What is wrong with the first page is raised; with a later
+        one, it stands in its place and ends the outcomes.
         """
         self._company.called(pages[0].run.id)
-        committed = await self._patiently(lambda: self._commits(Bundle(pages, closes)))
+        outcomes = await self._patiently(lambda: self._commits(pages))
         if failpoints.armed:
             await failpoints.reach("after_db_commit")
-        return committed
+        return outcomes
 
     async def commit_page(self, page: PageWrite) -> PageOutcome:
-        (outcome,) = (await self.commit((page,))).outcomes
+        (outcome,) = await self.commit((page,))
         assert isinstance(outcome, PageOutcome)
         return outcome
 
-    async def _commit_trip(self, bundles: Sequence[Bundle]) -> Sequence[Committed | Exception]:
-        found = await self._commit_all(bundles)
-        ends = {n: end for n, one in enumerate(found) if (end := bundles[n].closes) and _is_whole(one, bundles[n])}
-        closed = dict(zip(ends, await self._closed(list(ends.values())), strict=True))
-        return [one if isinstance(one, Exception) else Committed(one, closed.get(n)) for n, one in enumerate(found)]
-
-    async def _closed(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
-        """None for those that could not be closed at once: the lease tries again, and the decider after it."""
-        try:
-            return await self._sink.finish(ends) if ends else ()
-        except (Retryable, Rejected):
-            return [None] * len(ends)
-
-    async def _commit_all(self, bundles: Sequence[Bundle]) -> Sequence[Outcomes | Exception]:
+    async def _commit_trip(self, bundles: Sequence[Pages]) -> Sequence[Outcomes | Exception]:
         """Together if that works; what is wrong with one page must not fail another organisation's."""
         try:
-            outcomes = iter(await self._sink.commit([page for bundle in bundles for page in bundle.pages]))
+            outcomes = iter(await self._sink.commit([page for pages in bundles for page in pages]))
         except Rejected:
-            return [await self._one_by_one(bundle.pages) for bundle in bundles]
-        return [tuple(islice(outcomes, len(bundle.pages))) for bundle in bundles]
+            return [await self._one_by_one(pages) for pages in bundles]
+        return [tuple(islice(outcomes, len(pages))) for pages in bundles]
 
     async def _one_by_one(self, pages: Pages) -> Outcomes | Exception:
         outcomes: list[PageOutcome | Retryable | Rejected] = []
@@ -154,10 +125,3 @@ class Database:
                 wait = backoff_seconds(attempt, WAIT_FIRST_SECONDS, WAIT_LONGEST_SECONDS, error.after_seconds)
             await self._sleep(wait)
         return await call()
-
-
-def _is_whole(outcomes: Outcomes | Exception, bundle: Bundle) -> bool:
-    """Every page of the bundle is in the database, and its run was open."""
-    if isinstance(outcomes, Exception) or len(outcomes) < len(bundle.pages):
-        return False
-    return all(isinstance(one, PageOutcome) and one.status != "fenced" for one in outcomes)

@@ -72,9 +72,9 @@ class LeaseReader:
             return await job.read_parents(adapter.entities[entity.under.entity])
         grant = await self._database.grant(LeaseAsk(run, command.first, command.units))
         known = _known(grant.is_open, grant.lines)
-        if entity.paging.style == "link":
-            return _closed(tell(command, results := await job.read_chain(known), 0), results[-1])
-        return tell(command, await job.read_pages(known), 0)
+        read = job.read_chain if entity.paging.style == "link" else job.read_pages
+        results = await read(known)
+        return _closed(tell(command, results, 0), results[-1])
 
 
 class _Job:
@@ -163,7 +163,7 @@ class _Job:
         if (line := known.get(("", page))) is not None:
             return told_from(line)
         body = await self._pages.fetch(page, None)
-        return self._pages.done(page, body, await self._pages.commit(page, body))
+        return self._pages.done(page, body, await self._pages.commit(page, body, is_alone=page == 1))
 
     async def _under(self, parent: Parent, known: Known, is_last: bool) -> UnitDone:
         pages = records = rejected = 0
@@ -188,9 +188,9 @@ def _run(command: FetchPages) -> RunRef:
 
 def _closed(done: PageDone, last: UnitResult) -> PageDone:
     """With the sums of the run, if its last page brought them."""
-    if isinstance(last, Failure) or last.closed is None or last.closed.outcome != "done":
+    if isinstance(last, Failure) or last.closed is None:
         return done
-    return done.model_copy(update={"closed": _told(last.closed.totals)})
+    return done.model_copy(update={"closed": _told(last.closed)})
 
 
 def _told(totals: RunTotals) -> Totals:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from agents.activities.database import Committed, Database
+from agents.activities.database import Database, Outcomes
 from agents.activities.source import PageAsk, Source
 from agents.activities.units import Fenced, UnitDone
 from agents.failpoints import failpoints
-from agents.ports import Clock, ClosedRun, PageOutcome, PageWrite, Parent, RunEnd, RunRef
+from agents.ports import Clock, PageOutcome, PageWrite, Parent, RunRef
 from agents.records import PageBody
 from manifests.entity import Adapter, Entity
 from topics.errors import Rejected
@@ -42,22 +42,20 @@ class Pages:
             await failpoints.reach("after_fetch")
         return body
 
-    async def commit(self, page: int, body: PageBody, parent: str = "") -> PageOutcome:
-        """Fenced, where the run is closed."""
-        outcome = await self.database.commit_page(self._write(page, body, parent))
+    async def commit(self, page: int, body: PageBody, parent: str = "", is_alone: bool = False) -> PageOutcome:
+        """Fenced, where the run is closed. `is_alone`: no other page of the run is under way."""
+        outcome = await self.database.commit_page(self._write(page, body, parent, is_alone))
         if outcome.status == "fenced":
             raise Fenced
         return outcome
 
-    async def commit_in_order(self, bodies: list[tuple[int, PageBody]]) -> Committed:
-        writes = tuple(self._write(page, body, "") for page, body in bodies)
-        end = RunEnd(self.run, "done") if self.closes and writes[-1].is_last else None
-        return await self.database.commit(writes, end)
+    async def commit_in_order(self, bodies: list[tuple[int, PageBody]]) -> Outcomes:
+        """No other page of the run is under way."""
+        return await self.database.commit(tuple(self._write(page, body, "", True) for page, body in bodies))
 
-    def done(self, page: int, body: PageBody, outcome: PageOutcome, closed: ClosedRun | None = None) -> UnitDone:
+    def done(self, page: int, body: PageBody, outcome: PageOutcome) -> UnitDone:
         total = None if body.total is None else -(-body.total // self.entity.paging.size)
-        end = self.ends(page, body)
-        return UnitDone(1, outcome.records, outcome.rejected, end, body.next, total, closed if end else None)
+        return UnitDone(1, outcome.records, outcome.rejected, self.ends(page, body), body.next, total, outcome.closed)
 
     def ends(self, page: int, body: PageBody) -> bool:
         """Nothing follows this page. An empty one is the end, whatever it says: `per_page=0` would go on for ever."""
@@ -77,7 +75,8 @@ class Pages:
         linked = link if self.entity.paging.style == "link" else None
         return PageAsk(self.run.org, self.adapter, self.entity, page, linked, parent)
 
-    def _write(self, page: int, body: PageBody, parent: str) -> PageWrite:
+    def _write(self, page: int, body: PageBody, parent: str, is_alone: bool) -> PageWrite:
+        is_last = self.ends(page, body)
         return PageWrite(
             run=self.run,
             entity=self.entity,
@@ -85,7 +84,8 @@ class Pages:
             page=page,
             rows=body.rows,
             rejected=body.rejected,
-            is_last=self.ends(page, body),
+            is_last=is_last,
             next_cursor=body.next,
             fetched_at=self.clock.now(),
+            closes=self.closes and is_alone and is_last,
         )

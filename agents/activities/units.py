@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.ports import ClosedRun, LedgerLine
+from agents.ports import LedgerLine, RunTotals
 from topics.commands import ErrorKind, FetchPages, PageDone
 from topics.errors import Rejected, Retryable
 
@@ -23,7 +23,7 @@ class Failure:
 class UnitDone:
     """A unit whose pages are all committed. `end`: nothing follows it. `total` is in units, as the source claims.
 
-    `closed`: the run, if it was closed with this unit.
+    `closed`: the sums of the run, if it was closed with this unit.
     """
 
     pages: int
@@ -32,7 +32,7 @@ class UnitDone:
     end: bool = False
     next_cursor: str | None = None
     total: int | None = None
-    closed: ClosedRun | None = None
+    closed: RunTotals | None = None
 
 
 UnitResult = UnitDone | Failure

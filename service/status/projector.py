@@ -28,12 +28,13 @@ POLL_MS = 200
 QUIET_SECONDS = 0.01
 GATHER_SECONDS_MAX = 0.25
 COMMIT_SECONDS = 1.0
+UNCOMMITTED_MAX = 20_000  # records that were published; then they are committed at once
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 10.0
 
 
 async def project(client: ClientArguments, name: str, store: StatusStore, stop: asyncio.Event) -> None:
-    """Until `stop` is set. An offset is committed when its rows are; reading a record again changes nothing."""
+    """Until `stop` is set. An offset is committed when its rows are safe; reading a record again changes nothing."""
     projector = Projector(group_member(client, GROUP, name), store, stop)
     watching = asyncio.create_task(watch_progress(projector.gauges))
     try:
@@ -82,7 +83,8 @@ class Projector:
             if not await self._patiently(partial(self._store.publish, rows)):
                 return
             self._in_hand, self._uncommitted = 0, self._uncommitted + len(values)
-        if self._uncommitted and (now := asyncio.get_running_loop().time()) >= self._commit_at:
+        now = asyncio.get_running_loop().time()
+        if self._uncommitted >= UNCOMMITTED_MAX or (self._uncommitted and now >= self._commit_at):
             self._commit_at = now + COMMIT_SECONDS
             await self._commit()
 
@@ -102,6 +104,8 @@ class Projector:
         return [record.value for records in fetched.values() for record in records]
 
     async def _commit(self) -> None:
+        if not await self._patiently(self._store.settle):
+            return
         try:
             await self._consumer.commit()
         except KafkaError as error:  # tried again; whatever is read again after a restart changes nothing

@@ -1,7 +1,11 @@
 """Small things to write: an entity with every type of column, its runs, pages and rows."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
+
+import asyncpg
 
 from agents.ports import (
     LeaseAsk,
@@ -17,7 +21,12 @@ from agents.ports import (
 )
 from manifests.entity import Adapter, AdapterFile, Body, Entity, RateLimit
 from topics.commands import RunOutcome
+from topics.errors import Retryable
 from topics.ids import entity_key
+
+R = TypeVar("R")
+TRIES_MAX = 20
+PAUSE_SECONDS = 0.1
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 CONTACT = Entity.model_validate(
@@ -78,8 +87,9 @@ def page(
     entity: Entity = CONTACT,
     is_last: bool = False,
     next_cursor: str | None = None,
+    closes: bool = False,
 ) -> PageWrite:
-    return PageWrite(of, entity, parent, number, rows, tuple(rejected), is_last, next_cursor, NOON)
+    return PageWrite(of, entity, parent, number, rows, tuple(rejected), is_last, next_cursor, NOON, closes)
 
 
 def ask(of: RunRef, first: int = 1, units: int = 10, parents: tuple[str, ...] = ()) -> LeaseAsk:
@@ -103,3 +113,13 @@ async def write(sink: Sink, of: RunRef, *rows: RowWrite, number: int = 1) -> Pag
 async def finish(sink: Sink, of: RunRef, outcome: RunOutcome) -> RunTotals:
     (closed,) = await sink.finish([RunEnd(of, outcome)])
     return closed.totals
+
+
+async def patiently(call: Callable[[], Awaitable[R]]) -> R:
+    """What a caller does while the server is away."""
+    for _ in range(TRIES_MAX):
+        try:
+            return await call()
+        except (Retryable, OSError, asyncpg.PostgresError):
+            await asyncio.sleep(PAUSE_SECONDS)
+    return await call()

@@ -2,8 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -12,7 +11,20 @@ from agents.ports import PageOutcome, Sink
 from service.clock import SystemClock
 from service.sinks import open_sink
 from service.sinks.postgres.errors import translate
-from tests.sinks.builders import EVERY_TYPE, TYPED, adapter, commit, finish, grant, page, row, run, typed_row, write
+from tests.sinks.builders import (
+    EVERY_TYPE,
+    TYPED,
+    adapter,
+    commit,
+    finish,
+    grant,
+    page,
+    patiently,
+    row,
+    run,
+    typed_row,
+    write,
+)
 from tests.sinks.conftest import PostgresPlace
 from tests.support.postgres import PostgresServer
 from topics.errors import Rejected, Retryable
@@ -21,7 +33,6 @@ pytestmark = pytest.mark.postgres
 
 TRIES_MAX = 20
 PAUSE_SECONDS = 0.1
-R = TypeVar("R")
 
 
 @pytest.fixture
@@ -29,16 +40,6 @@ async def place(postgres_dsn: str) -> AsyncIterator[PostgresPlace]:
     place = PostgresPlace(postgres_dsn)
     yield place
     await place.close()
-
-
-async def patiently(call: Callable[[], Awaitable[R]]) -> R:
-    """What a caller does with Retryable."""
-    for _ in range(TRIES_MAX):
-        try:
-            return await call()
-        except Retryable:
-            await asyncio.sleep(PAUSE_SECONDS)
-    return await call()
 
 
 async def blocked(place: PostgresPlace) -> None:

@@ -1,7 +1,7 @@
 """A sink in memory and an API made of lists: the smallest things that keep the ports' promises."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agents.activities.source import PageAsk
 from agents.ports import (
@@ -68,7 +68,12 @@ class MemorySink:
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         self.commits += 1
-        return [self._commit(page) for page in pages]
+        return [self._close(page, self._commit(page)) for page in pages]
+
+    def _close(self, page: PageWrite, outcome: PageOutcome) -> PageOutcome:
+        if not page.closes or outcome.status == "fenced":
+            return outcome
+        return replace(outcome, closed=self._finish(RunEnd(page.run, "done")).totals)
 
     def _commit(self, page: PageWrite) -> PageOutcome:
         run = self.runs.get(page.run.id)

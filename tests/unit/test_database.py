@@ -99,35 +99,6 @@ async def test_pages_of_one_entity_share_a_transaction_and_those_of_two_do_not()
     assert len(sink.trips) < len(both)
 
 
-async def test_a_run_is_closed_with_its_last_page() -> None:
-    database = Database(MemorySink(), Bed())
-    await database.grant(ask(run()))
-    committed = await database.commit((page(run(), 1), page(run(), 2, is_last=True)), RunEnd(run(), "done"))
-    assert [one.status for one in committed.outcomes if isinstance(one, PageOutcome)] == ["committed"] * 2
-    assert committed.closed is not None
-    assert (committed.closed.outcome, committed.closed.totals.pages) == ("done", 2)
-
-
-async def test_a_run_that_cannot_be_closed_with_its_last_page_stays_open() -> None:
-    class Reluctant(MemorySink):
-        async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
-            raise Retryable("busy")
-
-    database = Database(Reluctant(), Bed())
-    await database.grant(ask(run()))
-    committed = await database.commit((page(run(), 1, is_last=True),), RunEnd(run(), "done"))
-    assert (committed.outcomes, committed.closed) == ((PageOutcome("committed"),), None)
-
-
-async def test_a_run_whose_last_page_was_fenced_is_not_closed() -> None:
-    sink = Moody()
-    database = Database(sink, Bed())
-    await database.grant(ask(run(2)))
-    calls = sink.calls
-    committed = await database.commit((page(run(1), 1, is_last=True),), RunEnd(run(1), "done"))
-    assert (committed.closed, sink.calls - calls) == (None, 1)
-
-
 async def test_leases_of_many_runs_are_granted_together() -> None:
     sink = Moody()
     database = Database(sink, Bed())

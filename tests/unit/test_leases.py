@@ -19,6 +19,7 @@ from topics.errors import Rejected, Retryable, SluiceError
 
 RUN = 7
 DATA = {
+    "a.house": ["h1", "h2", "h3"],  # one page
     "a.pet": [f"p{n:02}" for n in range(22)],  # six pages of four
     "a.log": [f"l{n:02}" for n in range(40)],  # ten
     "a.room/h1": [f"h1-{n}" for n in range(5)],  # two
@@ -27,7 +28,7 @@ DATA = {
 
 
 class Sink(MemorySink):
-    """Commits wait for `may_commit`; `trouble` is raised for the page that it names."""
+    """Commits wait for `may_commit`; `trouble` is raised for the page that it names. It may be away for `finish`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,6 +36,7 @@ class Sink(MemorySink):
         self.may_commit.set()
         self.trouble: dict[int, SluiceError] = {}
         self.committing: list[int] = []
+        self.closes_runs = True
 
     async def commit(self, pages: Any) -> list[PageOutcome]:
         self.committing += [page.page for page in pages]
@@ -43,6 +45,11 @@ class Sink(MemorySink):
             if page.page in self.trouble:
                 raise self.trouble[page.page]
         return list(await super().commit(pages))
+
+    async def finish(self, ends: Any) -> list[ClosedRun]:
+        if not self.closes_runs:
+            raise Retryable("away")
+        return list(await super().finish(ends))
 
 
 class Bench:
@@ -130,17 +137,20 @@ async def test_a_run_that_was_cancelled_meanwhile_is_fenced_without_sums() -> No
     assert (done.error, done.closed) == ("fenced", None)
 
 
-async def test_a_run_that_cannot_be_closed_now_is_left_to_the_decider(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_that_cannot_be_closed_now_is_left_to_the_decider() -> None:
     bench = Bench()
-
-    async def away(ends: object) -> list[ClosedRun]:
-        raise Retryable("away")
-
-    monkeypatch.setattr(bench.sink, "finish", away)
-    bench.database = Database(bench.sink, bench.clock.sleep)
-    bench.reader = LeaseReader(bench.source, bench.database, {"toy": toy()}, bench.clock)
+    bench.sink.closes_runs = False
     done = await bench.read("a.pet", 32, closes=True)
     assert (done.end, done.units, done.error, done.closed) == (True, 6, None, None)
+
+
+@pytest.mark.parametrize(("entity", "pages"), [("a.house", 1), ("a.log", 10)])
+async def test_a_run_whose_pages_come_one_by_one_is_closed_by_the_last_of_them(entity: str, pages: int) -> None:
+    bench = Bench()
+    bench.sink.closes_runs = False
+    done = await bench.read(entity, 32, closes=True)
+    assert done.closed is not None
+    assert done.closed.pages == pages
 
 
 async def test_pages_in_the_ledger_are_told_and_not_fetched() -> None:

@@ -187,6 +187,8 @@ class Store:
         if self.away >= 0:
             raise Retryable("connection refused")
 
+    async def settle(self) -> None: ...
+
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
-"""The sink on PostgreSQL. One statement, and so one round trip and one transaction, per grant, commit and finish."""
+"""The sink on PostgreSQL. One statement, and so one round trip and one transaction, per grant and finish, and per
+commit that neither loads rows nor closes a run."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -13,13 +14,10 @@ from agents.ports import (
     ClosedRun,
     LeaseAsk,
     LeaseGrant,
-    LedgerLine,
     PageOutcome,
     PageWrite,
     Parent,
     RunEnd,
-    RunRef,
-    RunTotals,
 )
 from manifests.entity import Adapter, Entity
 from service.clock import Clock
@@ -27,6 +25,7 @@ from service.sinks.group import DataRefused, one_row, write_group
 from service.sinks.parents import PARENTS_READ_MAX, column_types, parent
 from service.sinks.postgres.errors import translate, translated
 from service.sinks.postgres.loading import FirstLoads
+from service.sinks.postgres.runs import close_runs, enter_pages, grant_leases
 from service.sinks.postgres.statements import commit_arguments, commit_statement
 from service.sinks.postgres.tables import Connection, create_tables, migrate
 from service.sinks.schema import EntityTable, entity_table, entity_tables
@@ -58,9 +57,6 @@ SESSION = {
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
 }
-
-_GRANT = "select * from sluice_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-_CLOSE = "select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 
 class PostgresSink:
@@ -94,45 +90,50 @@ class PostgresSink:
         for start in range(0, len(asks), RUNS_PER_STATEMENT_MAX):
             some = asks[start : start + RUNS_PER_STATEMENT_MAX]
             async with self._connection() as connection:
-                found = await connection.fetch(_GRANT, *self._grant_arguments(some))
-            grants += _grants(found, len(some))
+                grants += await grant_leases(connection, some, self._clock.now())
         return grants
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         return await write_group(self, pages)
 
     async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
-        statement, table = _commit(pages[0])
+        table, moment = _table(pages[0]), self._clock.now()
         async with self._connection() as connection:
-            loaded = await self._first_loads.load(connection, pages, table, self._clock.now())
+            loaded = await self._first_loads.load(connection, pages, table, moment)
             if loaded is not None:
                 return loaded
-            arguments = commit_arguments(pages, table, self._clock.now())
-            found = await _repeated(lambda: connection.fetch(statement, *arguments))
-        return [PageOutcome(*outcome) for outcome in found]
+            closes = any(page.closes for page in pages)
+            statement, arguments = _statement(table, closes), commit_arguments(pages, table, moment)
+
+            async def commit() -> Sequence[PageOutcome]:
+                async with connection.transaction() if closes else nullcontext():
+                    return await enter_pages(connection, statement, arguments, pages, moment)
+
+            return await _repeated(commit)
 
     async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
         refused: dict[int, str] = {}
-        statement, table = _commit(page)
+        table = _table(page)
         async with self._connection() as connection:
             attempt = connection.transaction()
             await attempt.start()
             try:
                 await connection.execute("set constraints all immediate")
                 for position in range(len(page.rows)):
-                    problem = await self._try(connection, statement, table, one_row(page, position))
+                    problem = await self._try(connection, table, one_row(page, position))
                     if problem is not None:
                         refused[position] = problem
             finally:
                 await attempt.rollback()
         return refused
 
-    async def _try(self, connection: Connection, statement: str, table: EntityTable, page: PageWrite) -> str | None:
+    async def _try(self, connection: Connection, table: EntityTable, page: PageWrite) -> str | None:
         """Keep the row for those that come after it (they may clash with it), or say why the database refused it."""
 
         async def attempt() -> None:
             async with connection.transaction():
-                await connection.fetch(statement, *commit_arguments([page], table, self._clock.now()))
+                arguments = commit_arguments([page], table, self._clock.now())
+                await connection.fetch(_statement(table, closes=False), *arguments)
 
         try:
             await _repeated(attempt)
@@ -165,10 +166,8 @@ class PostgresSink:
         closed: list[ClosedRun] = []
         for start in range(0, len(ends), RUNS_PER_STATEMENT_MAX):
             some = ends[start : start + RUNS_PER_STATEMENT_MAX]
-            arguments = (*_named_runs([end.run for end in some]), [end.outcome for end in some], self._clock.now())
             async with self._connection() as connection:
-                found = await connection.fetch(_CLOSE, *arguments)
-            closed += [ClosedRun(outcome, RunTotals(*sums)) for outcome, *sums in found]
+                closed += await close_runs(connection, some, self._clock.now())
         return closed
 
     async def close(self) -> None:
@@ -185,17 +184,6 @@ class PostgresSink:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
                 yield connection
 
-    def _grant_arguments(self, asks: Sequence[LeaseAsk]) -> list[object]:
-        named = [(number, parent) for number, ask in enumerate(asks, start=1) for parent in ask.parents]
-        return [
-            *_named_runs([ask.run for ask in asks]),
-            [ask.first for ask in asks],
-            [ask.units for ask in asks],
-            [number for number, _ in named],
-            [parent for _, parent in named],
-            self._clock.now(),
-        ]
-
 
 async def _repeated(write: Callable[[], Awaitable[R]]) -> R:
     """Run a commit again when it met a row that another transaction stored in the same moment: now it sees that row.
@@ -208,34 +196,11 @@ async def _repeated(write: Callable[[], Awaitable[R]]) -> R:
     return await write()
 
 
-def _named_runs(runs: Sequence[RunRef]) -> list[list[object]]:
-    """The columns in which every function takes its runs."""
-    named = ((run.id, run.workflow, run.number, run.org, run.adapter, run.entity, run.type) for run in runs)
-    return [list(column) for column in zip(*named, strict=True)]
+_statement = lru_cache(maxsize=STATEMENTS_CACHED_MAX)(commit_statement)
 
 
-def _grants(found: Sequence[asyncpg.Record], asks: int) -> list[LeaseGrant]:
-    states: list[str | None] = [None] * asks
-    totals: list[RunTotals | None] = [None] * asks
-    lines: list[list[LedgerLine]] = [[] for _ in range(asks)]
-    for number, state, pages, records, rejected, *line in found:
-        ask = number - 1
-        states[ask] = state
-        if state == "done":
-            totals[ask] = RunTotals(pages, records, rejected)
-        if line[1] is not None:
-            lines[ask].append(LedgerLine(*line))
-    return [LeaseGrant(states[ask] == "open", tuple(lines[ask]), totals[ask]) for ask in range(asks)]
-
-
-def _commit(page: PageWrite) -> tuple[str, EntityTable]:
-    table = entity_table(page.run.adapter, page.entity)
-    return _statement(table), table
-
-
-@lru_cache(maxsize=STATEMENTS_CACHED_MAX)
-def _statement(table: EntityTable) -> str:
-    return commit_statement(table)
+def _table(page: PageWrite) -> EntityTable:
+    return entity_table(page.run.adapter, page.entity)
 
 
 async def _leave_as_it_is(connection: object) -> None:

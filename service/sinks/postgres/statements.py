@@ -51,7 +51,7 @@ with page as materialized (
 ),
 open_run as materialized (
     select run_id, org, adapter, entity, type from sluice_runs
-    where run_id = any ($2) and state = 'open' order by run_id for share
+    where run_id = any ($2) and state = 'open' order by run_id for {lock}
 ),
 line as (
     insert into sluice_pages as stored
@@ -132,12 +132,20 @@ refused as (
         run_id = excluded.run_id, parent = excluded.parent, page = excluded.page, reason = excluded.reason,
         raw = excluded.raw, rejected_at = excluded.rejected_at
 )"""
-LEDGER = _LEDGER + _OUTCOMES
-
 _encode = msgspec.json.Encoder().encode
 
 
-def commit_statement(table: EntityTable) -> str:
+def ledger_statement(closes: bool) -> str:
+    """Enters pages, tells what became of each, and stores no rows. What `closes` runs behind it takes their lock as
+    that needs it: two that hold a weaker one would wait for each other."""
+    return _ledger(closes) + _OUTCOMES
+
+
+def _ledger(closes: bool) -> str:
+    return _LEDGER.format(lock="no key update" if closes else "share")
+
+
+def commit_statement(table: EntityTable, closes: bool) -> str:
     """The text is the same for every commit to a table: asyncpg prepares it once per connection.
 
     Rows come as one JSON document ($11), an array for each: half the fetcher's work for an array a column, and `raw`,
@@ -150,7 +158,7 @@ def commit_statement(table: EntityTable) -> str:
         columns=_listed(names),
         updates=_listed([f"{name} = excluded.{name}" for name in names]),
     )
-    return _LEDGER + rows + _OUTCOMES
+    return _ledger(closes) + rows + _OUTCOMES
 
 
 def _fields(table: EntityTable) -> str:
@@ -188,7 +196,7 @@ def commit_arguments(pages: Sequence[PageWrite], table: EntityTable, moment: dat
 
 
 def ledger_arguments(pages: Sequence[PageWrite], moment: datetime) -> list[object]:
-    """What LEDGER takes: it enters the pages, tells what became of each, and stores no rows."""
+    """What `ledger_statement` takes."""
     return [
         range(len(pages)),
         [page.run.id for page in pages],

@@ -1,0 +1,83 @@
+"""Runs and their ledger in PostgreSQL: opened, read, entered into, closed. Each call is one statement, or is said to be
+part of the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import asyncpg
+
+from agents.ports import (
+    ClosedRun,
+    LeaseAsk,
+    LeaseGrant,
+    LedgerLine,
+    PageOutcome,
+    PageWrite,
+    RunEnd,
+    RunRef,
+    RunTotals,
+)
+from service.sinks.postgres.tables import Connection
+
+# Opening a run need not wait for the disk: the first page of it does, and with it the disk has both. If a crash of the
+# server takes the opening back, there is no page, and the lease is told that its run is not open.
+_GRANT = """
+select granted.* from set_config('synchronous_commit', 'off', true),
+    sluice_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as granted
+"""
+_CLOSE = "select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+
+
+async def grant_leases(connection: Connection, asks: Sequence[LeaseAsk], moment: datetime) -> list[LeaseGrant]:
+    named = [(number, parent) for number, ask in enumerate(asks, start=1) for parent in ask.parents]
+    found = await connection.fetch(
+        _GRANT,
+        *_named_runs([ask.run for ask in asks]),
+        [ask.first for ask in asks],
+        [ask.units for ask in asks],
+        [number for number, _ in named],
+        [parent for _, parent in named],
+        moment,
+    )
+    return _grants(found, len(asks))
+
+
+async def close_runs(connection: Connection, ends: Sequence[RunEnd], moment: datetime) -> list[ClosedRun]:
+    runs, outcomes = _named_runs([end.run for end in ends]), [end.outcome for end in ends]
+    found = await connection.fetch(_CLOSE, *runs, outcomes, moment)
+    return [ClosedRun(outcome, RunTotals(*sums)) for outcome, *sums in found]
+
+
+async def enter_pages(
+    connection: Connection, statement: str, arguments: Sequence[object], pages: Sequence[PageWrite], moment: datetime
+) -> list[PageOutcome]:
+    """What the statement says of each page; those that close their runs have done so. With such pages it has to be in
+    a transaction."""
+    outcomes = [PageOutcome(*found) for found in await connection.fetch(statement, *arguments)]
+    last = [n for n, page in enumerate(pages) if page.closes and outcomes[n].status != "fenced"]
+    if last:
+        closed = await close_runs(connection, [RunEnd(pages[n].run, "done") for n in last], moment)
+        for n, run in zip(last, closed, strict=True):
+            outcomes[n] = replace(outcomes[n], closed=run.totals)
+    return outcomes
+
+
+def _named_runs(runs: Sequence[RunRef]) -> list[list[object]]:
+    """The columns in which every function takes its runs."""
+    named = ((run.id, run.workflow, run.number, run.org, run.adapter, run.entity, run.type) for run in runs)
+    return [list(column) for column in zip(*named, strict=True)]
+
+
+def _grants(found: Sequence[asyncpg.Record], asks: int) -> list[LeaseGrant]:
+    states: list[str | None] = [None] * asks
+    totals: list[RunTotals | None] = [None] * asks
+    lines: list[list[LedgerLine]] = [[] for _ in range(asks)]
+    for number, state, pages, records, rejected, *line in found:
+        ask = number - 1
+        states[ask] = state
+        if state == "done":
+            totals[ask] = RunTotals(pages, records, rejected)
+        if line[1] is not None:
+            lines[ask].append(LedgerLine(*line))
+    return [LeaseGrant(states[ask] == "open", tuple(lines[ask]), totals[ask]) for ask in range(asks)]
