@@ -5,17 +5,27 @@ ends, when something fails, or when its time is up; it tells how far it got, and
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from agents.activities.chain import Chain
 from agents.activities.database import Database
 from agents.activities.pages import Pages
 from agents.activities.source import Source
-from agents.activities.units import TOLD, Failure, Fenced, UnitDone, UnitResult, failure_of, tell, told_from
+from agents.activities.units import (
+    TOLD,
+    Failure,
+    Fenced,
+    UnitDone,
+    UnitResult,
+    failure_of,
+    tell,
+    told_from,
+    told_totals,
+)
 from agents.ports import Clock, LeaseAsk, LedgerLine, Parent, RunEnd, RunRef, RunTotals
 from manifests.entity import Adapter, Entity, path_columns
-from topics.commands import FetchPages, PageDone, Totals
+from topics.commands import FetchPages, PageDone
 from topics.errors import Rejected, Retryable
 
 LEASE_SECONDS_MAX = 2.0  # after that no further unit is begun; at least one always is
@@ -40,13 +50,12 @@ class LeaseReader:
         try:
             done = await self._read(command, started)
         except TOLD as error:
-            done = tell(command, [failure_of(error)], 0)
+            done = tell(command, [failure_of(error)], _ms_since(started, self._clock))
         except BaseExceptionGroup as several:
             raise _first(several) from several  # the process looks at its kind
-        told: dict[str, object] = {"elapsed_ms": int((self._clock.monotonic() - started) * 1000)}
         if done.closed is None and (totals := await self._totals(command, done)) is not None:
-            told |= {"closed": _told(totals), "error": None, "reason": ""}
-        return done.model_copy(update=told)
+            return done.model_copy(update={"closed": told_totals(totals), "error": None, "reason": ""})
+        return done
 
     async def _totals(self, command: FetchPages, done: PageDone) -> RunTotals | None:
         """The sums of the run, if it is complete: because this lease was all that it waited for, or since before."""
@@ -67,24 +76,26 @@ class LeaseReader:
         entity = adapter.entities[command.entity]
         run = _run(command)
         pages = Pages(run, adapter, entity, self._source, self._database, self._clock, command.closes)
-        job = _Job(command, pages, started + LEASE_SECONDS_MAX)
+        job = _Job(command, pages, started)
         if entity.under is not None:
             return await job.read_parents(adapter.entities[entity.under.entity])
         grant = await self._database.grant(LeaseAsk(run, command.first, command.units))
         known = _known(grant.is_open, grant.lines)
         read = job.read_chain if entity.paging.style == "link" else job.read_pages
-        results = await read(known)
-        return _closed(tell(command, results, 0), results[-1])
+        return job.tell(await read(known))
 
 
 class _Job:
     """One lease in the making."""
 
-    def __init__(self, command: FetchPages, pages: Pages, ends_at: float) -> None:
+    def __init__(self, command: FetchPages, pages: Pages, started: float) -> None:
         self._command = command
         self._pages = pages
-        self._ends_at = ends_at
+        self._started = started
         self._stopped = False
+
+    def tell(self, results: Sequence[UnitResult], total: int | None = None) -> PageDone:
+        return tell(self._command, results, _ms_since(self._started, self._pages.clock), total)
 
     async def read_pages(self, known: Known) -> list[UnitResult]:
         """Pages by their numbers, several at a time; the very first one alone, since it tells how many there are."""
@@ -121,12 +132,12 @@ class _Job:
         grant = await self._pages.database.grant(LeaseAsk(self._pages.run, command.first, command.units, keys))
         known = _known(grant.is_open, grant.lines)
         if not parents:
-            return tell(command, [], 0, total).model_copy(update={"end": True})
+            return self.tell([], total).model_copy(update={"end": True})
 
         async def unit(index: int) -> UnitDone:
             return await self._under(parents[index], known, is_last=last and index == len(parents) - 1)
 
-        return tell(command, await self._in_window(range(len(parents)), unit), 0, total)
+        return self.tell(await self._in_window(range(len(parents)), unit), total)
 
     async def read_chain(self, known: Known) -> list[UnitResult]:
         command = self._command
@@ -157,7 +168,7 @@ class _Job:
             slots.release()
 
     def _must_stop(self) -> bool:
-        return self._stopped or self._pages.clock.monotonic() >= self._ends_at
+        return self._stopped or self._pages.clock.monotonic() >= self._started + LEASE_SECONDS_MAX
 
     async def _page(self, page: int, known: Known) -> UnitDone:
         if (line := known.get(("", page))) is not None:
@@ -186,15 +197,8 @@ def _run(command: FetchPages) -> RunRef:
     return RunRef(command.workflow, command.run, command.org, command.adapter, command.entity, command.type)
 
 
-def _closed(done: PageDone, last: UnitResult) -> PageDone:
-    """With the sums of the run, if its last page brought them."""
-    if isinstance(last, Failure) or last.closed is None:
-        return done
-    return done.model_copy(update={"closed": _told(last.closed)})
-
-
-def _told(totals: RunTotals) -> Totals:
-    return Totals(pages=totals.pages, records=totals.records, rejected=totals.rejected)
+def _ms_since(moment: float, clock: Clock) -> int:
+    return int((clock.monotonic() - moment) * 1000)
 
 
 def _known(is_open: bool, lines: tuple[LedgerLine, ...]) -> Known:

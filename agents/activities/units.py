@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.ports import LedgerLine, RunTotals
-from topics.commands import ErrorKind, FetchPages, PageDone
+from topics.commands import ErrorKind, FetchPages, PageDone, Totals
 from topics.errors import Rejected, Retryable
 
 REASON_CHARACTERS_MAX = 2000
@@ -89,4 +89,9 @@ def tell(command: FetchPages, results: Sequence[UnitResult], elapsed_ms: int, to
         error=failure.kind if failure else None,
         reason=failure.reason[:REASON_CHARACTERS_MAX] if failure else "",
         after_seconds=failure.after_seconds if failure else None,
+        closed=told_totals(done[-1].closed) if done else None,
     )
+
+
+def told_totals(totals: RunTotals | None) -> Totals | None:
+    return Totals(pages=totals.pages, records=totals.records, rejected=totals.rejected) if totals else None

@@ -53,6 +53,7 @@ class InHand:
     tp: TopicPartition
     record: Any
     command: AnyCommand
+    id: str
 
     @property
     def place(self) -> str:
@@ -143,11 +144,12 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             await self._bury(record, str(error))
             offsets.end(record.offset)
             return
-        if command.id in self._ids:  # asked again while it is being worked on
+        item = InHand(tp, record, command, command.id)
+        if item.id in self._ids:  # asked again while it is being worked on
             offsets.end(record.offset)
             return
-        self._ids.add(command.id)
-        self._turns.add(command.key, InHand(tp, record, command))
+        self._ids.add(item.id)
+        self._turns.add(command.key, item)
 
     def _dispatch(self) -> None:
         while len(self._tasks) < IN_HAND_MAX and (turn := self._turns.take()) is not None:
@@ -195,7 +197,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
 
     def _worked(self, connection: str, task: "asyncio.Task[None]") -> None:
         item = self._tasks.pop(task)
-        self._ids.discard(item.command.id)
+        self._ids.discard(item.id)
         self._turns.done(connection)
         self._signs.count += 1
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -216,7 +218,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             self._offsets.setdefault(tp, Offsets())  # its first records may be in hand before this is told
 
     def _forget(self, item: InHand) -> bool:
-        self._ids.discard(item.command.id)
+        self._ids.discard(item.id)
         return True
 
     async def _let_go(self, tasks: Iterable["asyncio.Task[None]"]) -> None:
