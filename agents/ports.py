@@ -56,12 +56,14 @@ class LedgerLine:
 class LeaseGrant:
     """Whether the run may write, and which of the asked pages the ledger holds already.
 
-    `done`: it may not, because it is complete; a run that was closed in any other way has no sums to tell.
+    `done`: it may not, because it is complete; a run that was closed in any other way has no sums to tell. `newest` is
+    the highest number of its workflow that is known, where the run is not open.
     """
 
     is_open: bool
     lines: tuple[LedgerLine, ...] = ()
     done: "RunTotals | None" = None
+    newest: int | None = None
 
 
 class RowWrite(msgspec.Struct, frozen=True):
@@ -89,7 +91,9 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageWrite:
-    """All of one page: stored whole or not at all. `closes`: its run, as done, in the same transaction."""
+    """All of one page: stored whole or not at all. `closes`: its run, as done, in the same transaction, if the ledger
+    has it as the last page.
+    """
 
     run: RunRef
     entity: Entity
@@ -112,15 +116,18 @@ class RunTotals:
 
 @dataclass(frozen=True, slots=True)
 class PageOutcome:
-    """committed: now in the database. already: the ledger held it before. fenced: the run is closed, nothing written.
+    """committed: now in the database. already: the ledger held it before. fenced: the run is closed, nothing written;
+    also of a page that closed it before.
 
-    `records` and `rejected` are the ledger's own counts (for "already": those of the commit that won). `closed` are
-    the sums of the run that the page closed.
+    What follows is the ledger's own line (for "already": that of the commit that won, which may have read the page at
+    another moment). `closed` are the sums of the run that the page closed.
     """
 
     status: Literal["committed", "already", "fenced"]
     records: int = 0
     rejected: int = 0
+    is_last: bool = False
+    next_cursor: str | None = None
     closed: RunTotals | None = None
 
 
@@ -172,7 +179,8 @@ class Sink(Protocol):
     async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
         """Open each run unless it or a newer one of its workflow was closed or opened; read the ledger.
 
-        Opening a run closes every older open run of its workflow ("superseded").
+        Opening a run closes every older open run of its workflow ("superseded"). A crash of the database may take an
+        opening back, as long as no page of the run was committed.
         """
         ...
 

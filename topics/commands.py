@@ -220,7 +220,7 @@ class PageDone(Command):
     `end` says that the source has nothing after them. `total_units` is what the source claims to have in all, a hint
     for fan-out and progress. With an error, what was committed before it counts all the same. `closed`: the run is
     complete and closed as done, and these are its sums (pages, records, rejected), whichever lease
-    this is about.
+    this is about. `newest`, when it is fenced: the highest run of its workflow that the database knows.
     """
 
     topic: ClassVar[str] = "page-done"
@@ -242,6 +242,7 @@ class PageDone(Command):
     reason: Reason = ""
     after_seconds: float | None = None
     closed: Totals | None = None
+    newest: Number | None = None
 
     @property
     def key(self) -> str:

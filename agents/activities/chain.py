@@ -107,11 +107,11 @@ class Chain:
             self._failed = True
             return [failure_of(error)]
         said = zip(bundle, outcomes, strict=False)
-        results = [self._result(page, body, one) for (page, body), one in said]
+        results = [self._result(body, one) for (_, body), one in said]
         self._failed = any(isinstance(result, Failure) for result in results)
         return results
 
-    def _result(self, page: int, body: PageBody, said: PageOutcome | Retryable | Rejected) -> UnitResult:
+    def _result(self, body: PageBody, said: PageOutcome | Retryable | Rejected) -> UnitResult:
         if not isinstance(said, PageOutcome):
             return failure_of(said)
-        return failure_of(Fenced()) if said.status == "fenced" else self._pages.done(page, body, said)
+        return failure_of(Fenced()) if said.status == "fenced" else self._pages.done(body, said)

@@ -12,7 +12,9 @@ from agents.activities.chain import Chain
 from agents.activities.database import Database
 from agents.activities.pages import Pages
 from agents.activities.source import Source
+from agents.activities.stretches import Stretches
 from agents.activities.units import (
+    REASON_CHARACTERS_MAX,
     TOLD,
     Failure,
     Fenced,
@@ -23,7 +25,7 @@ from agents.activities.units import (
     told_from,
     told_totals,
 )
-from agents.ports import Clock, LeaseAsk, LedgerLine, Parent, RunEnd, RunRef, RunTotals
+from agents.ports import Clock, LeaseAsk, LeaseGrant, LedgerLine, Parent, RunEnd, RunRef
 from manifests.entity import Adapter, Entity, path_columns
 from topics.commands import FetchPages, PageDone
 from topics.errors import Rejected, Retryable
@@ -43,31 +45,52 @@ class LeaseReader:
         self._database = database
         self._adapters = adapters
         self._clock = clock
+        self._stretches = Stretches()
 
     async def read(self, command: FetchPages) -> PageDone:
         """Read and commit what the lease asks for. Never raises what a decider should know about."""
+        async with self._stretches.alone(_run(command).id, range(command.first, command.first + command.units)):
+            return await self._told(command)
+
+    async def _told(self, command: FetchPages) -> PageDone:
         started = self._clock.monotonic()
+        grant: LeaseGrant | None = None
         try:
             done = await self._read(command, started)
         except TOLD as error:
             done = tell(command, [failure_of(error)], _ms_since(started, self._clock))
+            grant = error.grant if isinstance(error, Fenced) else None
         except BaseExceptionGroup as several:
             raise _first(several) from several  # the process looks at its kind
-        if done.closed is None and (totals := await self._totals(command, done)) is not None:
-            return done.model_copy(update={"closed": told_totals(totals), "error": None, "reason": ""})
+        if done.error == "fenced":
+            return await self._explained(command, done, grant)
+        if done.end and done.closed is None and command.closes:
+            return await self._closed(command, done)
         return done
 
-    async def _totals(self, command: FetchPages, done: PageDone) -> RunTotals | None:
-        """The sums of the run, if it is complete: because this lease was all that it waited for, or since before."""
+    async def _explained(self, command: FetchPages, done: PageDone, grant: LeaseGrant | None) -> PageDone:
+        """With the run's sums, if it is complete, since before or by ourselves; or with the number that is in its way.
+
+        Whoever cannot know that yet asks again: a complete run must not begin anew. So does whose run a crash of the
+        database had taken back; now it is open.
+        """
         try:
-            if done.error == "fenced":
-                return (await self._database.grant(LeaseAsk(_run(command), command.first, 1))).done
-            if done.end and command.closes:
-                closed = await self._database.finish(RunEnd(_run(command), "done"))
-                return closed.totals if closed.outcome == "done" else None
+            grant = grant or await self._database.grant(LeaseAsk(_run(command), command.first, 1))
+        except (Retryable, Rejected) as error:
+            return _again(done, f"{done.reason}; which, is not known: {error}")
+        if grant.is_open:
+            return _again(done, "the database had lost the run's opening")
+        if grant.done is None:
+            return done.model_copy(update={"newest": grant.newest})
+        return done.model_copy(update={"closed": told_totals(grant.done), "error": None, "reason": ""})
+
+    async def _closed(self, command: FetchPages, done: PageDone) -> PageDone:
+        """With the run's sums: this lease was all that it waited for. If not now, the decider has it closed."""
+        try:
+            closed = await self._database.finish(RunEnd(_run(command), "done"))
         except (Retryable, Rejected):
-            return None  # the decider closes it, and asks for that until it is done
-        return None
+            return done
+        return done.model_copy(update={"closed": told_totals(closed.totals)}) if closed.outcome == "done" else done
 
     async def _read(self, command: FetchPages, started: float) -> PageDone:
         adapter = self._adapters.get(command.adapter)
@@ -80,7 +103,7 @@ class LeaseReader:
         if entity.under is not None:
             return await job.read_parents(adapter.entities[entity.under.entity])
         grant = await self._database.grant(LeaseAsk(run, command.first, command.units))
-        known = _known(grant.is_open, grant.lines)
+        known = _known(grant)
         read = job.read_chain if entity.paging.style == "link" else job.read_pages
         return job.tell(await read(known))
 
@@ -130,7 +153,7 @@ class _Job:
             total = await self._pages.database.count(command.adapter, parent_entity, command.org)
         keys = tuple(parent.key for parent in parents)
         grant = await self._pages.database.grant(LeaseAsk(self._pages.run, command.first, command.units, keys))
-        known = _known(grant.is_open, grant.lines)
+        known = _known(grant)
         if not parents:
             return self.tell([], total).model_copy(update={"end": True})
 
@@ -174,7 +197,7 @@ class _Job:
         if (line := known.get(("", page))) is not None:
             return told_from(line)
         body = await self._pages.fetch(page, None)
-        return self._pages.done(page, body, await self._pages.commit(page, body, is_alone=page == 1))
+        return self._pages.done(body, await self._pages.commit(page, body, is_alone=page == 1))
 
     async def _under(self, parent: Parent, known: Known, is_last: bool) -> UnitDone:
         pages = records = rejected = 0
@@ -184,7 +207,7 @@ class _Job:
             if line is None:
                 body = await self._pages.fetch_under(parent, page, link)
                 outcome = await self._pages.commit(page, body, parent.key)
-                ended, counts, link = self._pages.ends(page, body), (outcome.records, outcome.rejected), body.next
+                ended, counts, link = outcome.is_last, (outcome.records, outcome.rejected), outcome.next_cursor
             else:
                 ended, counts, link = line.is_last, (line.records, line.rejected), line.next_cursor
             pages, records, rejected = pages + 1, records + counts[0], rejected + counts[1]
@@ -197,14 +220,18 @@ def _run(command: FetchPages) -> RunRef:
     return RunRef(command.workflow, command.run, command.org, command.adapter, command.entity, command.type)
 
 
+def _again(done: PageDone, reason: str) -> PageDone:
+    return done.model_copy(update={"error": "retryable", "reason": reason[:REASON_CHARACTERS_MAX]})
+
+
 def _ms_since(moment: float, clock: Clock) -> int:
     return int((clock.monotonic() - moment) * 1000)
 
 
-def _known(is_open: bool, lines: tuple[LedgerLine, ...]) -> Known:
-    if not is_open:
-        raise Fenced
-    return {(line.parent, line.page): line for line in lines}
+def _known(grant: LeaseGrant) -> Known:
+    if not grant.is_open:
+        raise Fenced(grant)
+    return {(line.parent, line.page): line for line in grant.lines}
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -53,9 +53,10 @@ class Pages:
         """No other page of the run is under way."""
         return await self.database.commit(tuple(self._write(page, body, "", True) for page, body in bodies))
 
-    def done(self, page: int, body: PageBody, outcome: PageOutcome) -> UnitDone:
+    def done(self, body: PageBody, said: PageOutcome) -> UnitDone:
+        """What the ledger says of the page: somebody else may have committed it, and read it at another moment."""
         total = None if body.total is None else -(-body.total // self.entity.paging.size)
-        return UnitDone(1, outcome.records, outcome.rejected, self.ends(page, body), body.next, total, outcome.closed)
+        return UnitDone(1, said.records, said.rejected, said.is_last, said.next_cursor, total, said.closed)
 
     def ends(self, page: int, body: PageBody) -> bool:
         """Nothing follows this page. An empty one is the end, whatever it says: `per_page=0` would go on for ever."""

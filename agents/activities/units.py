@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.ports import LedgerLine, RunTotals
+from agents.ports import LeaseGrant, LedgerLine, RunTotals
 from topics.commands import ErrorKind, FetchPages, PageDone, Totals
 from topics.errors import Rejected, Retryable
 
@@ -39,7 +39,14 @@ UnitResult = UnitDone | Failure
 
 
 class Fenced(Exception):
-    """The database knows that this run is closed: whoever still works on it has nothing to say any more."""
+    """The database knows that this run is closed: whoever still works on it has nothing to say any more.
+
+    `grant`: what it said, if it was asked for a lease.
+    """
+
+    def __init__(self, grant: LeaseGrant | None = None) -> None:
+        super().__init__("fenced")
+        self.grant = grant
 
 
 TOLD = (Retryable, Rejected, Fenced)  # what a decider is told of; anything else ends the process

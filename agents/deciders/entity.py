@@ -123,7 +123,7 @@ class EntityDecider:
                 healthy = msgspec.structs.replace(counted, error=None, error_reason="")
                 return self._leasing(healthy, at, state.next_lease)
             case "fenced":
-                return self._fenced(counted, done.reason, at)
+                return self._fenced(counted, done, at)
             case "rejected":
                 return _finishing(counted, "failed", done.reason, at)
             case "retryable":
@@ -154,12 +154,13 @@ class EntityDecider:
         after = msgspec.structs.replace(after, error="retryable", error_reason=done.reason)
         return self._leasing(after, at, state.next_lease, f"unit {later.first} waits {wait:.0f} s: {done.reason}")
 
-    def _fenced(self, state: EntityState, reason: str, at: int) -> Decision[EntityState]:
-        """The database knows a newer or a closed run under this number: this table is older. Take a newer number."""
+    def _fenced(self, state: EntityState, done: PageDone, at: int) -> Decision[EntityState]:
+        """The database knows a newer or a closed run under this number: this table is older. Take a newer number than
+        any that it knows: those may be of a time when the broker's clock was ahead."""
         if state.fenced >= FENCED_MAX:
-            return _finishing(state, "failed", f"fenced {state.fenced} times: {reason}", at)
-        fresh = state.anew(max(state.run + 1, at), LEASE_FIRST_UNITS)
-        return self._leasing(fresh, at, 1, f"fenced ({reason}); goes on as run {fresh.run_id}")
+            return _finishing(state, "failed", f"fenced {state.fenced} times: {done.reason}", at)
+        fresh = state.anew(max(state.run + 1, (done.newest or 0) + 1, at), LEASE_FIRST_UNITS)
+        return self._leasing(fresh, at, 1, f"fenced ({done.reason}); goes on as run {fresh.run_id}")
 
     def _nudged(self, state: EntityState, request: str, at: int) -> Decision[EntityState]:
         """Nothing is waited out any more: every lease is sent now, or the run's end is asked for, or told, again."""

@@ -42,16 +42,17 @@ INSERT_TIMELINE = statements.insert_timeline(_arrays)
 SUPERSEDE = {table: statements.supersede(table, "workflow = any($1::text[])") for table in statements.RUN_TABLES}
 
 
-# Commits, waits for the disk, and with it for all that was committed before; it leaves nothing behind.
+# Commits, waits for the disk, and with it for all that was committed before. It leaves nothing in any table; whoever
+# decodes the server's log with its messages sees one a second, at most.
 _WAIT_FOR_DISK = "select pg_logical_emit_message(true, 'sluice', 'settled')"
 
 
 class PostgresStatus:
     """Connects when it is first asked, and again after a connection was lost. `database` names it in errors.
 
-    What is published does not wait for the disk: it can be published again. It is kept until it has settled, which is
-    as long as the one session that published it is there to say so: a crash of the server ends all sessions. Size:
-    what is published between two calls of `settle`.
+    What is published does not wait for the disk: it can be published again. It is kept until it has settled: until a
+    commit has waited, and no session was opened since it was published, since a crash of the server ends all sessions.
+    Size: what is published between two calls of `settle`.
     """
 
     def __init__(self, dsn: str, clock: Clock, database: str) -> None:

@@ -28,7 +28,7 @@ POLL_MS = 200
 QUIET_SECONDS = 0.01
 GATHER_SECONDS_MAX = 0.25
 COMMIT_SECONDS = 1.0
-UNCOMMITTED_MAX = 20_000  # records that were published; then they are committed at once
+UNSETTLED_MAX = 20_000  # records that were published; then they settle, and are committed, at once
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 10.0
 
@@ -52,6 +52,7 @@ class Projector:
         self._stop = stop
         self._in_hand = 0  # records that were read and are not published yet
         self._uncommitted = 0  # records that were published
+        self._unsettled = 0  # of these, the ones that a crash of the database could take back
         self._attempts = 0  # to reach the database; one that failed is a sign of life, too
         self._commits = 0
         self._commit_at = 0.0
@@ -83,8 +84,9 @@ class Projector:
             if not await self._patiently(partial(self._store.publish, rows)):
                 return
             self._in_hand, self._uncommitted = 0, self._uncommitted + len(values)
+            self._unsettled += len(values)
         now = asyncio.get_running_loop().time()
-        if self._uncommitted >= UNCOMMITTED_MAX or (self._uncommitted and now >= self._commit_at):
+        if self._unsettled >= UNSETTLED_MAX or (self._uncommitted and now >= self._commit_at):
             self._commit_at = now + COMMIT_SECONDS
             await self._commit()
 
@@ -106,6 +108,7 @@ class Projector:
     async def _commit(self) -> None:
         if not await self._patiently(self._store.settle):
             return
+        self._unsettled = 0
         try:
             await self._consumer.commit()
         except KafkaError as error:  # tried again; whatever is read again after a restart changes nothing

@@ -59,10 +59,14 @@ class Group:
 
 @dataclass
 class Broker:
-    """What is in a log stays, in its order, with the broker's time. `written_by` tells whose each record was."""
+    """What is in a log stays, in its order, with the broker's time. `written_by` tells whose each record was.
+
+    Its clock is wrong by `skew_ms`.
+    """
 
     clock: MovableClock
     partitions: int
+    skew_ms: int = 0
     logs: dict[LocalTP, list[LocalRecord]] = field(default_factory=lambda: defaultdict(list))
     written_by: dict[LocalTP, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -73,7 +77,7 @@ class Broker:
         """The record's offset."""
         log = self.logs[tp]
         log.append(
-            LocalRecord(*tp, len(log), self.clock.now_ms, out.key, out.value, tuple(out.headers)),
+            LocalRecord(*tp, len(log), self.clock.now_ms + self.skew_ms, out.key, out.value, tuple(out.headers)),
         )
         self.written_by[tp].append(by)
         return len(log) - 1

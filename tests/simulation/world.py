@@ -91,6 +91,7 @@ class World:
                 await fleet.strike()
         self.had_trouble = self.fate.trouble > 0
         self.fate.trouble = self.fate.deaths = 0.0
+        self.broker.skew_ms = 0
         for fleet in self.fleets:
             await fleet.calm()
         self.calm_since = self.clock.now_ms
@@ -149,6 +150,7 @@ class World:
             (_now(self.clients.echo), 3),
             (self._cancel, 0.5),
             (_now(self.sink.crash), 1),
+            (_now(self._skew_broker), 0.5),
         ]
 
     async def _rest(self) -> None:
@@ -167,6 +169,10 @@ class World:
 
     async def _skew(self) -> None:
         await self.fate.random.choice(self.fleets).skew(self.fate.random.choice(SKEWS_MS))
+
+    def _skew_broker(self) -> None:
+        self.broker.skew_ms = self.fate.random.choice(SKEWS_MS)
+        self.fate.note("the broker", f"has a clock that is wrong by {self.broker.skew_ms} ms")
 
     async def _double(self) -> None:
         """Not of a worker: two lives of one name would write records of the same generation."""
@@ -241,11 +247,16 @@ def _is_at_rest(state: State) -> bool:
 def waiting_in_vain(states: Sequence[State], had_trouble: bool) -> list[str]:
     """With nothing on its way: who waits for something that nobody is about to tell, but for a deadline.
 
-    A lease that waits for the API to come back is no such thing, nor is the end of a run that a database refused.
+    A lease that waits for the API to come back is no such thing, nor is the end of a run that a database refused, nor an
+    entity that a frozen worker has begun for a run that its main sync has left: nobody waits for it, and its deadline
+    brings it to its end.
     """
     entities = {state.key: state for state in states if isinstance(state, EntityState)}
+    runs = {state.key: state.run for state in states if isinstance(state, SyncState)}
     found = []
     for state in entities.values():
+        if runs.get(state.parent) != state.parent_run:
+            continue
         leases_out = [lease.number for lease in state.leases if not lease.resume_at]
         if leases_out or (state.status == "finishing" and not had_trouble):
             found.append(f"{state.run_id} is {state.status}, leases {leases_out}, and nobody works on it")

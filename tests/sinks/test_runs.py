@@ -61,6 +61,12 @@ async def test_of_two_runs_of_a_workflow_asked_for_together_the_newer_is_open(si
     assert [each.is_open for each in await sink.grant([ask(run(1)), ask(run(2)), ask(run(1))])] == [False, True, False]
 
 
+async def test_who_may_not_write_is_told_the_newest_run_of_the_workflow(sink: Sink) -> None:
+    await sink.grant([ask(run(7)), ask(run(9)), ask(run(30, org="other"))])
+    assert (await grant(sink, run(8))).newest == 9
+    assert (await grant(sink, run(9))).newest is None
+
+
 async def test_no_asks_are_no_grants(sink: Sink) -> None:
     assert list(await sink.grant([])) == []
 
@@ -157,8 +163,8 @@ async def test_a_complete_run_tells_its_sums_and_one_that_was_closed_otherwise_d
     await write(sink, run(1, org="done"), row("a"))
     await finish(sink, run(1, org="done"), "done")
     await finish(sink, run(1, org="cancelled"), "cancelled")
-    assert await grant(sink, run(1, org="done")) == LeaseGrant(False, done=RunTotals(1, 1, 0))
-    assert await grant(sink, run(1, org="cancelled")) == LeaseGrant(False)
+    assert await grant(sink, run(1, org="done")) == LeaseGrant(False, done=RunTotals(1, 1, 0), newest=1)
+    assert await grant(sink, run(1, org="cancelled")) == LeaseGrant(False, newest=1)
 
 
 async def test_a_ledger_of_100000_lines_is_folded(sink: Sink, place: Place) -> None:

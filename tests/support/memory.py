@@ -57,7 +57,8 @@ class MemorySink:
         self._open(ask.run)
         run = self.runs.get(ask.run.id)
         if run is None or run.state != "open":
-            return LeaseGrant(is_open=False, done=run.totals if run and run.state == "done" else None)
+            newest = max(one.ref.number for one in self.runs.values() if one.ref.workflow == ask.run.workflow)
+            return LeaseGrant(False, done=run.totals if run and run.state == "done" else None, newest=newest)
         wanted = range(ask.first, ask.first + ask.units)
         lines = [
             line
@@ -71,7 +72,7 @@ class MemorySink:
         return [self._close(page, self._commit(page)) for page in pages]
 
     def _close(self, page: PageWrite, outcome: PageOutcome) -> PageOutcome:
-        if not page.closes or outcome.status == "fenced":
+        if not (page.closes and outcome.is_last):
             return outcome
         return replace(outcome, closed=self._finish(RunEnd(page.run, "done")).totals)
 
@@ -81,14 +82,14 @@ class MemorySink:
             return PageOutcome("fenced")
         line = run.lines.get((page.parent, page.page))
         if line is not None:
-            return PageOutcome("already", line.records, line.rejected)
+            return PageOutcome("already", line.records, line.rejected, line.is_last, line.next_cursor)
         records, rejected = len(page.rows), len(page.rejected)
         run.lines[page.parent, page.page] = LedgerLine(
             page.parent, page.page, records, rejected, page.is_last, page.next_cursor
         )
         table = self.rows.setdefault(page.entity.name, {})
         table.update({(page.run.org, row.key): row for row in page.rows})
-        return PageOutcome("committed", records, rejected)
+        return PageOutcome("committed", records, rejected, page.is_last, page.next_cursor)
 
     async def parents(
         self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int

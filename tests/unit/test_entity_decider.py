@@ -345,6 +345,11 @@ def test_a_fenced_run_goes_on_under_a_newer_number() -> None:
     told.then(sole(1, 1, F, run=T0 + 9)).having(run=T0 + 9, fenced=1, units=0, started_at=T0).noted("newer run")
 
 
+def test_a_fenced_run_takes_a_higher_number_than_any_that_the_database_knows() -> None:
+    told = started().when(failed(1, "fenced").model_copy(update={"newest": T0 + 3_600_000}), at=T0 + 9)
+    told.then(sole(1, 1, F, run=T0 + 3_600_001)).having(run=T0 + 3_600_001, fenced=1)
+
+
 def test_an_entity_that_is_fenced_again_and_again_fails() -> None:
     told = started()
     for number in range(FENCED_MAX):

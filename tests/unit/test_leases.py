@@ -10,7 +10,7 @@ from agents.activities.database import Database
 from agents.activities.leases import LEASE_SECONDS_MAX, UNITS_IN_FLIGHT_MAX, LeaseReader
 from agents.activities.source import PageAsk
 from agents.local import MovableClock
-from agents.ports import ClosedRun, LeaseAsk, PageOutcome, PageWrite, RowWrite, RunEnd, RunRef
+from agents.ports import ClosedRun, LeaseAsk, LeaseGrant, PageOutcome, PageWrite, RowWrite, RunEnd, RunRef
 from agents.records import PageBody
 from tests.support.adapters import toy
 from tests.support.memory import ListSource, MemorySink
@@ -80,12 +80,15 @@ class Bench:
 
     async def commit(self, entity: str, page: int, keys: list[str], parent: str = "", **more: Any) -> None:
         """A page that is in the ledger already."""
+        written = self.write(entity, page, keys, parent, **more)
+        await self.sink.grant([LeaseAsk(written.run, 1, 1)])
+        await self.sink.commit([written])
+
+    def write(self, entity: str, page: int, keys: list[str], parent: str = "", **more: Any) -> PageWrite:
         ref = RunRef(f"entity-sync:acme:toy:{entity}:full", RUN, "acme", "toy", entity, "full")
-        await self.sink.grant([LeaseAsk(ref, 1, 1)])
         rows = tuple(RowWrite(key, (), "{}", b"", None) for key in keys)
         told: dict[str, Any] = {"is_last": False, "next_cursor": None, "fetched_at": self.clock.now(), **more}
-        written = PageWrite(ref, toy().entities[entity], parent, page, rows, (), **told)
-        await self.sink.commit([written])
+        return PageWrite(ref, toy().entities[entity], parent, page, rows, (), **told)
 
     def add_parents(self, *keys: str) -> None:
         self.sink.rows["a.house"] = {("acme", key): RowWrite(key, (), "{}", b"", None) for key in keys}
@@ -151,6 +154,78 @@ async def test_a_run_whose_pages_come_one_by_one_is_closed_by_the_last_of_them(e
     done = await bench.read(entity, 32, closes=True)
     assert done.closed is not None
     assert done.closed.pages == pages
+
+
+async def test_a_page_that_another_process_has_committed_meanwhile_is_told_as_the_ledger_has_it() -> None:
+    bench = Bench()
+    bench.source.data = {"a.log": ["1", "2", "3"]}
+    bench.sink.may_commit.clear()
+    late = asyncio.create_task(bench.read("a.log", 8, closes=True))
+    while not bench.sink.committing:
+        await asyncio.sleep(0)
+    longer = bench.write("a.log", 1, ["new", "1", "2", "3"], next_cursor="page-2")
+    await MemorySink.commit(bench.sink, [longer])
+    bench.sink.may_commit.set()
+    done = await late
+    assert (done.units, done.records, done.end, done.next_cursor, done.closed) == (1, 4, False, "page-2", None)
+    assert [run.state for run in bench.sink.runs.values()] == ["open"]
+
+
+async def test_a_fenced_lease_that_cannot_learn_whether_its_run_is_complete_asks_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    answers = iter([[LeaseGrant(True)]])
+
+    async def answer_once(asks: Any) -> list[LeaseGrant]:
+        for answer in answers:
+            return answer
+        raise Rejected("no rights any more")
+
+    monkeypatch.setattr(bench.sink, "grant", answer_once)
+    bench.reader = LeaseReader(bench.source, Database(bench.sink, bench.clock.sleep), {"toy": toy()}, bench.clock)
+    done = await bench.read("a.log", 1)
+    assert (done.error, done.closed) == ("retryable", None)
+
+
+async def test_a_lease_whose_run_a_crash_of_the_database_took_back_asks_again() -> None:
+    bench = Bench()
+    bench.source.on_fetch = lambda ask: bench.sink.runs.clear()
+    done = await bench.read("a.log", 1)
+    assert (done.error, done.reason) == ("retryable", "the database had lost the run's opening")
+    bench.source.on_fetch = lambda ask: None
+    assert (await bench.read("a.log", 1)).units == 1
+
+
+@pytest.mark.parametrize("entity", ["a.pet", "a.log"])
+async def test_two_leases_that_overlap_ask_for_each_page_once(entity: str) -> None:
+    bench = Bench()
+    first, second = await asyncio.gather(bench.read(entity, 4), bench.read(entity, 8))
+    assert first.units == 4 < second.units
+    assert bench.pages == list(range(1, second.units + 1))
+
+
+async def test_leases_that_do_not_overlap_run_side_by_side() -> None:
+    bench = Bench()
+    bench.sink.may_commit.clear()
+    both = [asyncio.create_task(bench.read("a.pet", 2, first=first)) for first in (1, 3)]
+    while not {1, 3} <= set(bench.sink.committing):
+        await asyncio.sleep(0)
+    bench.sink.may_commit.set()
+    assert [done.units for done in await asyncio.gather(*both)] == [2, 2]
+
+
+async def test_a_lease_that_is_let_go_holds_up_nobody() -> None:
+    bench = Bench()
+    bench.sink.may_commit.clear()
+    held = asyncio.create_task(bench.read("a.pet", 2))
+    while not bench.sink.committing:
+        await asyncio.sleep(0)
+    waiting = asyncio.create_task(bench.read("a.pet", 2))
+    await asyncio.sleep(0)
+    held.cancel()
+    bench.sink.may_commit.set()
+    assert (await waiting).units == 2
 
 
 async def test_pages_in_the_ledger_are_told_and_not_fetched() -> None:

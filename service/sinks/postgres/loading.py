@@ -73,7 +73,10 @@ class FirstLoads:
 async def _load(
     connection: Connection, pages: Sequence[PageWrite], table: EntityTable, moment: datetime
 ) -> list[PageOutcome]:
-    """The rows first: whoever is frozen between two steps then holds neither the run nor its ledger for long."""
+    """The rows first: whoever is frozen between two steps then holds neither the run nor its ledger for long. Where two
+    processes have the same lease, the careful way may hold the run and wait for such a row; then the server undoes one
+    of them, and that one tries again.
+    """
     rows = copy_rows(pages, table)
     async with connection.transaction():
         await connection.copy_to_table(table.name, source=_whole(rows), columns=copy_columns(table), format="binary")

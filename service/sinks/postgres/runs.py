@@ -21,9 +21,14 @@ from agents.ports import (
 from service.sinks.postgres.tables import Connection
 
 # Opening a run need not wait for the disk: the first page of it does, and with it the disk has both. If a crash of the
-# server takes the opening back, there is no page, and the lease is told that its run is not open.
+# server takes the opening back, there is no page, and the lease finds its run unknown and has it opened again.
 _GRANT = """
-select granted.* from set_config('synchronous_commit', 'off', true),
+select
+    granted.*,
+    case when granted.state is distinct from 'open' then (
+        select max(known.number) from sluice_runs as known where known.workflow = ($2::text[])[granted.ask]
+    ) end as newest
+from set_config('synchronous_commit', 'off', true),
     sluice_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as granted
 """
 _CLOSE = "select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)"
@@ -55,7 +60,7 @@ async def enter_pages(
     """What the statement says of each page; those that close their runs have done so. With such pages it has to be in
     a transaction."""
     outcomes = [PageOutcome(*found) for found in await connection.fetch(statement, *arguments)]
-    last = [n for n, page in enumerate(pages) if page.closes and outcomes[n].status != "fenced"]
+    last = [n for n, page in enumerate(pages) if page.closes and outcomes[n].is_last]
     if last:
         closed = await close_runs(connection, [RunEnd(pages[n].run, "done") for n in last], moment)
         for n, run in zip(last, closed, strict=True):
@@ -70,14 +75,11 @@ def _named_runs(runs: Sequence[RunRef]) -> list[list[object]]:
 
 
 def _grants(found: Sequence[asyncpg.Record], asks: int) -> list[LeaseGrant]:
-    states: list[str | None] = [None] * asks
-    totals: list[RunTotals | None] = [None] * asks
+    grants = [LeaseGrant(False)] * asks
     lines: list[list[LedgerLine]] = [[] for _ in range(asks)]
-    for number, state, pages, records, rejected, *line in found:
-        ask = number - 1
-        states[ask] = state
-        if state == "done":
-            totals[ask] = RunTotals(pages, records, rejected)
+    for number, state, pages, records, rejected, *line, newest in found:
+        done = RunTotals(pages, records, rejected) if state == "done" else None
+        grants[number - 1] = LeaseGrant(state == "open", (), done, newest)
         if line[1] is not None:
-            lines[ask].append(LedgerLine(*line))
-    return [LeaseGrant(states[ask] == "open", tuple(lines[ask]), totals[ask]) for ask in range(asks)]
+            lines[number - 1].append(LedgerLine(*line))
+    return [replace(grant, lines=tuple(its)) if its else grant for grant, its in zip(grants, lines, strict=True)]

@@ -3,7 +3,7 @@ commit that neither loads rows nor closes a run."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -40,11 +40,12 @@ COMMAND_TIMEOUT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 10
 ACQUIRE_TIMEOUT_SECONDS = COMMAND_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS
 IDLE_CONNECTION_SECONDS = 300
 IDLE_IN_TRANSACTION_SECONDS = 10  # a frozen process must not keep others from its rows for longer
-STATEMENTS_CACHED_MAX = 300  # each entity has one of its own; the least recently used is prepared anew
+STATEMENTS_CACHED_MAX = 300  # each entity has two of its own; the least recently used is prepared anew
 RACES_MAX = 3
 CLOSE_TIMEOUT_SECONDS = 10
 
 R = TypeVar("R")
+_ONE_STATEMENT: AbstractAsyncContextManager[None] = nullcontext()  # is a transaction by itself
 
 SESSION = {
     "application_name": "sluice",
@@ -106,7 +107,7 @@ class PostgresSink:
             statement, arguments = _statement(table, closes), commit_arguments(pages, table, moment)
 
             async def commit() -> Sequence[PageOutcome]:
-                async with connection.transaction() if closes else nullcontext():
+                async with connection.transaction() if closes else _ONE_STATEMENT:
                     return await enter_pages(connection, statement, arguments, pages, moment)
 
             return await _repeated(commit)

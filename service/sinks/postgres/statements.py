@@ -60,12 +60,13 @@ line as (
     from page join open_run using (run_id)
     order by run_id, parent collate "C", page
     on conflict (run_id, parent, page) do update set committed_at = stored.committed_at
-    returning run_id, parent, page, records, rejected, xmax = 0 as is_new
+    returning run_id, parent, page, records, rejected, is_last, next_cursor, xmax = 0 as is_new
 )"""
 _OUTCOMES = """
 select
     case when open_run.run_id is null then 'fenced' when line.is_new then 'committed' else 'already' end as status,
-    coalesce(line.records, 0) as records, coalesce(line.rejected, 0) as rejected
+    coalesce(line.records, 0) as records, coalesce(line.rejected, 0) as rejected,
+    coalesce(line.is_last, false) as is_last, line.next_cursor
 from page
 left join open_run using (run_id)
 left join line using (run_id, parent, page)

@@ -66,7 +66,10 @@ def grant(connection: sqlite3.Connection, ask: LeaseAsk) -> LeaseGrant:
     state, *sums = connection.execute(query, (ask.run.id,)).fetchone() or ("unknown",)
     if state == "open":
         return LeaseGrant(True, ledger(connection, ask))
-    return LeaseGrant(False, done=RunTotals(*sums) if state == "done" else None)
+    (newest,) = connection.execute(
+        "select max(number) from sluice_runs where workflow = ?", (ask.run.workflow,)
+    ).fetchone()
+    return LeaseGrant(False, done=RunTotals(*sums) if state == "done" else None, newest=newest)
 
 
 def ledger(connection: sqlite3.Connection, ask: LeaseAsk) -> tuple[LedgerLine, ...]:
@@ -77,11 +80,11 @@ def ledger(connection: sqlite3.Connection, ask: LeaseAsk) -> tuple[LedgerLine, .
     return _lines(list(chain.from_iterable(found)))
 
 
-def line_counts(connection: sqlite3.Connection, run: RunRef, parent: str, page: int) -> tuple[int, int] | None:
-    """Records and rejected of a page that is in the ledger."""
-    query = "select records, rejected from sluice_pages where run_id = ? and parent = ? and page = ?"
-    found: tuple[int, int] | None = connection.execute(query, (run.id, parent, page)).fetchone()
-    return found
+def line_of(connection: sqlite3.Connection, run: RunRef, parent: str, page: int) -> LedgerLine | None:
+    """What the ledger holds of a page."""
+    query = f"select {_LINE} from sluice_pages where run_id = ? and parent = ? and page = ?"
+    found = _lines(connection.execute(query, (run.id, parent, page)).fetchall())
+    return found[0] if found else None
 
 
 def _insert(connection: sqlite3.Connection, run: RunRef, state: str, opened_at: str, closed_at: str | None) -> None:

@@ -18,7 +18,7 @@ from service.sinks.group import DataRefused, one_row, rejection_places, write_gr
 from service.sinks.parents import PARENTS_READ_MAX, column_types, iso, parent
 from service.sinks.schema import entity_table, entity_tables
 from service.sinks.sqlite.connection import attempt, connect, transaction, translate, translated
-from service.sinks.sqlite.runs import close_run, grant, is_known, is_open, line_counts, open_run
+from service.sinks.sqlite.runs import close_run, grant, is_known, is_open, line_of, open_run
 from service.sinks.sqlite.statements import INSERT_LINE, INSERT_REJECTED, stored_rows, upsert
 from service.sinks.sqlite.tables import create_tables, migrate
 
@@ -104,9 +104,9 @@ class SqliteSink:
         run, now = page.run, self._now()
         if not is_open(connection, run):
             return PageOutcome("fenced")
-        known = line_counts(connection, run, page.parent, page.page)
+        known = line_of(connection, run, page.parent, page.page)
         if known is not None:
-            return PageOutcome("already", *known)
+            return PageOutcome("already", known.records, known.rejected, known.is_last, known.next_cursor)
         counts = (len(page.rows), len(page.rejected))
         line = (run.id, page.parent, page.page, *counts, page.is_last, page.next_cursor, now)
         connection.execute(INSERT_LINE, line)
@@ -119,11 +119,11 @@ class SqliteSink:
                 for record, place in zip(page.rejected, rejection_places(page), strict=True)
             ),
         )
-        return PageOutcome("committed", *counts)
+        return PageOutcome("committed", *counts, page.is_last, page.next_cursor)
 
     def _close(self, connection: sqlite3.Connection, page: PageWrite, outcome: PageOutcome) -> PageOutcome:
         """The run, if the page closes it."""
-        if not page.closes or outcome.status == "fenced":
+        if not (page.closes and outcome.is_last):
             return outcome
         return replace(outcome, closed=close_run(connection, RunEnd(page.run, "done"), self._now()).totals)
 
