@@ -247,9 +247,9 @@ def _is_at_rest(state: State) -> bool:
 def waiting_in_vain(states: Sequence[State], had_trouble: bool) -> list[str]:
     """With nothing on its way: who waits for something that nobody is about to tell, but for a deadline.
 
-    A lease that waits for the API to come back is no such thing, nor is the end of a run that a database refused, nor an
-    entity that a frozen worker has begun for a run that its main sync has left: nobody waits for it, and its deadline
-    brings it to its end.
+    A lease that waits for the API to come back is no such thing, nor is the end of a run that a database refused, nor
+    an entity that a frozen worker has begun for a run that its main sync has left: nobody waits for it, and its
+    deadline brings it to its end.
     """
     entities = {state.key: state for state in states if isinstance(state, EntityState)}
     runs = {state.key: state.run for state in states if isinstance(state, SyncState)}

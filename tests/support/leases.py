@@ -1,0 +1,93 @@
+"""A lease reader over a source of lists and a sink in memory, both of which can be made to wait or to fail."""
+
+import asyncio
+from typing import Any
+
+from agents.activities.database import Database
+from agents.activities.leases import LeaseReader
+from agents.local import MovableClock
+from agents.ports import ClosedRun, LeaseAsk, PageOutcome, PageWrite, RowWrite, RunRef
+from tests.support.adapters import toy
+from tests.support.memory import ListSource, MemorySink
+from topics.commands import FetchPages, PageDone
+from topics.errors import Retryable, SluiceError
+
+RUN = 7
+DATA = {
+    "a.house": ["h1", "h2", "h3"],  # one page
+    "a.pet": [f"p{n:02}" for n in range(22)],  # six pages of four
+    "a.log": [f"l{n:02}" for n in range(40)],  # ten
+    "a.room/h1": [f"h1-{n}" for n in range(5)],  # two
+    "a.room/h2": ["h2-0"],
+}
+
+
+class Sink(MemorySink):
+    """Commits wait for `may_commit`; `trouble` is raised for the page that it names. It may be away for `finish`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+        self.trouble: dict[int, SluiceError] = {}
+        self.committing: list[int] = []
+        self.closes_runs = True
+
+    async def commit(self, pages: Any) -> list[PageOutcome]:
+        self.committing += [page.page for page in pages]
+        await self.may_commit.wait()
+        for page in pages:
+            if page.page in self.trouble:
+                raise self.trouble[page.page]
+        return list(await super().commit(pages))
+
+    async def finish(self, ends: Any) -> list[ClosedRun]:
+        if not self.closes_runs:
+            raise Retryable("away")
+        return list(await super().finish(ends))
+
+
+class Bench:
+    """A lease reader over a source of lists and a sink in memory."""
+
+    def __init__(self) -> None:
+        self.clock = MovableClock()
+        self.source = ListSource(DATA)
+        self.sink = Sink()
+        self.database = Database(self.sink, self.clock.sleep)
+        self.reader = LeaseReader(self.source, self.database, {"toy": toy()}, self.clock)
+
+    async def read(
+        self,
+        entity: str,
+        units: int,
+        first: int = 1,
+        cursor: str | None = None,
+        run: int = RUN,
+        closes: bool = False,
+    ) -> PageDone:
+        return await self.reader.read(
+            FetchPages(
+                workflow=f"entity-sync:acme:toy:{entity}:full", run=run, org="acme", adapter="toy", entity=entity,
+                type="full", lease=1, first=first, units=units, cursor=cursor, closes=closes,
+            )
+        )  # fmt: skip
+
+    async def commit(self, entity: str, page: int, keys: list[str], parent: str = "", **more: Any) -> None:
+        """A page that is in the ledger already."""
+        written = self.write(entity, page, keys, parent, **more)
+        await self.sink.grant([LeaseAsk(written.run, 1, 1)])
+        await self.sink.commit([written])
+
+    def write(self, entity: str, page: int, keys: list[str], parent: str = "", **more: Any) -> PageWrite:
+        ref = RunRef(f"entity-sync:acme:toy:{entity}:full", RUN, "acme", "toy", entity, "full")
+        rows = tuple(RowWrite(key, (), "{}", b"", None) for key in keys)
+        told: dict[str, Any] = {"is_last": False, "next_cursor": None, "fetched_at": self.clock.now(), **more}
+        return PageWrite(ref, toy().entities[entity], parent, page, rows, (), **told)
+
+    def add_parents(self, *keys: str) -> None:
+        self.sink.rows["a.house"] = {("acme", key): RowWrite(key, (), "{}", b"", None) for key in keys}
+
+    @property
+    def pages(self) -> list[int]:
+        return sorted(page for _, _, page in self.source.served)

@@ -1,0 +1,152 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from agents.activities.database import Database
+from agents.activities.leases import LeaseReader
+from agents.activities.source import PageAsk
+from agents.ports import LeaseGrant, RunEnd, RunRef
+from tests.support.adapters import toy
+from tests.support.leases import RUN, Bench
+from tests.support.memory import MemorySink
+from topics.commands import Totals
+from topics.errors import Rejected
+
+
+@pytest.mark.parametrize(("entity", "pages", "records"), [("a.pet", 6, 22), ("a.log", 10, 40)])
+async def test_a_lease_that_reaches_the_end_alone_closes_the_run(entity: str, pages: int, records: int) -> None:
+    bench = Bench()
+    done = await bench.read(entity, 32, closes=True)
+    assert (done.end, done.closed) == (True, Totals(pages=pages, records=records, rejected=0))
+    assert [run.state for run in bench.sink.runs.values()] == ["done"]
+
+
+async def test_a_lease_that_does_not_reach_the_end_leaves_the_run_open() -> None:
+    bench = Bench()
+    assert (await bench.read("a.pet", 3, closes=True)).closed is None
+    assert [run.state for run in bench.sink.runs.values()] == ["open"]
+
+
+async def test_a_lease_of_a_run_that_is_complete_tells_its_sums_and_fetches_nothing() -> None:
+    bench = Bench()
+    await bench.read("a.pet", 32, closes=True)
+    bench.source.served.clear()
+    again = await bench.read("a.pet", 32, closes=True)
+    assert (again.error, again.closed, bench.pages) == (None, Totals(pages=6, records=22, rejected=0), [])
+
+
+async def test_a_run_that_was_cancelled_meanwhile_is_fenced_without_sums() -> None:
+    bench = Bench()
+    ref = RunRef("entity-sync:acme:toy:a.pet:full", RUN, "acme", "toy", "a.pet", "full")
+    await bench.sink.finish([RunEnd(ref, "cancelled")])
+    done = await bench.read("a.pet", 32, closes=True)
+    assert (done.error, done.closed) == ("fenced", None)
+
+
+async def test_a_run_that_cannot_be_closed_now_is_left_to_the_decider() -> None:
+    bench = Bench()
+    bench.sink.closes_runs = False
+    done = await bench.read("a.pet", 32, closes=True)
+    assert (done.end, done.units, done.error, done.closed) == (True, 6, None, None)
+
+
+@pytest.mark.parametrize(("entity", "pages"), [("a.house", 1), ("a.log", 10)])
+async def test_a_run_whose_pages_come_one_by_one_is_closed_by_the_last_of_them(entity: str, pages: int) -> None:
+    bench = Bench()
+    bench.sink.closes_runs = False
+    done = await bench.read(entity, 32, closes=True)
+    assert done.closed is not None
+    assert done.closed.pages == pages
+
+
+async def test_a_page_that_another_process_has_committed_meanwhile_is_told_as_the_ledger_has_it() -> None:
+    bench = Bench()
+    bench.source.data = {"a.log": ["1", "2", "3"]}
+    bench.sink.may_commit.clear()
+    late = asyncio.create_task(bench.read("a.log", 8, closes=True))
+    while not bench.sink.committing:
+        await asyncio.sleep(0)
+    longer = bench.write("a.log", 1, ["new", "1", "2", "3"], next_cursor="page-2")
+    await MemorySink.commit(bench.sink, [longer])
+    bench.sink.may_commit.set()
+    done = await late
+    assert (done.units, done.records, done.end, done.next_cursor, done.closed) == (1, 4, False, "page-2", None)
+    assert [run.state for run in bench.sink.runs.values()] == ["open"]
+
+
+async def test_a_fenced_lease_that_cannot_learn_whether_its_run_is_complete_asks_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    answers = iter([[LeaseGrant(True)]])
+
+    async def answer_once(asks: Any) -> list[LeaseGrant]:
+        for answer in answers:
+            return answer
+        raise Rejected("no rights any more")
+
+    monkeypatch.setattr(bench.sink, "grant", answer_once)
+    bench.reader = LeaseReader(bench.source, Database(bench.sink, bench.clock.sleep), {"toy": toy()}, bench.clock)
+    done = await bench.read("a.log", 1)
+    assert (done.error, done.closed) == ("retryable", None)
+
+
+async def test_a_lease_whose_run_a_crash_of_the_database_took_back_asks_again() -> None:
+    bench = Bench()
+    bench.source.on_fetch = lambda ask: bench.sink.runs.clear()
+    done = await bench.read("a.log", 1)
+    assert (done.error, done.reason) == ("retryable", "the database had lost the run's opening")
+    bench.source.on_fetch = lambda ask: None
+    assert (await bench.read("a.log", 1)).units == 1
+
+
+@pytest.mark.parametrize("entity", ["a.pet", "a.log"])
+async def test_two_leases_that_overlap_ask_for_each_page_once(entity: str) -> None:
+    bench = Bench()
+    first, second = await asyncio.gather(bench.read(entity, 4), bench.read(entity, 8))
+    assert first.units == 4 < second.units
+    assert bench.pages == list(range(1, second.units + 1))
+
+
+async def test_leases_that_do_not_overlap_run_side_by_side() -> None:
+    bench = Bench()
+    bench.sink.may_commit.clear()
+    both = [asyncio.create_task(bench.read("a.pet", 2, first=first)) for first in (1, 3)]
+    while not {1, 3} <= set(bench.sink.committing):
+        await asyncio.sleep(0)
+    bench.sink.may_commit.set()
+    assert [done.units for done in await asyncio.gather(*both)] == [2, 2]
+
+
+async def test_a_lease_that_is_let_go_holds_up_nobody() -> None:
+    bench = Bench()
+    bench.sink.may_commit.clear()
+    held = asyncio.create_task(bench.read("a.pet", 2))
+    while not bench.sink.committing:
+        await asyncio.sleep(0)
+    waiting = asyncio.create_task(bench.read("a.pet", 2))
+    await asyncio.sleep(0)
+    held.cancel()
+    bench.sink.may_commit.set()
+    assert (await waiting).units == 2
+
+
+async def test_a_closed_run_is_told_as_fenced_and_nothing_is_fetched() -> None:
+    bench = Bench()
+    await bench.read("a.pet", 1, run=RUN + 1)
+    bench.source.served.clear()
+    done = await bench.read("a.pet", 3)
+    assert (done.error, done.units, bench.pages) == ("fenced", 0, [])
+
+
+async def test_a_run_that_is_closed_on_the_way_is_told_as_fenced() -> None:
+    bench = Bench()
+
+    def close(ask: PageAsk) -> None:
+        for run in bench.sink.runs.values():
+            run.state = "cancelled"
+
+    bench.source.on_fetch = close
+    assert (await bench.read("a.log", 3)).error == "fenced"
+    assert bench.sink.rows == {}
