@@ -19,15 +19,15 @@ from tests.support.kafka import LiveBroker
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200)]
 
 ORG = "acme"
-SMALL = ("--org", ORG, "--no-rate-limit", "--people", "300", "--latency-ms", "20")
+SMALL = ("--org", ORG, "--no-rate-limit", "--people", "150", "--latency-ms", "20")
 START = json.dumps({"org": ORG, "adapter": "pco", "type": "full"}).encode()
 CRASHES = {
     "fetcher": ("after_fetch=crash@9", "after_db_commit=crash@5", "after_tell=crash@3"),
     "worker": ("after_store=crash@3", "after_changelog=crash@3", "after_flush=crash@2"),
 }
 STALLS = {
-    "fetcher": ("after_fetch=stall@2", "commands in hand: "),
-    "worker": ("after_changelog=stall@1", "records of "),
+    "fetcher": ("after_fetch=stall@5", "commands in hand: "),
+    "worker": ("after_changelog=stall@3", "records of "),
 }
 WAIT_SECONDS_MAX = 60
 # Its watchdog loses patience sooner than a user's: nothing that rightly waits does so for long here.
