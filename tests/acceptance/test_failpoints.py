@@ -19,7 +19,7 @@ from tests.support.kafka import LiveBroker
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200)]
 
 ORG = "acme"
-SMALL = ("--org", ORG, "--no-rate-limit", "--people", "150", "--latency-ms", "20")
+SMALL = ("--org", ORG, "--no-rate-limit", "--people", "150", "--latency-ms", "200")
 START = json.dumps({"org": ORG, "adapter": "pco", "type": "full"}).encode()
 CRASHES = {
     "fetcher": ("after_fetch=crash@9", "after_db_commit=crash@5", "after_tell=crash@3"),
