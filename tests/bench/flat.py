@@ -2,13 +2,15 @@
 
 import asyncio
 import statistics
+from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
 from tables.catalog import read_row
 from tables.entities import EntityState
 from tests.bench.commits import Commits, read_commits
-from tests.bench.engine import Engine
+from tests.bench.engine import TABLES, Engine
 from tests.bench.floor import TABLE, Floor
 from tests.bench.parts import resident_mb
 from tests.bench.shapes import Shape
@@ -18,24 +20,29 @@ from topics.ids import entity_key
 
 SHAPE = Shape("flat", workflows=1, pages=20_000, concurrency=1)
 SKIPPED_PAGES = 200  # the first lease knows nothing of the source yet; some seconds' start is not what is asked
-PART_PAGES = 1_000
+PARTS = 20
+PART_PAGES = (SHAPE.pages - SKIPPED_PAGES) // PARTS
 POLL_SECONDS = 0.05
+SETTLE_SECONDS = 10.0  # a virtual machine's free memory is its host's again by then, and dearer when touched next
 
 
 class Flat(msgspec.Struct):
-    """Rates of the first and the last PART_PAGES pages, medians over the rounds; sizes from the last round.
+    """Rates of each part of the run, medians over the rounds; sizes from the last round.
 
-    The floor in the same rounds tells what the growing table costs the database. `record_bytes_*` is the workflow's
+    A part takes less than a second, so its rate moves with the machine's neighbours. `ratio_by_line` is the last part's
+    rate to the first one's on the straight line through all parts. The floor in the same rounds tells what the growing
+    table costs the database. `record_bytes_*` is the workflow's
     record at the first page-done, at the last, and the largest; `*_mb` the resident memory at both ends.
     """
 
     pages: int
     rounds: int
-    pages_per_s: float
-    first_pages_per_s: float
-    last_pages_per_s: float
+    pages_per_s: list[float]
+    floor_pages_per_s: list[float]
     ratio_last_to_first: float
+    ratio_by_line: float
     floor_ratio_last_to_first: float
+    floor_ratio_by_line: float
     record_bytes_first: int
     record_bytes_last: int
     record_bytes_most: int
@@ -49,34 +56,46 @@ async def measure_flat(stage: Stage, rounds: int) -> Flat:
     dsn = await stage.database("flat")
     ours, floors, memory = [], [], {}
     async with Engine(stage.home / "flat", stage.api, dsn) as engine, Floor(stage.api, dsn) as floor:
+        for table in (*TABLES, TABLE):
+            await engine.db.execute(f"alter table {table} set (autovacuum_enabled = off)")
         for number in range(rounds):
             (org,) = SHAPE.orgs(str(number))
             await stage.render([org], SHAPE.page_size)
-            await floor.clear()
+            await _settle(engine, floor)
             await floor.run(SHAPE, [org])
             floors.append(_rates(await read_commits(engine.db, TABLE, [org], SHAPE.page_size)))
-            await engine.clear()
+            await _settle(engine, floor)
             await stage.forget_asked()
             memory = await _run(stage, engine, org)
             ours.append(_rates(await read_commits(engine.db, engine.table(SHAPE), [org], SHAPE.page_size)))
-            print(f"  round {number + 1}: first, last, all pages/s: sluice {ours[-1]}, floor {floors[-1]}", flush=True)
+            print(f"  round {number + 1}: sluice {_told(ours[-1])}; floor {_told(floors[-1])}", flush=True)
         sizes = await _record_sizes(engine, org)
-    first, last, whole = (statistics.median(part) for part in zip(*ours, strict=True))
+    rates, floor_rates = _medians(ours), _medians(floors)
     return Flat(
         pages=SHAPE.pages,
         rounds=rounds,
-        pages_per_s=whole,
-        first_pages_per_s=first,
-        last_pages_per_s=last,
-        ratio_last_to_first=round(last / first, 3),
-        floor_ratio_last_to_first=round(
-            statistics.median(one[1] for one in floors) / statistics.median(one[0] for one in floors), 3
-        ),
+        pages_per_s=rates,
+        floor_pages_per_s=floor_rates,
+        ratio_last_to_first=round(rates[-1] / rates[0], 3),
+        ratio_by_line=_ratio_by_line(rates),
+        floor_ratio_last_to_first=round(floor_rates[-1] / floor_rates[0], 3),
+        floor_ratio_by_line=_ratio_by_line(floor_rates),
         record_bytes_first=sizes[0],
         record_bytes_last=sizes[-1],
         record_bytes_most=max(sizes),
         **memory,
     )
+
+
+async def _settle(engine: Engine, floor: Floor) -> None:
+    """No checkpoint is due within the next run, and no part of it finds memory that is still warm from the last one.
+
+    Autovacuum, which is off, would come once a minute, and as often to the same part.
+    """
+    await floor.clear()
+    await engine.clear()
+    await engine.db.execute("checkpoint")
+    await asyncio.sleep(SETTLE_SECONDS)
 
 
 async def _run(stage: Stage, engine: Engine, org: str) -> dict[str, float]:
@@ -89,13 +108,25 @@ async def _run(stage: Stage, engine: Engine, org: str) -> dict[str, float]:
     return found | {f"{name}_mb_last": resident_mb(engine.parts[name]) for name in ("worker", "fetcher")}
 
 
-def _rates(commits: Commits) -> tuple[float, float, float]:
-    """Pages per second of the first part, of the last one, and of all."""
+def _rates(commits: Commits) -> list[float]:
+    """Pages per second of each part."""
     at = sorted(commits.values())
     assert len(at) == SHAPE.pages, f"{len(at)} pages stored of {SHAPE.pages}"
-    first = PART_PAGES / (at[SKIPPED_PAGES + PART_PAGES] - at[SKIPPED_PAGES])
-    last = PART_PAGES / (at[-1] - at[-1 - PART_PAGES])
-    return round(first, 1), round(last, 1), round(len(at) / (at[-1] - at[0]), 1)
+    ends = at[SKIPPED_PAGES - 1 :: PART_PAGES]
+    return [PART_PAGES / (end - begin) for begin, end in pairwise(ends)]
+
+
+def _medians(rounds: Sequence[Sequence[float]]) -> list[float]:
+    return [round(statistics.median(part), 1) for part in zip(*rounds, strict=True)]
+
+
+def _ratio_by_line(rates: Sequence[float]) -> float:
+    slope, first = statistics.linear_regression(range(len(rates)), rates)
+    return round((first + slope * (len(rates) - 1)) / first, 3)
+
+
+def _told(rates: Sequence[float]) -> str:
+    return f"first {rates[0]:,.0f} pages/s, last {rates[-1]:,.0f}, by line {_ratio_by_line(rates)}"
 
 
 async def _record_sizes(engine: Engine, org: str) -> list[int]:
