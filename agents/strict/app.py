@@ -117,9 +117,8 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
 
     async def hand_over(self, consumer: Any) -> None:
         """All that was decided and not handed over yet; only then may its source be committed."""
-        producer, outboxes = self.producer._producer, self._outboxes
-        self._outboxes = {}
-        for table, outbox in outboxes.items():
+        producer = self.producer._producer
+        for table, outbox in self._outboxes.items():
             for partition, outs in outbox.changelog.items():
                 await self.deliveries.send(producer, table.changelog_topic_name, partition, outs, table.note_delivered)
             if failpoints.armed and outbox.changelog:
@@ -129,6 +128,12 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
                     outs = [out for out in outs if not await failpoints.reach("emit")]
                 await self.deliveries.send(producer, topic, target, outs)
             consumer.handled.update(outbox.handled)
+        self._outboxes = {}
+
+    @property
+    def decided(self) -> dict[Any, int]:
+        """Source partition -> the offset up to which it is decided on, where that is not all handed over."""
+        return {tp: offset for outbox in self._outboxes.values() for tp, offset in outbox.handled.items()}
 
     def forget_decided(self) -> None:
         """What was not handed over is decided again by whoever reads its source again."""

@@ -105,7 +105,8 @@ async def watch(app: Any) -> None:
 
 
 async def worker_gauges(app: Any) -> list[Gauge]:
-    """What a worker has to do: restore its table; then, in each partition, handle records and commit that it did."""
+    """What a worker has to do: restore its table; then, in each partition, decide on records, hand over what follows,
+    and commit that it did."""
     recovery = app.tables.recovery
     if app.rebalancing or recovery.in_recovery:
         restored = (app.rebalancing_count, sum(offset or 0 for offset in recovery.active_offsets.values()))
@@ -117,7 +118,7 @@ async def worker_gauges(app: Any) -> list[Gauge]:
     for tp in held:
         unread = ends[tp] - handled[tp] if tp in ends else None
         gauges.append(Gauge(f"records of {tp.topic}/{tp.partition}", unread, handled[tp], PROGRESS_SECONDS_MAX))
-    for tp, reached in consumer.handled.items():
+    for tp, reached in {**consumer.handled, **app.decided}.items():
         committed = consumer._committed_offset.get(tp) or 0
         what = f"commit of {tp.topic}/{tp.partition}"
         gauges.append(Gauge(what, max(0, reached - committed), committed, PROGRESS_SECONDS_MAX))

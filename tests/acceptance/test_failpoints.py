@@ -27,7 +27,7 @@ CRASHES = {
 }
 STALLS = {
     "fetcher": ("after_fetch=stall@5", "commands in hand: "),
-    "worker": ("after_changelog=stall@3", "records of "),
+    "worker": ("after_changelog=stall@3", "nothing has moved for"),
 }
 WAIT_SECONDS_MAX = 60
 # Its watchdog loses patience sooner than a user's: nothing that rightly waits does so for long here.

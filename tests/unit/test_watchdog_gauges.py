@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.local import LocalRecord
-from agents.strict.watchdog import EXIT_WAS_FROZEN, Gauge, worker_gauges
+from agents.strict.watchdog import EXIT_WAS_FROZEN, Gauge
 from service.api.reply import Reply
 from service.api.transport import HttpTransport
 from service.fetcher import process
@@ -230,36 +230,6 @@ async def test_a_projector_commits_again_what_was_not_committed(monkeypatch: pyt
     await until(reading.gauges, "commits of offsets", 0)
     stop.set()
     await running
-
-
-def worker(consumer: Any, **more: Any) -> Any:
-    """As much of a worker as its watchdog looks at: partition 0 read up to offset 3, of it 2 committed."""
-    recovery = SimpleNamespace(in_recovery=False, active_offsets={TP: 7, TopicPartition("a", 1): None})
-    tables, settings = SimpleNamespace(recovery=recovery), {"rebalancing": False, "rebalancing_count": 1, **more}
-    return SimpleNamespace(consumer=consumer, tables=tables, next_offset={TP: 3}, **settings)
-
-
-def held(end: int | None) -> Any:
-    consumer: Any = Consumer()
-    consumer.end, consumer.handled, consumer._committed_offset = end, {TP: 3}, {TP: 2}
-    consumer.consumer_stopped_errors = ()
-    consumer._thread = SimpleNamespace(thread_loop=asyncio.get_running_loop(), _ensure_consumer=lambda: consumer)
-    return consumer
-
-
-async def test_a_worker_has_to_handle_what_it_did_not_and_to_commit_what_it_did() -> None:
-    gauges = await worker_gauges(worker(held(end=9)))
-    assert seen(gauges) == {"records of fetch-page/0": 6, "commit of fetch-page/0": 1}
-    assert [gauge.mark for gauge in gauges] == [3, 2]
-
-
-async def test_a_worker_whose_broker_is_away_does_not_know_what_waits() -> None:
-    assert seen(await worker_gauges(worker(held(end=None))))["records of fetch-page/0"] is None
-
-
-async def test_a_worker_that_rebalances_must_get_on_with_its_table() -> None:
-    (gauge,) = await worker_gauges(worker(held(end=9), rebalancing=True))
-    assert (gauge.what, gauge.waiting, gauge.mark) == ("the table's restore", 1, (1, 7))
 
 
 def stand_still(signs: Signs) -> None:

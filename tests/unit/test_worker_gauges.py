@@ -1,0 +1,88 @@
+"""What a worker lets its watchdog see: records to decide on, and what was decided and is not committed."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from agents.local import LocalRecord
+from agents.strict.app import StrictApp
+from agents.strict.batch import Batch, Out
+from agents.strict.outbox import Outbox
+from agents.strict.watchdog import worker_gauges
+
+TP = TopicPartition("page-done", 0)
+
+
+class Consumer:
+    """Offset 3 is the next to commit, 2 is committed. `end` is where the broker says that the partition ends; None: it
+    says nothing."""
+
+    consumer_stopped_errors = ()
+
+    def __init__(self, end: int | None) -> None:
+        self.end = end
+        self.handled = {TP: 3}
+        self._committed_offset = {TP: 2}
+        self._thread = SimpleNamespace(thread_loop=asyncio.get_running_loop(), _ensure_consumer=lambda: self)
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset([TP])
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.end is None:
+            raise KafkaError
+        return dict.fromkeys(partitions, self.end)
+
+
+def worker(consumer: Consumer, **more: object) -> Any:
+    """As much of a worker as its watchdog looks at: it has decided up to offset 3."""
+    recovery = SimpleNamespace(in_recovery=False, active_offsets={TP: 7, TopicPartition("a", 1): None})
+    settings = {"rebalancing": False, "rebalancing_count": 1, "next_offset": {TP: 3}, "decided": {}, **more}
+    return SimpleNamespace(consumer=consumer, tables=SimpleNamespace(recovery=recovery), **settings)
+
+
+async def waiting(app: Any) -> dict[str, int | None]:
+    return {gauge.what: gauge.waiting for gauge in await worker_gauges(app)}
+
+
+async def test_a_worker_has_to_decide_on_what_it_did_not_and_to_commit_what_it_did() -> None:
+    app = worker(Consumer(end=9))
+    assert await waiting(app) == {"records of page-done/0": 6, "commit of page-done/0": 1}
+    assert [gauge.mark for gauge in await worker_gauges(app)] == [3, 2]
+
+
+async def test_what_a_worker_cannot_hand_over_waits_for_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_leave, consumer = asyncio.Event(), Consumer(end=5)
+
+    async def send(*batch: object) -> None:
+        await may_leave.wait()
+
+    app = StrictApp("gauged", broker="kafka://127.0.0.1:1", store="rocksdb://", datadir=tmp_path, web_enabled=False)
+    monkeypatch.setattr(app.deliveries, "send", send)
+    table: Any = object()
+    batch = Batch(table, TP, [LocalRecord(TP.topic, TP.partition, 4, 0, b"key", b"value", ())], generation=1)
+    batch.emit("fetch-page", 0, Out(b"key", b"value"))
+    app._outboxes[table] = Outbox()
+    app._outboxes[table].add(batch)
+    handing_over = asyncio.create_task(app.hand_over(consumer))
+    await asyncio.sleep(0)
+    assert (await waiting(worker(consumer, next_offset={TP: 5}, decided=app.decided)))["commit of page-done/0"] == 3
+    may_leave.set()
+    await handing_over
+    assert (app.decided, consumer.handled) == ({}, {TP: 5})
+
+
+async def test_a_worker_whose_broker_is_away_does_not_know_what_waits() -> None:
+    assert (await waiting(worker(Consumer(end=None))))["records of page-done/0"] is None
+
+
+async def test_a_worker_that_rebalances_must_get_on_with_its_table() -> None:
+    (gauge,) = await worker_gauges(worker(Consumer(end=9), rebalancing=True))
+    assert (gauge.what, gauge.waiting, gauge.mark) == ("the table's restore", 1, (1, 7))
