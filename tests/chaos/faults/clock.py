@@ -56,3 +56,13 @@ class ClockOfBrokerOn(ClockOfBroker):
     async def inject(self, site: Site) -> None:
         for node in site.brokers.nodes:
             site.clocks.move(node.name, HOUR_SECONDS)
+
+    async def heal(self, site: Site) -> None:
+        """Where there are several, each is restarted, as its operator has to: a broker whose clock was put back waits
+        with connecting to another controller until it shows the time of its last attempt."""
+        await super().heal(site)
+        if len(site.brokers.nodes) > 1:
+            for node in site.brokers.nodes:
+                node.kill()
+                site.brokers.launch(node)
+                await site.brokers.until_ready()
