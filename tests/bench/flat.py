@@ -23,7 +23,7 @@ SKIPPED_PAGES = 200  # the first lease knows nothing of the source yet; some sec
 PARTS = 20
 PART_PAGES = (SHAPE.pages - SKIPPED_PAGES) // PARTS
 POLL_SECONDS = 0.05
-SETTLE_SECONDS = 10.0  # a virtual machine's free memory is its host's again by then, and dearer when touched next
+SETTLE_SECONDS = 10.0  # a virtual machine may have given free memory back to its host by then
 
 
 class Flat(msgspec.Struct):
@@ -31,8 +31,8 @@ class Flat(msgspec.Struct):
 
     A part takes less than a second, so its rate moves with the machine's neighbours. `ratio_by_line` is the last part's
     rate to the first one's on the straight line through all parts. The floor in the same rounds tells what the growing
-    table costs the database. `record_bytes_*` is the workflow's
-    record at the first page-done, at the last, and the largest; `*_mb` the resident memory at both ends.
+    table costs the database. `record_bytes_*` is the workflow's record at the first page-done, at the last, and the
+    largest; `*_mb` the resident memory at both ends.
     """
 
     pages: int
@@ -88,7 +88,7 @@ async def measure_flat(stage: Stage, rounds: int) -> Flat:
 
 
 async def _settle(engine: Engine, floor: Floor) -> None:
-    """No checkpoint is due within the next run, and no part of it finds memory that is still warm from the last one.
+    """No checkpoint is due within the next run, and no part of it should find memory still warm from the last one.
 
     Autovacuum, which is off, would come once a minute, and as often to the same part.
     """

@@ -154,6 +154,12 @@ class Brokers:
                 stderr=log,
             )
 
+    async def restart(self, node: Node) -> None:
+        """kill -9, and back; returns when every broker answers."""
+        node.kill()
+        self.launch(node)
+        await self.until_ready()
+
     async def until_ready(self) -> None:
         """Every broker answers, and may be written to."""
         async with asyncio.timeout(START_SECONDS_MAX):

@@ -19,6 +19,7 @@ from service.fetcher.progress import Signs, WatchedTransport
 from service.kafka.consuming import SESSION_TIMEOUT_MS
 from service.status import projector
 from service.status.projector import Projector
+from tests.support.consumer import HeldPartition
 from topics.codec import encode
 from topics.commands import AnyCommand, FetchPages, TimerDue
 from topics.errors import Retryable
@@ -38,12 +39,12 @@ LEASE = FetchPages(
 )
 
 
-class Consumer:
-    """Hands over `records` once. `end` is where the broker says that the partition ends; None: it says nothing."""
+class Consumer(HeldPartition):
+    """Hands over `records` once."""
 
     def __init__(self, *records: LocalRecord) -> None:
+        super().__init__(TP, len(records))
         self.records = list(records)
-        self.end: int | None = len(records)
         self.read = 0
         self.failure: KafkaError | None = None
 
@@ -52,14 +53,6 @@ class Consumer:
     async def stop(self) -> None: ...
 
     def subscribe(self, topics: list[str], listener: Any = None) -> None: ...
-
-    def assignment(self) -> frozenset[TopicPartition]:
-        return frozenset([TP])
-
-    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        if self.end is None:
-            raise KafkaError
-        return dict.fromkeys(partitions, self.end)
 
     async def position(self, partition: TopicPartition) -> int:
         return self.read

@@ -7,36 +7,27 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
 from agents.local import LocalRecord
 from agents.strict.app import StrictApp
 from agents.strict.batch import Batch, Out
 from agents.strict.outbox import Outbox
 from agents.strict.watchdog import worker_gauges
+from tests.support.consumer import HeldPartition
 
 TP = TopicPartition("page-done", 0)
 
 
-class Consumer:
-    """Offset 3 is the next to commit, 2 is committed. `end` is where the broker says that the partition ends; None: it
-    says nothing."""
+class Consumer(HeldPartition):
+    """Offset 3 is the next to commit, 2 is committed."""
 
     consumer_stopped_errors = ()
 
     def __init__(self, end: int | None) -> None:
-        self.end = end
+        super().__init__(TP, end)
         self.handled = {TP: 3}
         self._committed_offset = {TP: 2}
         self._thread = SimpleNamespace(thread_loop=asyncio.get_running_loop(), _ensure_consumer=lambda: self)
-
-    def assignment(self) -> frozenset[TopicPartition]:
-        return frozenset([TP])
-
-    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        if self.end is None:
-            raise KafkaError
-        return dict.fromkeys(partitions, self.end)
 
 
 def worker(consumer: Consumer, **more: object) -> Any:

@@ -63,6 +63,4 @@ class ClockOfBrokerOn(ClockOfBroker):
         await super().heal(site)
         if len(site.brokers.nodes) > 1:
             for node in site.brokers.nodes:
-                node.kill()
-                site.brokers.launch(node)
-                await site.brokers.until_ready()
+                await site.brokers.restart(node)

@@ -84,10 +84,8 @@ class KafkaDiskFull(Fault):
             return
         self.what += " (it halted)" if not self.victim.runs else " (it went on)"
         site.disks.free(self.victim.home)
-        self.victim.kill()
         self.victim.held = False
-        site.brokers.launch(self.victim)
-        await site.brokers.until_ready()
+        await site.brokers.restart(self.victim)
 
     @classmethod
     def why_not(cls, site: Site) -> str:
