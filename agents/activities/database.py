@@ -1,11 +1,9 @@
 """The sink as activities use it: calls share transactions, and a database that is away for a moment is waited for."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from agents.activities.company import Company
 from agents.activities.grouping import GroupCall, Trip
 from agents.failpoints import failpoints
 from agents.ports import (
@@ -26,7 +24,6 @@ from topics.errors import Rejected, Retryable
 RUNS_PER_TRIP_MAX = 64  # that are opened, or closed
 RUN_TRIPS_MAX = 2  # of each
 COMMIT_TRIPS_MAX = 2
-LINGER_SECONDS = 0.005  # for company, where other runs call at the same time: a statement for each costs twice
 ATTEMPTS_MAX = 6  # with the waits below about 15 s; then the lease is given back
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 8.0
@@ -44,7 +41,6 @@ class Database:
     def __init__(self, sink: Sink, sleep: Sleep) -> None:
         self._sink = sink
         self._sleep = sleep
-        self._company = Company(lambda: asyncio.get_running_loop().time())
         self._grants: GroupCall[LeaseAsk, LeaseGrant] = self._of_runs(sink.grant)
         self._ends: GroupCall[RunEnd, ClosedRun] = self._of_runs(sink.finish)
         self._commits: GroupCall[Pages, Outcomes] = GroupCall(
@@ -53,21 +49,12 @@ class Database:
             trips_max=COMMIT_TRIPS_MAX,
             group_of=lambda pages: (pages[0].run.adapter, pages[0].entity.name),
             size_of=len,
-            linger_seconds=LINGER_SECONDS,
-            company=self._company.count,
         )
 
     def _of_runs(self, trip: Trip[T, R]) -> GroupCall[T, R]:
-        return GroupCall(
-            trip,
-            size_max=RUNS_PER_TRIP_MAX,
-            trips_max=RUN_TRIPS_MAX,
-            linger_seconds=LINGER_SECONDS,
-            company=self._company.count,
-        )
+        return GroupCall(trip, size_max=RUNS_PER_TRIP_MAX, trips_max=RUN_TRIPS_MAX)
 
     async def grant(self, ask: LeaseAsk) -> LeaseGrant:
-        self._company.called(ask.run.id)
         return await self._patiently(lambda: self._grants(ask))
 
     async def commit(self, pages: Pages) -> Outcomes:
@@ -77,7 +64,6 @@ class Database:
         An outcome a page, up to the first that is none. What is wrong with the first page is raised; with a later
         one, it stands in its place and ends the outcomes.
         """
-        self._company.called(pages[0].run.id)
         outcomes = await self._patiently(lambda: self._commits(pages))
         if failpoints.armed:
             await failpoints.reach("after_db_commit")
@@ -106,7 +92,6 @@ class Database:
         return tuple(outcomes)
 
     async def finish(self, end: RunEnd) -> ClosedRun:
-        self._company.called(end.run.id)
         return await self._patiently(lambda: self._ends(end))
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:

@@ -1,7 +1,6 @@
 """Calls that come at the same time share one trip: what arrives while a trip is under way goes together in the next.
 
-This is the group commit: alone, a call costs what it always did; under load, a trip carries many. Trips that carry one
-each are what a busy database spends most of its time on, so a call waits for company for a moment, if there is any.
+This is the group commit: alone, a call costs what it always did; under load, a trip carries many.
 """
 
 import asyncio
@@ -23,9 +22,6 @@ class GroupCall(Generic[T, R]):
     At most `trips_max` trips are under way, each of one group and of at most `size_max` in all (an item counts what
     `size_of` says; one that is larger travels alone). Groups take turns. If a trip fails, each of its items gets the
     error. What waits is bounded by the callers: each waits for its answer.
-
-    `company()` is how many callers there are at work: until all of them wait, or a trip is full, a call waits up to
-    `linger_seconds` for others.
     """
 
     def __init__(
@@ -36,41 +32,26 @@ class GroupCall(Generic[T, R]):
         trips_max: int,
         group_of: Callable[[T], Hashable] = lambda item: None,
         size_of: Callable[[T], int] = lambda item: 1,
-        linger_seconds: float = 0.0,
-        company: Callable[[], int] = lambda: 1,
     ) -> None:
         self._trip = trip
         self._size_max = size_max
         self._size_of = size_of
         self._trips_max = trips_max
         self._group_of = group_of
-        self._linger_seconds = linger_seconds
-        self._company = company
         self._waiting: dict[Hashable, deque[tuple[T, asyncio.Future[R]]]] = {}
-        self._count = 0
-        self._timer: asyncio.Handle | None = None  # until whoever waits has waited long enough
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def __call__(self, item: T) -> R:
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[R] = loop.create_future()
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(self._group_of(item), deque()).append((item, answer))
-        self._count += 1
-        if self._count >= min(self._size_max, self._company()):
-            self._depart()
-        elif self._timer is None:
-            self._timer = loop.call_later(self._linger_seconds, self._depart)
+        self._depart()
         return await answer
 
     def _depart(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         while self._waiting and len(self._under_way) < self._trips_max:
             group = next(iter(self._waiting))
             queue = self._waiting.pop(group)
             passengers = self._board(queue)
-            self._count -= len(passengers)
             if queue:
                 self._waiting[group] = queue  # behind the other groups
             task = asyncio.create_task(self._travel(passengers))
@@ -87,8 +68,7 @@ class GroupCall(Generic[T, R]):
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        if self._timer is None:
-            self._depart()
+        self._depart()
 
     async def _travel(self, passengers: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         try:

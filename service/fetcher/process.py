@@ -37,7 +37,6 @@ POLL_RECORDS_MAX = 500
 POLL_MS = 200
 COMMIT_SECONDS = 0.5
 PUBLISH_TIMEOUT_MS = 60_000
-TELL_SECONDS = 0.003  # a result waits so long for others, so that they share a request to the broker
 TELLS_MAX = 500  # results in one request
 TELLS_UNDER_WAY_MAX = 4
 PAUSE_SECONDS = 0.003  # after reading, so that commands come several at a time
@@ -91,8 +90,6 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
             self._tell_together,
             size_max=TELLS_MAX,
             trips_max=TELLS_UNDER_WAY_MAX,
-            linger_seconds=TELL_SECONDS,
-            company=lambda: len(self._tasks),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
