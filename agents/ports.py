@@ -91,9 +91,7 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageWrite:
-    """All of one page: stored whole or not at all. `closes`: its run, as done, in the same transaction, if the ledger
-    has it as the last page.
-    """
+    """All of one page: stored whole or not at all."""
 
     run: RunRef
     entity: Entity
@@ -104,7 +102,6 @@ class PageWrite:
     is_last: bool
     next_cursor: str | None
     fetched_at: datetime
-    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +113,10 @@ class RunTotals:
 
 @dataclass(frozen=True, slots=True)
 class PageOutcome:
-    """committed: now in the database. already: the ledger held it before. fenced: the run is closed, nothing written;
-    also of a page that closed it before.
+    """committed: now in the database. already: the ledger held it before. fenced: the run is closed, nothing written.
 
     What follows is the ledger's own line (for "already": that of the commit that won, which may have read the page at
-    another moment). `closed` are the sums of the run that the page closed.
+    another moment).
     """
 
     status: Literal["committed", "already", "fenced"]
@@ -128,7 +124,6 @@ class PageOutcome:
     rejected: int = 0
     is_last: bool = False
     next_cursor: str | None = None
-    closed: RunTotals | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +182,8 @@ class Sink(Protocol):
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         """Write pages of one entity's table (at most PAGES_PER_COMMIT_MAX), each all or nothing, in one transaction.
 
-        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction, and so does
-        the closing of a run by its last page. A row replaces the stored one if its source time is newer, or equal (or
-        unknown) with another hash.
+        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction. A row replaces
+        the stored one if its source time is newer, or equal (or unknown) with another hash.
         """
         ...
 

@@ -64,7 +64,7 @@ class LeaseReader:
             raise _first(several) from several  # the process looks at its kind
         if done.error == "fenced":
             return await self._explained(command, done, grant)
-        if done.end and done.closed is None and command.closes:
+        if done.end and command.closes:
             return await self._closed(command, done)
         return done
 
@@ -98,7 +98,7 @@ class LeaseReader:
             raise Rejected(f"{command.adapter} has no entity {command.entity!r} here")
         entity = adapter.entities[command.entity]
         run = _run(command)
-        pages = Pages(run, adapter, entity, self._source, self._database, self._clock, command.closes)
+        pages = Pages(run, adapter, entity, self._source, self._database, self._clock)
         job = _Job(command, pages, started)
         if entity.under is not None:
             return await job.read_parents(adapter.entities[entity.under.entity])
@@ -197,7 +197,7 @@ class _Job:
         if (line := known.get(("", page))) is not None:
             return told_from(line)
         body = await self._pages.fetch(page, None)
-        return self._pages.done(body, await self._pages.commit(page, body, is_alone=page == 1))
+        return self._pages.done(body, await self._pages.commit(page, body))
 
     async def _under(self, parent: Parent, known: Known, is_last: bool) -> UnitDone:
         pages = records = rejected = 0

@@ -24,7 +24,6 @@ class Pages:
     source: Source
     database: Database
     clock: Clock
-    closes: bool = False  # whoever commits the run's last page closes it
 
     async def fetch(self, page: int, link: str | None) -> PageBody:
         body = await self._fetch(self._ask(page, link, None))
@@ -42,21 +41,20 @@ class Pages:
             await failpoints.reach("after_fetch")
         return body
 
-    async def commit(self, page: int, body: PageBody, parent: str = "", is_alone: bool = False) -> PageOutcome:
-        """Fenced, where the run is closed. `is_alone`: no other page of the run is under way."""
-        outcome = await self.database.commit_page(self._write(page, body, parent, is_alone))
+    async def commit(self, page: int, body: PageBody, parent: str = "") -> PageOutcome:
+        """Fenced, where the run is closed."""
+        outcome = await self.database.commit_page(self._write(page, body, parent))
         if outcome.status == "fenced":
             raise Fenced
         return outcome
 
     async def commit_in_order(self, bodies: list[tuple[int, PageBody]]) -> Outcomes:
-        """No other page of the run is under way."""
-        return await self.database.commit(tuple(self._write(page, body, "", True) for page, body in bodies))
+        return await self.database.commit(tuple(self._write(page, body, "") for page, body in bodies))
 
     def done(self, body: PageBody, said: PageOutcome) -> UnitDone:
         """What the ledger says of the page: somebody else may have committed it, and read it at another moment."""
         total = None if body.total is None else -(-body.total // self.entity.paging.size)
-        return UnitDone(1, said.records, said.rejected, said.is_last, said.next_cursor, total, said.closed)
+        return UnitDone(1, said.records, said.rejected, said.is_last, said.next_cursor, total)
 
     def ends(self, page: int, body: PageBody) -> bool:
         """Nothing follows this page. An empty one is the end, whatever it says: `per_page=0` would go on for ever."""
@@ -76,8 +74,7 @@ class Pages:
         linked = link if self.entity.paging.style == "link" else None
         return PageAsk(self.run.org, self.adapter, self.entity, page, linked, parent)
 
-    def _write(self, page: int, body: PageBody, parent: str, is_alone: bool) -> PageWrite:
-        is_last = self.ends(page, body)
+    def _write(self, page: int, body: PageBody, parent: str) -> PageWrite:
         return PageWrite(
             run=self.run,
             entity=self.entity,
@@ -85,8 +82,7 @@ class Pages:
             page=page,
             rows=body.rows,
             rejected=body.rejected,
-            is_last=is_last,
+            is_last=self.ends(page, body),
             next_cursor=body.next,
             fetched_at=self.clock.now(),
-            closes=self.closes and is_alone and is_last,
         )

@@ -21,10 +21,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class UnitDone:
-    """A unit whose pages are all committed. `end`: nothing follows it. `total` is in units, as the source claims.
-
-    `closed`: the sums of the run, if it was closed with this unit.
-    """
+    """A unit whose pages are all committed. `end`: nothing follows it. `total` is in units, as the source claims."""
 
     pages: int
     records: int
@@ -32,7 +29,6 @@ class UnitDone:
     end: bool = False
     next_cursor: str | None = None
     total: int | None = None
-    closed: RunTotals | None = None
 
 
 UnitResult = UnitDone | Failure
@@ -96,9 +92,8 @@ def tell(command: FetchPages, results: Sequence[UnitResult], elapsed_ms: int, to
         error=failure.kind if failure else None,
         reason=failure.reason[:REASON_CHARACTERS_MAX] if failure else "",
         after_seconds=failure.after_seconds if failure else None,
-        closed=told_totals(done[-1].closed) if done else None,
     )
 
 
-def told_totals(totals: RunTotals | None) -> Totals | None:
-    return Totals(pages=totals.pages, records=totals.records, rejected=totals.rejected) if totals else None
+def told_totals(totals: RunTotals) -> Totals:
+    return Totals(pages=totals.pages, records=totals.records, rejected=totals.rejected)

@@ -95,7 +95,7 @@ def storable_text(text: str) -> str:
 
 def one_row(page: PageWrite, position: int) -> PageWrite:
     """A page that holds one row of `page` only, under a number that no page has: to try the row, never to keep it."""
-    return replace(page, page=-1 - position, rows=(page.rows[position],), rejected=(), next_cursor=None, closes=False)
+    return replace(page, page=-1 - position, rows=(page.rows[position],), rejected=(), next_cursor=None)
 
 
 def rejection_places(page: PageWrite) -> list[str]:

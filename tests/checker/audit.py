@@ -1,8 +1,8 @@
 """The audit in the database: what was written under which run, told by triggers in the engine's own transactions.
 
 The page's trigger fires after the insert, not before it: an insert that meets a line that is there already fires
-"before" triggers too, and nothing would have been inserted. A run that the page's own transaction has closed counts as
-open. Lines and changes of runs take their numbers from one sequence, so that their order is known.
+"before" triggers too, and nothing would have been inserted. Lines and changes of runs take their numbers from one
+sequence, so that their order is known.
 """
 
 import asyncio
@@ -38,10 +38,7 @@ begin
     insert into sluice_audit_pages (run_id, parent, page, records, rejected, state, txid, at)
     values (
         new.run_id, new.parent, new.page, new.records, new.rejected,
-        coalesce((
-            select case when run.xmin = pg_current_xact_id()::xid then 'open' else run.state end
-            from sluice_runs as run where run.run_id = new.run_id
-        ), 'unknown'),
+        coalesce((select run.state from sluice_runs as run where run.run_id = new.run_id), 'unknown'),
         pg_current_xact_id()::text::bigint, clock_timestamp()
     );
     return null;

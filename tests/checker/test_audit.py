@@ -64,16 +64,6 @@ async def test_a_line_tells_that_its_run_was_closed_before(sink: Sink, postgres_
     assert await query(postgres_dsn, LINES) == [(run().id, 7, 1, "cancelled")]
 
 
-async def test_a_run_that_its_own_page_closes_was_open(sink: Sink, postgres_dsn: str) -> None:
-    await grant(sink, run())
-    connection = await asyncpg.connect(postgres_dsn)
-    async with connection.transaction():
-        await connection.execute("update sluice_runs set state = 'done' where run_id = $1", run().id)
-        await connection.execute(_INSERT, run().id)
-    await connection.close()
-    assert await query(postgres_dsn, LINES) == [(run().id, 7, 1, "open")]
-
-
 async def test_installed_again_it_stays_as_it_is(sink: Sink, postgres_dsn: str) -> None:
     await grant(sink, run())
     assert not await install(postgres_dsn)

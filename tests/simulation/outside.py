@@ -59,7 +59,7 @@ class AuditedSink(MemorySink):
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         outcomes = await super().commit(pages)
-        if any(one.status == "committed" or one.closed for one in outcomes):
+        if any(one.status == "committed" for one in outcomes):
             self._write_to_disk()
         return outcomes
 

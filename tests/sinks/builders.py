@@ -87,9 +87,8 @@ def page(
     entity: Entity = CONTACT,
     is_last: bool = False,
     next_cursor: str | None = None,
-    closes: bool = False,
 ) -> PageWrite:
-    return PageWrite(of, entity, parent, number, rows, tuple(rejected), is_last, next_cursor, NOON, closes)
+    return PageWrite(of, entity, parent, number, rows, tuple(rejected), is_last, next_cursor, NOON)
 
 
 def ask(of: RunRef, first: int = 1, units: int = 10, parents: tuple[str, ...] = ()) -> LeaseAsk:

@@ -11,7 +11,7 @@ from service.sinks.postgres import loading
 from service.sinks.postgres.copying import copy_rows
 from service.sinks.postgres.loading import FirstLoads
 from service.sinks.postgres.sink import SESSION
-from service.sinks.postgres.statements import ledger_arguments, ledger_statement
+from service.sinks.postgres.statements import LEDGER_STATEMENT, ledger_arguments
 from service.sinks.schema import entity_table
 from tests.sinks.builders import CONTACT, EVERY_TYPE, NOON, TYPED, commit, finish, grant, page, row, run, typed_row
 from tests.sinks.conftest import PostgresPlace
@@ -114,7 +114,7 @@ async def test_who_is_frozen_within_a_transaction_keeps_nobody_waiting_for_long(
     await grant(sink, run())
     frozen = await asyncpg.connect(place.url, server_settings=SESSION)
     await frozen.transaction().start()
-    await frozen.fetch(ledger_statement(closes=False), *ledger_arguments([page(run(), 1, row("a"))], NOON))
+    await frozen.fetch(LEDGER_STATEMENT, *ledger_arguments([page(run(), 1, row("a"))], NOON))
     await finish(sink, run(), "cancelled")
     held = "select count(*) from pg_stat_activity where state like 'idle in trans%' and datname = current_database()"
     assert await place.query(held) == [(0,)]

@@ -1,7 +1,7 @@
 """A sink in memory and an API made of lists: the smallest things that keep the ports' promises."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agents.activities.source import PageAsk
 from agents.ports import (
@@ -69,12 +69,7 @@ class MemorySink:
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         self.commits += 1
-        return [self._close(page, self._commit(page)) for page in pages]
-
-    def _close(self, page: PageWrite, outcome: PageOutcome) -> PageOutcome:
-        if not (page.closes and outcome.is_last):
-            return outcome
-        return replace(outcome, closed=self._finish(RunEnd(page.run, "done")).totals)
+        return [self._commit(page) for page in pages]
 
     def _commit(self, page: PageWrite) -> PageOutcome:
         run = self.runs.get(page.run.id)

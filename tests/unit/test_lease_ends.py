@@ -51,15 +51,6 @@ async def test_a_run_that_cannot_be_closed_now_is_left_to_the_decider() -> None:
     assert (done.end, done.units, done.error, done.closed) == (True, 6, None, None)
 
 
-@pytest.mark.parametrize(("entity", "pages"), [("a.house", 1), ("a.log", 10)])
-async def test_a_run_whose_pages_come_one_by_one_is_closed_by_the_last_of_them(entity: str, pages: int) -> None:
-    bench = Bench()
-    bench.sink.closes_runs = False
-    done = await bench.read(entity, 32, closes=True)
-    assert done.closed is not None
-    assert done.closed.pages == pages
-
-
 async def test_a_page_that_another_process_has_committed_meanwhile_is_told_as_the_ledger_has_it() -> None:
     bench = Bench()
     bench.source.data = {"a.log": ["1", "2", "3"]}

@@ -13,7 +13,7 @@ from agents.ports import PageOutcome, PageWrite
 from service.sinks.postgres.copying import Unfit, copy_columns, copy_rows
 from service.sinks.postgres.errors import REFUSED_CLASSES
 from service.sinks.postgres.runs import enter_pages
-from service.sinks.postgres.statements import ledger_arguments, ledger_statement
+from service.sinks.postgres.statements import LEDGER_STATEMENT, ledger_arguments
 from service.sinks.postgres.tables import Connection
 from service.sinks.schema import EntityTable
 
@@ -80,8 +80,7 @@ async def _load(
     rows = copy_rows(pages, table)
     async with connection.transaction():
         await connection.copy_to_table(table.name, source=_whole(rows), columns=copy_columns(table), format="binary")
-        statement = ledger_statement(closes=any(page.closes for page in pages))
-        outcomes = await enter_pages(connection, statement, ledger_arguments(pages, moment), pages, moment)
+        outcomes = await enter_pages(connection, LEDGER_STATEMENT, ledger_arguments(pages, moment))
         if any(outcome.status != "committed" for outcome in outcomes):
             raise _NotNew
     return outcomes

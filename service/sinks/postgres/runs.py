@@ -13,7 +13,6 @@ from agents.ports import (
     LeaseGrant,
     LedgerLine,
     PageOutcome,
-    PageWrite,
     RunEnd,
     RunRef,
     RunTotals,
@@ -54,18 +53,9 @@ async def close_runs(connection: Connection, ends: Sequence[RunEnd], moment: dat
     return [ClosedRun(outcome, RunTotals(*sums)) for outcome, *sums in found]
 
 
-async def enter_pages(
-    connection: Connection, statement: str, arguments: Sequence[object], pages: Sequence[PageWrite], moment: datetime
-) -> list[PageOutcome]:
-    """What the statement says of each page; those that close their runs have done so. With such pages it has to be in
-    a transaction."""
-    outcomes = [PageOutcome(*found) for found in await connection.fetch(statement, *arguments)]
-    last = [n for n, page in enumerate(pages) if page.closes and outcomes[n].is_last]
-    if last:
-        closed = await close_runs(connection, [RunEnd(pages[n].run, "done") for n in last], moment)
-        for n, run in zip(last, closed, strict=True):
-            outcomes[n] = replace(outcomes[n], closed=run.totals)
-    return outcomes
+async def enter_pages(connection: Connection, statement: str, arguments: Sequence[object]) -> list[PageOutcome]:
+    """What the statement says of each page."""
+    return [PageOutcome(*found) for found in await connection.fetch(statement, *arguments)]
 
 
 def _named_runs(runs: Sequence[RunRef]) -> list[list[object]]:

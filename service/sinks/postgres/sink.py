@@ -1,9 +1,9 @@
-"""The sink on PostgreSQL. One statement, and so one round trip and one transaction, per grant and finish, and per
-commit that neither loads rows nor closes a run."""
+"""The sink on PostgreSQL. One statement, and so one round trip and one transaction, per grant, per finish and per
+commit that loads no rows."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -45,7 +45,6 @@ RACES_MAX = 3
 CLOSE_TIMEOUT_SECONDS = 10
 
 R = TypeVar("R")
-_ONE_STATEMENT: AbstractAsyncContextManager[None] = nullcontext()  # is a transaction by itself
 
 SESSION = {
     "application_name": "sluice",
@@ -103,14 +102,8 @@ class PostgresSink:
             loaded = await self._first_loads.load(connection, pages, table, moment)
             if loaded is not None:
                 return loaded
-            closes = any(page.closes for page in pages)
-            statement, arguments = _statement(table, closes), commit_arguments(pages, table, moment)
-
-            async def commit() -> Sequence[PageOutcome]:
-                async with connection.transaction() if closes else _ONE_STATEMENT:
-                    return await enter_pages(connection, statement, arguments, pages, moment)
-
-            return await _repeated(commit)
+            arguments = commit_arguments(pages, table, moment)
+            return await _repeated(lambda: enter_pages(connection, _statement(table), arguments))
 
     async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
         refused: dict[int, str] = {}
@@ -134,7 +127,7 @@ class PostgresSink:
         async def attempt() -> None:
             async with connection.transaction():
                 arguments = commit_arguments([page], table, self._clock.now())
-                await connection.fetch(_statement(table, closes=False), *arguments)
+                await connection.fetch(_statement(table), *arguments)
 
         try:
             await _repeated(attempt)

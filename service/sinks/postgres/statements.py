@@ -51,7 +51,7 @@ with page as materialized (
 ),
 open_run as materialized (
     select run_id, org, adapter, entity, type from sluice_runs
-    where run_id = any ($2) and state = 'open' order by run_id for {lock}
+    where run_id = any ($2) and state = 'open' order by run_id for share
 ),
 line as (
     insert into sluice_pages as stored
@@ -136,17 +136,11 @@ refused as (
 _encode = msgspec.json.Encoder().encode
 
 
-def ledger_statement(closes: bool) -> str:
-    """Enters pages, tells what became of each, and stores no rows. What `closes` runs behind it takes their lock as
-    that needs it: two that hold a weaker one would wait for each other."""
-    return _ledger(closes) + _OUTCOMES
+# Enters pages, tells what became of each, and stores no rows.
+LEDGER_STATEMENT = _LEDGER + _OUTCOMES
 
 
-def _ledger(closes: bool) -> str:
-    return _LEDGER.format(lock="no key update" if closes else "share")
-
-
-def commit_statement(table: EntityTable, closes: bool) -> str:
+def commit_statement(table: EntityTable) -> str:
     """The text is the same for every commit to a table: asyncpg prepares it once per connection.
 
     Rows come as one JSON document ($11), an array for each: half the fetcher's work for an array a column, and `raw`,
@@ -159,7 +153,7 @@ def commit_statement(table: EntityTable, closes: bool) -> str:
         columns=_listed(names),
         updates=_listed([f"{name} = excluded.{name}" for name in names]),
     )
-    return _ledger(closes) + rows + _OUTCOMES
+    return _LEDGER + rows + _OUTCOMES
 
 
 def _fields(table: EntityTable) -> str:
@@ -197,7 +191,7 @@ def commit_arguments(pages: Sequence[PageWrite], table: EntityTable, moment: dat
 
 
 def ledger_arguments(pages: Sequence[PageWrite], moment: datetime) -> list[object]:
-    """What `ledger_statement` takes."""
+    """What LEDGER_STATEMENT takes."""
     return [
         range(len(pages)),
         [page.run.id for page in pages],

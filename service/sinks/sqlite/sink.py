@@ -7,7 +7,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,7 +49,7 @@ class SqliteSink:
     async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         def call(connection: sqlite3.Connection) -> list[PageOutcome]:
             with transaction(connection):
-                return [self._close(connection, page, self._write(connection, page)) for page in pages]
+                return [self._write(connection, page) for page in pages]
 
         return await self._run(call)
 
@@ -120,12 +119,6 @@ class SqliteSink:
             ),
         )
         return PageOutcome("committed", *counts, page.is_last, page.next_cursor)
-
-    def _close(self, connection: sqlite3.Connection, page: PageWrite, outcome: PageOutcome) -> PageOutcome:
-        """The run, if the page closes it."""
-        if not (page.closes and outcome.is_last):
-            return outcome
-        return replace(outcome, closed=close_run(connection, RunEnd(page.run, "done"), self._now()).totals)
 
     def _refused_rows(self, connection: sqlite3.Connection, page: PageWrite) -> dict[int, str]:
         refused: dict[int, str] = {}
