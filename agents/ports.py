@@ -174,8 +174,7 @@ class Sink(Protocol):
     async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
         """Open each run unless it or a newer one of its workflow was closed or opened; read the ledger.
 
-        Opening a run closes every older open run of its workflow ("superseded"). A crash of the database may take an
-        opening back, as long as no page of the run was committed.
+        Opening a run closes every older open run of its workflow ("superseded").
         """
         ...
 

@@ -71,15 +71,12 @@ class LeaseReader:
     async def _explained(self, command: FetchPages, done: PageDone, grant: LeaseGrant | None) -> PageDone:
         """With the run's sums, if it is complete, since before or by ourselves; or with the number that is in its way.
 
-        Whoever cannot know that yet asks again: a complete run must not begin anew. So does whose run a crash of the
-        database had taken back; now it is open.
+        Whoever cannot know that yet asks again: a complete run must not begin anew.
         """
         try:
             grant = grant or await self._database.grant(LeaseAsk(_run(command), command.first, 1))
         except (Retryable, Rejected) as error:
             return _again(done, f"{done.reason}; which, is not known: {error}")
-        if grant.is_open:
-            return _again(done, "the database had lost the run's opening")
         if grant.done is None:
             return done.model_copy(update={"newest": grant.newest})
         return done.model_copy(update={"closed": told_totals(grant.done), "error": None, "reason": ""})

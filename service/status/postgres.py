@@ -42,18 +42,8 @@ INSERT_TIMELINE = statements.insert_timeline(_arrays)
 SUPERSEDE = {table: statements.supersede(table, "workflow = any($1::text[])") for table in statements.RUN_TABLES}
 
 
-# Commits, waits for the disk, and with it for all that was committed before. It leaves nothing in any table; whoever
-# decodes the server's log with its messages sees one a second, at most.
-_WAIT_FOR_DISK = "select pg_logical_emit_message(true, 'sluice', 'settled')"
-
-
 class PostgresStatus:
-    """Connects when it is first asked, and again after a connection was lost. `database` names it in errors.
-
-    What is published does not wait for the disk: it can be published again. It is kept until it has settled: until a
-    commit has waited, and no session was opened since it was published, since a crash of the server ends all sessions.
-    Size: what is published between two calls of `settle`.
-    """
+    """Connects when it is first asked, and again after a connection was lost. `database` names it in errors."""
 
     def __init__(self, dsn: str, clock: Clock, database: str) -> None:
         self._clock = clock
@@ -65,39 +55,14 @@ class PostgresStatus:
             timeout=TIMEOUT_SECONDS,
             command_timeout=TIMEOUT_SECONDS,
             server_settings={"application_name": "sluice-status"},
-            init=self._count_session,
         )
-        self._sessions = 0
-        self._unsettled: list[StatusRows] = []
-        self._unsettled_in = 0  # the session that they were published in
 
     async def prepare(self) -> None:
         async with self._connection() as connection:
             await migrate(connection, self._clock, self._database)
 
     async def publish(self, rows: StatusRows) -> None:
-        await self._publish(rows)
-        if not self._unsettled:
-            self._unsettled_in = self._sessions
-        self._unsettled.append(rows)
-
-    async def settle(self) -> None:
-        while self._unsettled:
-            async with self._connection() as connection:
-                await connection.execute(_WAIT_FOR_DISK)
-            if self._unsettled_in == self._sessions:
-                self._unsettled.clear()
-            else:
-                self._unsettled_in = self._sessions
-                for rows in self._unsettled:
-                    await self._publish(rows)
-
-    async def _count_session(self, connection: object) -> None:
-        self._sessions += 1
-
-    async def _publish(self, rows: StatusRows) -> None:
         async with self._connection() as connection, connection.transaction():
-            await connection.execute("set local synchronous_commit = off")
             for statement, values in (
                 (UPSERT_SYNCS, rows.syncs),
                 (UPSERT_ENTITIES, rows.entities),

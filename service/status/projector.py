@@ -28,13 +28,12 @@ POLL_MS = 200
 QUIET_SECONDS = 0.01
 GATHER_SECONDS_MAX = 0.25
 COMMIT_SECONDS = 1.0
-UNSETTLED_MAX = 20_000  # records that were published; then they settle, and are committed, at once
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 10.0
 
 
 async def project(client: ClientArguments, name: str, store: StatusStore, stop: asyncio.Event) -> None:
-    """Until `stop` is set. An offset is committed when its rows are safe; reading a record again changes nothing."""
+    """Until `stop` is set. An offset is committed when its rows are; reading a record again changes nothing."""
     projector = Projector(group_member(client, GROUP, name), store, stop)
     watching = asyncio.create_task(watch_progress(projector.gauges))
     try:
@@ -52,7 +51,6 @@ class Projector:
         self._stop = stop
         self._in_hand = 0  # records that were read and are not published yet
         self._uncommitted = 0  # records that were published
-        self._unsettled = 0  # of these, the ones that a crash of the database could take back
         self._attempts = 0  # to reach the database; one that failed is a sign of life, too
         self._commits = 0
         self._commit_at = 0.0
@@ -84,9 +82,8 @@ class Projector:
             if not await self._patiently(partial(self._store.publish, rows)):
                 return
             self._in_hand, self._uncommitted = 0, self._uncommitted + len(values)
-            self._unsettled += len(values)
         now = asyncio.get_running_loop().time()
-        if self._unsettled >= UNSETTLED_MAX or (self._uncommitted and now >= self._commit_at):
+        if self._uncommitted and now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
             await self._commit()
 
@@ -106,9 +103,6 @@ class Projector:
         return [record.value for records in fetched.values() for record in records]
 
     async def _commit(self) -> None:
-        if not await self._patiently(self._store.settle):
-            return
-        self._unsettled = 0
         try:
             await self._consumer.commit()
         except KafkaError as error:  # tried again; whatever is read again after a restart changes nothing

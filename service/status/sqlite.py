@@ -46,9 +46,6 @@ class SqliteStatus:
 
         await self._run(call)
 
-    async def settle(self) -> None:
-        """A commit here is on the disk when it returns."""
-
     async def syncs(self, name: str = "") -> Sequence[Published]:
         if name:
             found = await self._query(statements.select_syncs(_placeholder), name)

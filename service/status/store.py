@@ -43,11 +43,7 @@ class StatusStore(Protocol):
         ...
 
     async def publish(self, rows: StatusRows) -> None:
-        """Write what is newer than what is there, in one transaction. A crash of the database may take it back."""
-        ...
-
-    async def settle(self) -> None:
-        """Return when no crash of the database can take back what was published."""
+        """Write what is newer than what is there, in one transaction."""
         ...
 
     async def syncs(self, name: str = "") -> Sequence[Published]:

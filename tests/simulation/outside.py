@@ -36,37 +36,13 @@ class Committed:
 
 
 class AuditedSink(MemorySink):
-    """The database, with every page that was ever committed. Without its fence it takes pages of any run.
-
-    Openings of runs do not wait for the disk: until anything else is committed, a crash takes them back.
-    """
+    """The database, with every page that was ever committed. Without its fence it takes pages of any run."""
 
     def __init__(self, has_fence: bool = True) -> None:
         super().__init__()
         self.committed: list[Committed] = []
         self.places: dict[Page, int] = {}
         self._has_fence = has_fence
-        self._on_disk: dict[str, str] = {}  # the state of each run, as a crash leaves it
-
-    def crash(self) -> None:
-        """It starts again with what is on its disk."""
-        self.runs = {name: run for name, run in self.runs.items() if name in self._on_disk}
-        for name, state in self._on_disk.items():
-            self.runs[name].state = state
-
-    def _write_to_disk(self) -> None:
-        self._on_disk = {name: run.state for name, run in self.runs.items()}
-
-    async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
-        outcomes = await super().commit(pages)
-        if any(one.status == "committed" for one in outcomes):
-            self._write_to_disk()
-        return outcomes
-
-    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
-        closed = await super().finish(ends)
-        self._write_to_disk()
-        return closed
 
     def _commit(self, page: PageWrite) -> PageOutcome:
         run = self.runs.get(page.run.id)

@@ -149,7 +149,6 @@ class World:
             (_now(self.clients.poison_one), 1.5),
             (_now(self.clients.echo), 3),
             (self._cancel, 0.5),
-            (_now(self.sink.crash), 1),
             (_now(self._skew_broker), 0.5),
         ]
 

@@ -1,6 +1,5 @@
 """A PostgreSQL of the tests' own: on loopback, in a temporary directory, from whatever binaries the machine has."""
 
-import contextlib
 import importlib.util
 import os
 import pwd
@@ -9,7 +8,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +20,6 @@ import pytest
 START_TRIES_MAX = 3  # another program may take the free port before the server does
 COMMAND_SECONDS_MAX = 60
 KILL_SECONDS_MAX = 10
-PAUSE_SECONDS = 0.05
 USERS = ("postgres", "nobody")  # whom root runs the server as: PostgreSQL refuses to run as root
 NEEDED = ("initdb", "pg_ctl", "postgres")
 # What is committed survives a kill -9 of the server still, only not that of the machine.
@@ -89,14 +86,6 @@ class PostgresServer:
         """The server's first process, the parent of all others."""
         return int((self._data / "postmaster.pid").read_text().split()[0])
 
-    def write_late(self) -> None:
-        """From now on, what nobody waits for stays in memory, until the server is killed."""
-        deadline = time.monotonic() + COMMAND_SECONDS_MAX
-        while not (found := [one for one in psutil.Process(self.pid).children() if "walwriter" in _command_of(one)]):
-            assert time.monotonic() < deadline, "the server has no process that writes for others"
-            time.sleep(PAUSE_SECONDS)
-        found[0].suspend()
-
     def kill(self) -> None:
         """kill -9 of the server with all its processes."""
         server = psutil.Process(self.pid)
@@ -126,12 +115,6 @@ class PostgresServer:
             log = self._home / "log"
             said = log.read_text()[-2000:] if log.exists() else ""
             raise RuntimeError(f"{program} failed: {done.stdout} {done.stderr} {said}")
-
-
-def _command_of(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return " ".join(process.cmdline())
-    return ""
 
 
 def _user() -> pwd.struct_passwd | None:

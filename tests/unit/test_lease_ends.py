@@ -83,15 +83,6 @@ async def test_a_fenced_lease_that_cannot_learn_whether_its_run_is_complete_asks
     assert (done.error, done.closed) == ("retryable", None)
 
 
-async def test_a_lease_whose_run_a_crash_of_the_database_took_back_asks_again() -> None:
-    bench = Bench()
-    bench.source.on_fetch = lambda ask: bench.sink.runs.clear()
-    done = await bench.read("a.log", 1)
-    assert (done.error, done.reason) == ("retryable", "the database had lost the run's opening")
-    bench.source.on_fetch = lambda ask: None
-    assert (await bench.read("a.log", 1)).units == 1
-
-
 @pytest.mark.parametrize("entity", ["a.pet", "a.log"])
 async def test_two_leases_that_overlap_ask_for_each_page_once(entity: str) -> None:
     bench = Bench()

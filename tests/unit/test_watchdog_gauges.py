@@ -180,7 +180,6 @@ class Store:
         if self.away >= 0:
             raise Retryable("connection refused")
 
-    async def settle(self) -> None: ...
 
 
 @pytest.fixture

@@ -19,16 +19,13 @@ from agents.ports import (
 )
 from service.sinks.postgres.tables import Connection
 
-# Opening a run need not wait for the disk: the first page of it does, and with it the disk has both. If a crash of the
-# server takes the opening back, there is no page, and the lease finds its run unknown and has it opened again.
 _GRANT = """
 select
     granted.*,
     case when granted.state is distinct from 'open' then (
         select max(known.number) from sluice_runs as known where known.workflow = ($2::text[])[granted.ask]
     ) end as newest
-from set_config('synchronous_commit', 'off', true),
-    sluice_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as granted
+from sluice_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as granted
 """
 _CLOSE = "select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 

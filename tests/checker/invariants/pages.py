@@ -83,8 +83,7 @@ def _shown(line: AuditLine) -> str:
 def committed_pages_are_not_asked_for_again(evidence: Evidence) -> Found:
     """A request for a page came before its commit in every run that it can belong to.
 
-    What belongs to a run: requests since it was started, and for LEASE_SECONDS_MAX after its end. It is opened right
-    after its start; where a crash of the database has taken that back, again within LEASE_SECONDS_MAX.
+    What belongs to a run: requests since it was opened, and for LEASE_SECONDS_MAX after its end.
     """
     found = Found()
     if evidence.served is None:
@@ -112,8 +111,7 @@ Span = tuple[float, float, str]  # from, until, run id
 
 
 def _spans(evidence: Evidence) -> dict[tuple[str, str], list[Span]]:
-    """When requests may belong to which run, by organisation and entity, in their order. A run's number is when it was
-    started, in ms by the broker's clock, which may be wrong."""
+    """When requests may belong to which run, by organisation and entity, in their order."""
     opened: dict[str, float] = {}
     ended: dict[str, float] = {}
     for change in evidence.changes:
@@ -123,10 +121,8 @@ def _spans(evidence: Evidence) -> dict[tuple[str, str], list[Span]]:
     spans: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
     for run in evidence.runs:
         if run.run_id in opened:
-            at = opened[run.run_id]
-            since = min(at, max(run.number / 1000, at - LEASE_SECONDS_MAX))
             until = ended.get(run.run_id, float("inf")) + LEASE_SECONDS_MAX
-            spans[run.org, run.entity].append((since, until, run.run_id))
+            spans[run.org, run.entity].append((opened[run.run_id], until, run.run_id))
     return {name: sorted(some) for name, some in spans.items()}
 
 
@@ -143,7 +139,8 @@ def _judge_request(
     lines = [commits.get((run_id, served.parent, served.page)) for run_id in owners]
     name = f"{served.org} {served.entity} parent {served.parent!r} page {served.page}"
     if not owners:
-        return  # a crash of the database has taken its run's opening back, and with it there is no page
+        found.wrong(f"{name} was asked for before any run of the entity was opened")
+        return
     times = [line.committed_at or line.at for line in lines if line is not None]
     if len(times) == len(lines) and all(served.at > time + CLOCKS_SECONDS for time in times):
         line = lines[-1]
