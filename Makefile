@@ -86,7 +86,7 @@ check-layers: setup
 	$(BIN)/lint-imports --no-logo
 
 check-tests: setup
-	$(BIN)/python -m coverage run -m pytest tests/unit tests/shell
+	$(BIN)/python -m coverage run -m pytest tests/unit tests/engine
 	$(BIN)/python -m coverage report
 
 # The interpreter, then uv by its hashes, then all the rest by theirs, then the command.

@@ -31,7 +31,7 @@ class RunRef:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseAsk:
+class LeaseRequest:
     """What a fetcher is about to read: `units` pages from page `first`, or all pages of the named parents."""
 
     run: RunRef
@@ -53,7 +53,7 @@ class LedgerLine:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseGrant:
+class LeaseState:
     """Whether the run may write, and which of the asked pages the ledger holds already.
 
     `done`: it may not, because it is complete; a run that was closed in any other way has no sums to tell. `newest` is
@@ -69,8 +69,8 @@ class LeaseGrant:
 class RowWrite(msgspec.Struct, frozen=True):
     """A record as it is stored: typed values in the order of the entity's columns, and the record itself.
 
-    `content_hash` is over what the record says, not over how it was written (see agents.records). `updated_at` is
-    the source's own time, None where it has none.
+    `content_hash` is over what the record says, not over how it was written (see agents.records).
+    `updated_at` is the source's own time, None where it has none.
     """
 
     key: str
@@ -171,7 +171,7 @@ class Sink(Protocol):
         """Create what the adapter's entities need: a table each, and the columns that are not there yet."""
         ...
 
-    async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
+    async def grant(self, asks: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         """Open each run unless it or a newer one of its workflow was closed or opened; read the ledger.
 
         Opening a run closes every older open run of its workflow ("superseded").

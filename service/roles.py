@@ -13,16 +13,16 @@ import uvloop
 from agents.activities.database import Database
 from agents.activities.leases import LeaseReader
 from agents.failpoints import failpoints, parse_failpoints
-from agents.strict.app import run_app
-from agents.wiring import WorkerConfig, build_app, make_shell, partitioner
+from agents.faust.app import run_app
+from agents.faust.wiring import WorkerConfig, build_app, make_processor, partitioner
 from manifests.loader import load_with
 from service.api.client import ApiClient
 from service.api.connections import read_connections
 from service.api.source import ApiSource
 from service.api.transport import HttpTransport, Transport
 from service.clock import SystemClock
+from service.fetcher.liveness import Liveness, WatchedTransport
 from service.fetcher.process import Fetcher
-from service.fetcher.progress import Signs, WatchedTransport
 from service.fetcher.work import Work
 from service.kafka.client import access, client_arguments
 from service.kafka.topics import check_topics
@@ -63,7 +63,7 @@ def run_worker(settings: Settings, name: str) -> None:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build_app(
-        config, make_shell(load_with(settings.manifests).adapters), lambda: int(clock.now().timestamp() * 1000)
+        config, make_processor(load_with(settings.manifests).adapters), lambda: int(clock.now().timestamp() * 1000)
     )
     run_app(app, loop)
 
@@ -79,7 +79,7 @@ def run_fetcher(settings: Settings, name: str) -> None:
         sink = open_sink(settings.sink, clock)
         for adapter in adapters.values():
             await sink.prepare(adapter)
-        signs = Signs()
+        signs = Liveness()
         database = Database(sink, signs.sleep)
         source = open_source(settings, clock, WatchedTransport(HttpTransport(), signs))
         work = Work(LeaseReader(source, database, adapters, clock), database)

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from tables.entities import EntityState
+from tables.kinds.entity import EntityState
+from tables.kinds.sync import SyncState
 from tables.row import Row, decode_row
-from tables.syncs import SyncState
 
 State = SyncState | EntityState
 _DECODER: msgspec.json.Decoder[Row[State]] = msgspec.json.Decoder(Row[State])

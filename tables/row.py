@@ -14,15 +14,15 @@ from topics.errors import Broken
 S = TypeVar("S")
 
 ROW_VERSION = 1
-SEEN_MAX = 128  # ids of outside commands remembered; the oldest is forgotten first
-TRAIL_MAX = 16  # notable transitions remembered; the oldest is forgotten first
+REQUEST_IDS_MAX = 128  # ids of outside commands remembered; the oldest is forgotten first
+HISTORY_MAX = 16  # notable transitions remembered; the oldest is forgotten first
 _HEAD = struct.Struct(">QQQ")
 _encode = msgspec.json.Encoder().encode
 CLOCK_BITS = 42  # of a generation: Unix ms until 2109; what is left of 63 bits is enough for two million rebalances
 GUARD_BYTES = 16  # (generation, seq): the higher one is newer
 
 
-class TrailEntry(msgspec.Struct, frozen=True, array_like=True):
+class HistoryEntry(msgspec.Struct, frozen=True, array_like=True):
     """A notable transition: which seq, when (Unix ms), by which command, and what happened, in words."""
 
     seq: int
@@ -45,18 +45,18 @@ class Row(msgspec.Struct, Generic[S], frozen=True, omit_defaults=True):
     state: S | None = None
     last_offset: dict[str, int] = {}
     seen: tuple[str, ...] = ()
-    trail: tuple[TrailEntry, ...] = ()
+    trail: tuple[HistoryEntry, ...] = ()
 
     def has_folded(self, topic: str, offset: int | None) -> bool:
         """Whether it is a replay; what has no offset is none."""
         return offset is not None and offset <= self.last_offset.get(topic, -1)
 
-    def remembering(self, command_id: str) -> "Row[S]":
-        return msgspec.structs.replace(self, seen=(*self.seen, command_id)[-SEEN_MAX:])
+    def with_request(self, command_id: str) -> "Row[S]":
+        return msgspec.structs.replace(self, seen=(*self.seen, command_id)[-REQUEST_IDS_MAX:])
 
-    def noting(self, at: int, cause: str, note: str) -> "Row[S]":
-        entry = TrailEntry(self.seq, at, cause, note)
-        return msgspec.structs.replace(self, trail=(*self.trail, entry)[-TRAIL_MAX:])
+    def with_event(self, at: int, cause: str, note: str) -> "Row[S]":
+        entry = HistoryEntry(self.seq, at, cause, note)
+        return msgspec.structs.replace(self, trail=(*self.trail, entry)[-HISTORY_MAX:])
 
 
 def encode_row(row: Row[S]) -> bytes:

@@ -129,7 +129,7 @@ class CancelRun(Control):
         return (self.kind, self.workflow, str(self.run))
 
 
-class Nudge(Control):
+class RetryNow(Control):
     """An operator asks a workflow, and whatever it waits for, to go on at once instead of at a deadline.
 
     `request_id` tells one nudge from another: the same one twice is one.
@@ -143,7 +143,7 @@ class Nudge(Control):
         return (self.kind, self.workflow, self.request_id)
 
 
-class Outnumbered(Control):
+class StaleRun(Control):
     """An entity has met a run of the main sync with a higher number than the one that asks now.
 
     That run's record was lost in a crash, before it was in the journal: the main sync goes on above its number.
@@ -296,5 +296,5 @@ class ActionComplete(Command):
         return (self.action, self.workflow, str(self.run), self.outcome)
 
 
-ControlCommand = StartEntity | ChildDone | CancelRun | Nudge | Outnumbered | TimerDue
+ControlCommand = StartEntity | ChildDone | CancelRun | RetryNow | StaleRun | TimerDue
 AnyCommand = StartSync | ControlCommand | PageDone | ActionComplete | FetchPages | FinishRun

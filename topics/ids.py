@@ -59,7 +59,7 @@ def connection_key(org: str, adapter: str) -> str:
     return f"{org}/{adapter}"
 
 
-def home_of(key: str) -> str:
+def partition_key(key: str) -> str:
     """What decides a key's partition: of a workflow its connection, so that a sync, its entities and what is fetched
     for them lie together; anything else stands for itself.
     """

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from agents.activities.pages import Pages
-from agents.activities.units import TOLD, Failure, Fenced, UnitResult, failure_of, told_from
+from agents.activities.units import REPORTABLE, Failure, Fenced, UnitResult, failure_of, from_ledger
 from agents.ports import LedgerLine, PageOutcome
-from agents.records import PageBody
+from agents.records.reader import PageBody
 from topics.errors import Rejected, Retryable
 
 COMMITS_AHEAD_MAX = 4  # pages that wait for their commit while the next is fetched
@@ -55,13 +55,13 @@ class Chain:
                 return None
             line = None if links else known.get(page)
             if line is not None:
-                told.append(told_from(line))
+                told.append(from_ledger(line))
                 link, is_last = line.next_cursor, line.is_last
             else:
                 await self._slots.acquire()
                 try:
                     body = await self._next(page, link, links)
-                except TOLD as error:
+                except REPORTABLE as error:
                     return failure_of(error)
                 self._fetched.put_nowait((page, body))
                 link, is_last = body.next, self._pages.ends(page, body)
@@ -103,7 +103,7 @@ class Chain:
     async def _committed(self, bundle: list[Fetched]) -> list[UnitResult]:
         try:
             outcomes = await self._pages.commit_in_order(bundle)
-        except TOLD as error:
+        except REPORTABLE as error:
             self._failed = True
             return [failure_of(error)]
         said = zip(bundle, outcomes, strict=False)

@@ -4,26 +4,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from agents.activities.grouping import GroupCall, Trip
+from agents.activities.batcher import BatchCall, Batcher
+from agents.core.retry import backoff_seconds
 from agents.failpoints import failpoints
 from agents.ports import (
     PAGES_PER_COMMIT_MAX,
     ClosedRun,
-    LeaseAsk,
-    LeaseGrant,
+    LeaseRequest,
+    LeaseState,
     PageOutcome,
     PageWrite,
     Parent,
     RunEnd,
     Sink,
 )
-from agents.retry import backoff_seconds
 from manifests.entity import Entity
 from topics.errors import Rejected, Retryable
 
-RUNS_PER_TRIP_MAX = 64  # that are opened, or closed
-RUN_TRIPS_MAX = 2  # of each
-COMMIT_TRIPS_MAX = 2
+RUNS_PER_BATCH_MAX = 64  # that are opened, or closed
+RUN_BATCHES_MAX = 2  # of each
+COMMIT_BATCHES_MAX = 2
 ATTEMPTS_MAX = 6  # with the waits below about 15 s; then the lease is given back
 WAIT_FIRST_SECONDS = 0.5
 WAIT_LONGEST_SECONDS = 8.0
@@ -41,20 +41,20 @@ class Database:
     def __init__(self, sink: Sink, sleep: Sleep) -> None:
         self._sink = sink
         self._sleep = sleep
-        self._grants: GroupCall[LeaseAsk, LeaseGrant] = self._of_runs(sink.grant)
-        self._ends: GroupCall[RunEnd, ClosedRun] = self._of_runs(sink.finish)
-        self._commits: GroupCall[Pages, Outcomes] = GroupCall(
-            self._commit_trip,
-            size_max=PAGES_PER_COMMIT_MAX,
-            trips_max=COMMIT_TRIPS_MAX,
+        self._grants: Batcher[LeaseRequest, LeaseState] = self._of_runs(sink.grant)
+        self._ends: Batcher[RunEnd, ClosedRun] = self._of_runs(sink.finish)
+        self._commits: Batcher[Pages, Outcomes] = Batcher(
+            self._commit_batch,
+            batch_size_max=PAGES_PER_COMMIT_MAX,
+            concurrency_max=COMMIT_BATCHES_MAX,
             group_of=lambda pages: (pages[0].run.adapter, pages[0].entity.name),
             size_of=len,
         )
 
-    def _of_runs(self, trip: Trip[T, R]) -> GroupCall[T, R]:
-        return GroupCall(trip, size_max=RUNS_PER_TRIP_MAX, trips_max=RUN_TRIPS_MAX)
+    def _of_runs(self, trip: BatchCall[T, R]) -> Batcher[T, R]:
+        return Batcher(trip, batch_size_max=RUNS_PER_BATCH_MAX, concurrency_max=RUN_BATCHES_MAX)
 
-    async def grant(self, ask: LeaseAsk) -> LeaseGrant:
+    async def grant(self, ask: LeaseRequest) -> LeaseState:
         return await self._patiently(lambda: self._grants(ask))
 
     async def commit(self, pages: Pages) -> Outcomes:
@@ -74,7 +74,7 @@ class Database:
         assert isinstance(outcome, PageOutcome)
         return outcome
 
-    async def _commit_trip(self, bundles: Sequence[Pages]) -> Sequence[Outcomes | Exception]:
+    async def _commit_batch(self, bundles: Sequence[Pages]) -> Sequence[Outcomes | Exception]:
         """Together if that works; what is wrong with one page must not fail another organisation's."""
         try:
             outcomes = iter(await self._sink.commit([page for pages in bundles for page in pages]))

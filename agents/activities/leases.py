@@ -11,21 +11,21 @@ from functools import partial
 from agents.activities.chain import Chain
 from agents.activities.database import Database
 from agents.activities.pages import Pages
+from agents.activities.range_lock import RangeLock
 from agents.activities.source import Source
-from agents.activities.stretches import Stretches
 from agents.activities.units import (
     REASON_CHARACTERS_MAX,
-    TOLD,
+    REPORTABLE,
     Failure,
     Fenced,
     UnitDone,
     UnitResult,
     failure_of,
+    from_ledger,
     tell,
-    told_from,
-    told_totals,
+    totals_message,
 )
-from agents.ports import Clock, LeaseAsk, LeaseGrant, LedgerLine, Parent, RunEnd, RunRef
+from agents.ports import Clock, LeaseRequest, LeaseState, LedgerLine, Parent, RunEnd, RunRef
 from manifests.entity import Adapter, Entity, path_columns
 from topics.commands import FetchPages, PageDone
 from topics.errors import Rejected, Retryable
@@ -45,19 +45,19 @@ class LeaseReader:
         self._database = database
         self._adapters = adapters
         self._clock = clock
-        self._stretches = Stretches()
+        self._ranges = RangeLock()
 
     async def read(self, command: FetchPages) -> PageDone:
         """Read and commit what the lease asks for. Never raises what a decider should know about."""
-        async with self._stretches.alone(_run(command).id, range(command.first, command.first + command.units)):
+        async with self._ranges.single_instance(_run(command).id, range(command.first, command.first + command.units)):
             return await self._told(command)
 
     async def _told(self, command: FetchPages) -> PageDone:
         started = self._clock.monotonic()
-        grant: LeaseGrant | None = None
+        grant: LeaseState | None = None
         try:
             done = await self._read(command, started)
-        except TOLD as error:
+        except REPORTABLE as error:
             done = tell(command, [failure_of(error)], _ms_since(started, self._clock))
             grant = error.grant if isinstance(error, Fenced) else None
         except BaseExceptionGroup as several:
@@ -68,18 +68,18 @@ class LeaseReader:
             return await self._closed(command, done)
         return done
 
-    async def _explained(self, command: FetchPages, done: PageDone, grant: LeaseGrant | None) -> PageDone:
+    async def _explained(self, command: FetchPages, done: PageDone, grant: LeaseState | None) -> PageDone:
         """With the run's sums, if it is complete, since before or by ourselves; or with the number that is in its way.
 
         Whoever cannot know that yet asks again: a complete run must not begin anew.
         """
         try:
-            grant = grant or await self._database.grant(LeaseAsk(_run(command), command.first, 1))
+            grant = grant or await self._database.grant(LeaseRequest(_run(command), command.first, 1))
         except (Retryable, Rejected) as error:
             return _again(done, f"{done.reason}; which, is not known: {error}")
         if grant.done is None:
             return done.model_copy(update={"newest": grant.newest})
-        return done.model_copy(update={"closed": told_totals(grant.done), "error": None, "reason": ""})
+        return done.model_copy(update={"closed": totals_message(grant.done), "error": None, "reason": ""})
 
     async def _closed(self, command: FetchPages, done: PageDone) -> PageDone:
         """With the run's sums: this lease was all that it waited for. If not now, the decider has it closed."""
@@ -87,7 +87,7 @@ class LeaseReader:
             closed = await self._database.finish(RunEnd(_run(command), "done"))
         except (Retryable, Rejected):
             return done
-        return done.model_copy(update={"closed": told_totals(closed.totals)}) if closed.outcome == "done" else done
+        return done.model_copy(update={"closed": totals_message(closed.totals)}) if closed.outcome == "done" else done
 
     async def _read(self, command: FetchPages, started: float) -> PageDone:
         adapter = self._adapters.get(command.adapter)
@@ -99,7 +99,7 @@ class LeaseReader:
         job = _Job(command, pages, started)
         if entity.under is not None:
             return await job.read_parents(adapter.entities[entity.under.entity])
-        grant = await self._database.grant(LeaseAsk(run, command.first, command.units))
+        grant = await self._database.grant(LeaseRequest(run, command.first, command.units))
         known = _known(grant)
         read = job.read_chain if entity.paging.style == "link" else job.read_pages
         return job.tell(await read(known))
@@ -149,7 +149,7 @@ class _Job:
         if command.first == 1:
             total = await self._pages.database.count(command.adapter, parent_entity, command.org)
         keys = tuple(parent.key for parent in parents)
-        grant = await self._pages.database.grant(LeaseAsk(self._pages.run, command.first, command.units, keys))
+        grant = await self._pages.database.grant(LeaseRequest(self._pages.run, command.first, command.units, keys))
         known = _known(grant)
         if not parents:
             return self.tell([], total).model_copy(update={"end": True})
@@ -181,7 +181,7 @@ class _Job:
             done = await unit()
             self._stopped = self._stopped or done.end
             return done
-        except TOLD as error:
+        except REPORTABLE as error:
             self._stopped = True
             return failure_of(error)
         finally:
@@ -192,7 +192,7 @@ class _Job:
 
     async def _page(self, page: int, known: Known) -> UnitDone:
         if (line := known.get(("", page))) is not None:
-            return told_from(line)
+            return from_ledger(line)
         body = await self._pages.fetch(page, None)
         return self._pages.done(body, await self._pages.commit(page, body))
 
@@ -225,7 +225,7 @@ def _ms_since(moment: float, clock: Clock) -> int:
     return int((clock.monotonic() - moment) * 1000)
 
 
-def _known(grant: LeaseGrant) -> Known:
+def _known(grant: LeaseState) -> Known:
     if not grant.is_open:
         raise Fenced(grant)
     return {(line.parent, line.page): line for line in grant.lines}

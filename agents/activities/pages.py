@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from agents.activities.database import Database, Outcomes
-from agents.activities.source import PageAsk, Source
+from agents.activities.source import FetchRequest, Source
 from agents.activities.units import Fenced, UnitDone
 from agents.failpoints import failpoints
 from agents.ports import Clock, PageOutcome, PageWrite, Parent, RunRef
-from agents.records import PageBody
+from agents.records.reader import PageBody
 from manifests.entity import Adapter, Entity
 from topics.errors import Rejected
 
@@ -35,7 +35,7 @@ class Pages:
         """A page below a parent; an empty one where the parent is gone."""
         return await self._fetch(self._ask(page, link, parent)) or _GONE
 
-    async def _fetch(self, ask: PageAsk) -> PageBody | None:
+    async def _fetch(self, ask: FetchRequest) -> PageBody | None:
         body = await self.source.fetch(ask)
         if failpoints.armed:
             await failpoints.reach("after_fetch")
@@ -70,9 +70,9 @@ class Pages:
         size, names_next = self.entity.paging.size, self.adapter.file.body.next is not None
         return (body.total or 0) > page * size or (not names_next and body.records >= size)
 
-    def _ask(self, page: int, link: str | None, parent: Parent | None) -> PageAsk:
+    def _ask(self, page: int, link: str | None, parent: Parent | None) -> FetchRequest:
         linked = link if self.entity.paging.style == "link" else None
-        return PageAsk(self.run.org, self.adapter, self.entity, page, linked, parent)
+        return FetchRequest(self.run.org, self.adapter, self.entity, page, linked, parent)
 
     def _write(self, page: int, body: PageBody, parent: str) -> PageWrite:
         return PageWrite(

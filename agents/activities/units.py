@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.ports import LeaseGrant, LedgerLine, RunTotals
+from agents.ports import LeaseState, LedgerLine, RunTotals
 from topics.commands import ErrorKind, FetchPages, PageDone, Totals
 from topics.errors import Rejected, Retryable
 
@@ -40,15 +40,15 @@ class Fenced(Exception):
     `grant`: what it said, if it was asked for a lease.
     """
 
-    def __init__(self, grant: LeaseGrant | None = None) -> None:
+    def __init__(self, grant: LeaseState | None = None) -> None:
         super().__init__("fenced")
         self.grant = grant
 
 
-TOLD = (Retryable, Rejected, Fenced)  # what a decider is told of; anything else ends the process
+REPORTABLE = (Retryable, Rejected, Fenced)  # what a decider is told of; anything else ends the process
 
 
-def told_from(line: LedgerLine) -> UnitDone:
+def from_ledger(line: LedgerLine) -> UnitDone:
     """A page that was committed before."""
     return UnitDone(1, line.records, line.rejected, line.is_last, line.next_cursor)
 
@@ -95,5 +95,5 @@ def tell(command: FetchPages, results: Sequence[UnitResult], elapsed_ms: int, to
     )
 
 
-def told_totals(totals: RunTotals) -> Totals:
+def totals_message(totals: RunTotals) -> Totals:
     return Totals(pages=totals.pages, records=totals.records, rejected=totals.rejected)

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from agents.decision import Decision
-from agents.retry import backoff_seconds
+from agents.core.decision import Decision
+from agents.core.retry import backoff_seconds
 from manifests.entity import Adapter, Entity
-from tables.entities import LEASES_OUT_MAX, EntityState, Lease, Mode
+from tables.kinds.entity import LEASES_OUT_MAX, EntityState, Lease, Mode
 from topics.commands import (
     ActionComplete,
     CancelRun,
@@ -15,10 +15,10 @@ from topics.commands import (
     Command,
     FetchPages,
     FinishRun,
-    Nudge,
-    Outnumbered,
     PageDone,
+    RetryNow,
     RunOutcome,
+    StaleRun,
     StartEntity,
     TimerDue,
     Totals,
@@ -58,13 +58,13 @@ class EntityDecider:
                 return _finishing(state, "cancelled", command.reason, at)
             case TimerDue() if state is not None and command.due == state.due:
                 return self._timer_due(state, at)
-            case Nudge() if state is not None:
-                return self._nudged(state, command.request_id, at)
-            case PageDone() | ActionComplete() | CancelRun() | Nudge() | TimerDue():
+            case RetryNow() if state is not None:
+                return self._retry_now(state, command.request_id, at)
+            case PageDone() | ActionComplete() | CancelRun() | RetryNow() | TimerDue():
                 return Decision(state)  # late, or of another run
         raise Rejected(f"an entity takes no {type(command).__name__}")
 
-    def owed(self, state: EntityState) -> Sequence[Command]:
+    def pending_commands(self, state: EntityState) -> Sequence[Command]:
         match state.status:
             case "fetching":
                 return [_fetch(state, lease) for lease in state.leases if not lease.resume_at]
@@ -74,7 +74,7 @@ class EntityDecider:
 
     def _start(self, state: EntityState | None, command: StartEntity, at: int) -> Decision[EntityState]:
         if state is not None and command.parent_run < state.parent_run:
-            return Decision(state, (_outnumbered(command, state),))
+            return Decision(state, (_stale_run(command, state),))
         if state is not None and command.parent_run == state.parent_run:
             return Decision(state, (_child_done(state),) if state.has_ended else ())
         name = parse_key(command.workflow)
@@ -113,7 +113,7 @@ class EntityDecider:
         lease = state.lease(done.lease, done.attempt, done.first)
         if state.status != "fetching":
             return Decision(state)  # the run is finishing already
-        counted = state if lease is None else state.with_told(lease, done, self._size(state, done))
+        counted = state if lease is None else state.with_result(lease, done, self._size(state, done))
         if done.closed is not None:
             return _ended(counted, "done", done.closed, at)
         if lease is None:
@@ -162,26 +162,28 @@ class EntityDecider:
         fresh = state.anew(max(state.run + 1, (done.newest or 0) + 1, at), LEASE_FIRST_UNITS)
         return self._leasing(fresh, at, 1, f"fenced ({done.reason}); goes on as run {fresh.run_id}")
 
-    def _nudged(self, state: EntityState, request: str, at: int) -> Decision[EntityState]:
+    def _retry_now(self, state: EntityState, request: str, at: int) -> Decision[EntityState]:
         """Nothing is waited out any more: every lease is sent now, or the run's end is asked for, or told, again."""
         awake = tuple(msgspec.structs.replace(lease, resume_at=0) for lease in state.leases)
         after = msgspec.structs.replace(state, leases=awake)
         if after.status == "fetching":
             after = _with_deadline(after, at)
-        return Decision(after, tuple(self.owed(after)), f"nudged ({request})")
+        return Decision(after, tuple(self.pending_commands(after)), f"nudged ({request})")
 
     def _timer_due(self, state: EntityState, at: int) -> Decision[EntityState]:
         if state.has_ended:
             return Decision(None if at >= state.due else state)
         if state.status == "finishing":
             after = msgspec.structs.replace(state, due=at + FINISH_DEADLINE_MS)
-            return Decision(after, tuple(self.owed(after)), "the run's end was not told in time: asked again")
+            return Decision(
+                after, tuple(self.pending_commands(after)), "the run's end was not told in time: asked again"
+            )
         after, resumed = state, False
         for lease in state.leases:
             if 0 < lease.resume_at <= state.due:
                 after, resumed = after.replacing(msgspec.structs.replace(lease, resume_at=0)), True
         note = "" if resumed else "no page was told in time: asked again"
-        return Decision(_with_deadline(after, at), tuple(self.owed(after)), note)
+        return Decision(_with_deadline(after, at), tuple(self.pending_commands(after)), note)
 
 
 def _with_deadline(state: EntityState, at: int) -> EntityState:
@@ -267,8 +269,8 @@ def _finish(state: EntityState) -> FinishRun:
     return FinishRun(workflow=state.key, run=state.run, org=state.org, adapter=state.adapter, outcome=state.outcome)
 
 
-def _outnumbered(command: StartEntity, state: EntityState) -> Outnumbered:
-    return Outnumbered(workflow=command.parent, parent_run=command.parent_run, newest=state.parent_run)
+def _stale_run(command: StartEntity, state: EntityState) -> StaleRun:
+    return StaleRun(workflow=command.parent, parent_run=command.parent_run, newest=state.parent_run)
 
 
 def _unknown(command: StartEntity, adapter: str, entity: str) -> ChildDone:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from agents.decision import Decision
+from agents.core.decision import Decision
 from manifests.entity import Adapter
 from manifests.graph import plan
-from tables.syncs import Child, SyncState, SyncStatus, children_of
-from topics.commands import CancelRun, ChildDone, Command, Nudge, Outnumbered, StartEntity, StartSync, TimerDue
+from tables.kinds.sync import Child, SyncState, SyncStatus, children_of
+from topics.commands import CancelRun, ChildDone, Command, RetryNow, StaleRun, StartEntity, StartSync, TimerDue
 from topics.errors import Rejected
 
 QUEUE_MAX = 16  # requests that wait for a run to end; one more is rejected
@@ -31,18 +31,18 @@ class SyncDecider:
                 return self._child_done(state, command, at)
             case CancelRun() if state is not None and command.run == state.run and not state.has_ended:
                 return _cancelled(state, command.reason, at, state.queue)
-            case Outnumbered() if state is not None and command.parent_run == state.run and not state.has_ended:
+            case StaleRun() if state is not None and command.parent_run == state.run and not state.has_ended:
                 lost = msgspec.structs.replace(state, run=command.newest)
                 return self._run(lost, state.org, state.adapter, state.type, state.request, at)
             case TimerDue() if state is not None and command.due == state.due:
                 return self._timer_due(state, at)
-            case Nudge() if state is not None and not state.has_ended:
-                return self._nudged(state, command.request_id)
-            case ChildDone() | CancelRun() | Nudge() | Outnumbered() | TimerDue():
+            case RetryNow() if state is not None and not state.has_ended:
+                return self._retry_now(state, command.request_id)
+            case ChildDone() | CancelRun() | RetryNow() | StaleRun() | TimerDue():
                 return Decision(state)  # late, or of another run
         raise Rejected(f"a main sync takes no {type(command).__name__}")
 
-    def owed(self, state: SyncState) -> Sequence[Command]:
+    def pending_commands(self, state: SyncState) -> Sequence[Command]:
         if state.status == "cancelled":
             return [_cancel(state, name) for name, child in state.children.items() if _was_cancelled_here(child)]
         return [_start_entity(state, name) for name, child in state.children.items() if child.status == "running"]
@@ -89,7 +89,7 @@ class SyncDecider:
 
     def _child_done(self, state: SyncState, done: ChildDone, at: int) -> Decision[SyncState]:
         if done.parent_run > state.run:  # a frozen process began that run; asked, the entity says what it has met
-            return Decision(state, tuple(self.owed(state)))
+            return Decision(state, tuple(self.pending_commands(state)))
         after = state.with_outcome(done, at) if done.parent_run == state.run else state
         if after is state:
             return Decision(state)
@@ -109,15 +109,15 @@ class SyncDecider:
         ended = _ended(started, "failed" if bad else "done", at, reason)
         return Decision(ended, commands, f"{note}; run {ended.status}")
 
-    def _nudged(self, state: SyncState, request: str) -> Decision[SyncState]:
+    def _retry_now(self, state: SyncState, request: str) -> Decision[SyncState]:
         running = [name for name, child in state.children.items() if child.status == "running"]
-        nudges = tuple(Nudge(workflow=state.child_key(name), request_id=request) for name in running)
-        return Decision(state, (*self.owed(state), *nudges), f"nudged ({request})")
+        nudges = tuple(RetryNow(workflow=state.child_key(name), request_id=request) for name in running)
+        return Decision(state, (*self.pending_commands(state), *nudges), f"nudged ({request})")
 
     def _timer_due(self, state: SyncState, at: int) -> Decision[SyncState]:
         if not state.has_ended:
             after = msgspec.structs.replace(state, due=at + PROGRESS_DEADLINE_MS)
-            return Decision(after, tuple(self.owed(after)), "no entity told anything in time: asked again")
+            return Decision(after, tuple(self.pending_commands(after)), "no entity told anything in time: asked again")
         if not state.queue:
             return self._cancelled_before(state, at)
         request, *rest = state.queue
@@ -126,7 +126,7 @@ class SyncDecider:
 
     def _cancelled_before(self, state: SyncState, at: int) -> Decision[SyncState]:
         """A cancel that was lost is told again, each time after twice as long, until the record leaves the table."""
-        gone_at, orders = state.ended_at + RETENTION_MS, tuple(self.owed(state))
+        gone_at, orders = state.ended_at + RETENTION_MS, tuple(self.pending_commands(state))
         if at >= gone_at or not orders:
             return Decision(None if at >= state.due else state)
         longer = max(2 * (at - state.ended_at), PROGRESS_DEADLINE_MS)

@@ -2,8 +2,8 @@
 
 from functools import lru_cache, partial
 
-from agents.activities.source import PageAsk
-from agents.records import PageBody, read_page
+from agents.activities.source import FetchRequest
+from agents.records.reader import PageBody, read_page
 from service.api.answers import Gone
 from service.api.client import ApiClient
 from service.api.connections import Connections
@@ -19,7 +19,7 @@ class ApiSource:
         self._client = client
         self._find = lru_cache(maxsize=CONNECTIONS_REMEMBERED_MAX)(connections.find)
 
-    async def fetch(self, ask: PageAsk) -> PageBody | None:
+    async def fetch(self, ask: FetchRequest) -> PageBody | None:
         file, entity = ask.adapter.file, ask.entity
         connection = self._find(ask.org, ask.adapter.name)
         base_url = connection.base_url or file.base_url

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from service.cli import dead_letters, demo, explain, kafka, manifests, nudge, run, simulate, start, status, topics
+from service.cli import dead_letters, demo, explain, kafka, manifests, retry, run, simulate, start, status, topics
 from service.cli.output import fail
 from topics.errors import SluiceError
 
@@ -19,7 +19,7 @@ for command in (
     start.start,
     status.status,
     explain.explain,
-    nudge.nudge,
+    retry.nudge,
     run.dev,
     run.worker,
     run.fetcher,

@@ -10,9 +10,9 @@ from service.cli.following import now_ms
 from service.cli.output import AsJson, show
 from service.cli.progress import say
 from service.clock import SystemClock
-from service.dead_letters import LISTED_MAX, SEARCHED_MAX, Burial, Newest, Origin, open_graveyard
+from service.kafka.dead_letters import LISTED_MAX, SEARCHED_MAX, Newest, Origin, StoredDeadLetter, open_dead_letters
+from service.read_model.times import moment
 from service.settings import read_settings
-from service.status.times import moment
 from topics.errors import Rejected
 
 BYTES_SHOWN_MAX = 20_000  # of a value or a header; the rest is cut, and that is said
@@ -27,7 +27,7 @@ class Letter:
 
     origin: str
     reason: str
-    buried_at: int
+    stored_at: int
     sent_at: int
     key: str | None
     headers: tuple[tuple[str, str], ...]
@@ -50,7 +50,7 @@ def list_(
 ) -> None:
     """Show the newest dead letters: when, from where, and why."""
     found = asyncio.run(_newest(limit))
-    show(Letters(tuple(_letter(one) for one in found.burials), found.more), as_json, _print_all)
+    show(Letters(tuple(_letter(one) for one in found.letters), found.more), as_json, _print_all)
 
 
 @app.command("show")
@@ -71,13 +71,13 @@ def show_(
 
 
 async def _newest(limit: int) -> Newest:
-    async with open_graveyard(read_settings(), SystemClock()) as graveyard:
-        return await graveyard.newest(limit)
+    async with open_dead_letters(read_settings(), SystemClock()) as reader:
+        return await reader.newest(limit)
 
 
-async def _find(origin: Origin) -> Burial | None:
-    async with open_graveyard(read_settings(), SystemClock()) as graveyard:
-        return await graveyard.find(origin)
+async def _find(origin: Origin) -> StoredDeadLetter | None:
+    async with open_dead_letters(read_settings(), SystemClock()) as reader:
+        return await reader.find(origin)
 
 
 def _parsed(origin: str) -> Origin:
@@ -87,16 +87,16 @@ def _parsed(origin: str) -> Origin:
     raise typer.BadParameter(f"{origin!r} is not TOPIC/PARTITION/OFFSET, for example start-sync/3/17")
 
 
-def _letter(burial: Burial) -> Letter:
-    letter = burial.letter
+def _letter(stored: StoredDeadLetter) -> Letter:
+    letter = stored.letter
     return Letter(
-        origin="/".join(map(str, burial.origin)),
+        origin="/".join(map(str, stored.origin)),
         reason=letter.reason,
-        buried_at=burial.buried_at,
+        stored_at=stored.stored_at,
         sent_at=letter.at,
         key=None if letter.key is None else as_text(letter.key),
         headers=tuple((name, as_text(content)) for name, content in letter.headers),
-        value_bytes=burial.value_bytes,
+        value_bytes=stored.value_bytes,
         value=None if letter.value is None else as_text(letter.value),
     )
 
@@ -117,7 +117,7 @@ def _print_all(found: Letters) -> None:
         return
     now = now_ms(SystemClock())
     for letter in found.letters:
-        say(f"{letter.origin}  {moment(letter.buried_at, now)}", "bold")
+        say(f"{letter.origin}  {moment(letter.stored_at, now)}", "bold")
         say(f"  key     {letter.key if letter.key is not None else '-'}")
         say(f"  reason  {letter.reason}")
     if found.more:
@@ -129,7 +129,7 @@ def _print_one(letter: Letter) -> None:
     say(letter.origin, "bold")
     say(f"  reason  {letter.reason}", "red")
     say(f"  sent    {moment(letter.sent_at, now) if letter.sent_at else '-'}")
-    say(f"  buried  {moment(letter.buried_at, now)}")
+    say(f"  buried  {moment(letter.stored_at, now)}")
     say(f"  key     {letter.key if letter.key is not None else '-'}")
     for name, content in letter.headers:
         say(f"  header  {name}: {content}")

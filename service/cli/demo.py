@@ -8,14 +8,14 @@ from typing import Annotated
 import msgspec
 import typer
 
-from service.alone import alone
 from service.cli.following import NamedRun, display_for, follow
 from service.cli.output import console, table
 from service.clock import SystemClock
-from service.demo.stage import ADAPTER, ORGANISATIONS, Report, Stage
-from service.demo.verify import Comparison
+from service.dev.demo.environment import ADAPTER, ORGANISATIONS, Report, Stage
+from service.dev.demo.verify import Comparison
+from service.dev.single_instance import single_instance
+from service.kafka.producer import produce
 from service.logs import configure
-from service.producing import produce
 from service.roles import open_status
 from service.settings import Settings, read_settings
 from topics.commands import StartSync
@@ -41,7 +41,7 @@ def demo(
 
 async def _perform(settings: Settings, people: int) -> Report:
     clock = SystemClock()
-    async with alone(settings.home, "demo", clock), Stage(settings, people, clock, _say) as stage:
+    async with single_instance(settings.home, "demo", clock), Stage(settings, people, clock, _say) as stage:
         began = clock.monotonic()
         requests = [f"demo-{int(clock.now().timestamp())}-{org}" for org in ORGANISATIONS]
         commands = [

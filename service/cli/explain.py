@@ -12,12 +12,12 @@ from service.cli.output import AsJson, console, show
 from service.cli.progress import STYLES, say
 from service.cli.status import NOTHING, find_run
 from service.clock import SystemClock
+from service.read_model.explain import EntityReason, Explanation, worth_a_timeline
+from service.read_model.explain import explain as explained
+from service.read_model.times import age, moment, time_of_day
 from service.roles import open_status
 from service.settings import read_settings
 from service.sinks.migrations import NotPrepared
-from service.status.explain import EntityReason, Explanation, worth_a_timeline
-from service.status.explain import explain as explained
-from service.status.times import age, moment, time_of_day
 from topics.errors import Rejected
 
 TIMELINES_MAX = 12  # workflows whose timelines are read for one explanation

@@ -11,10 +11,10 @@ from rich.live import Live
 
 from service.cli.progress import Block, Board, Pending, changes, totals
 from service.clock import Clock
+from service.read_model.progress import RunProgress, RunView, Snapshot
+from service.read_model.times import span
 from service.sinks.migrations import NotPrepared
-from service.status.progress import RunProgress, RunView, Snapshot
 from service.status.store import StatusStore
-from service.status.times import span
 from topics.errors import Rejected, Retryable
 
 POLL_SECONDS = 0.5

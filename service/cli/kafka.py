@@ -6,8 +6,8 @@ import typer
 
 from service.cli.output import AsJson, console, show
 from service.clock import SystemClock
-from service.kafka import embedded
-from service.kafka.embedded import KafkaStatus
+from service.dev.kafka import embedded
+from service.dev.kafka.embedded import KafkaStatus
 from service.settings import read_settings
 
 app = typer.Typer(help="Run a Kafka broker on this machine, or look at yours.", no_args_is_help=True)

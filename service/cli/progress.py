@@ -1,6 +1,6 @@
 """How runs look while they go: a board that fits the terminal, or a line for each thing that happens.
 
-Shows what `service.status.progress` has worked out, and works out nothing itself.
+Shows what `service.read_model.progress` has worked out, and works out nothing itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from service.cli.output import console as stdout
-from service.status.progress import ACTIVE, BAD, EntityView, Phase, RunView
-from service.status.times import age, span
+from service.read_model.progress import ACTIVE, BAD, EntityView, Phase, RunView
+from service.read_model.times import age, span
 
 NAME_WIDTH_MAX = 30
 BAR_WIDTH_MIN, BAR_WIDTH_MAX = 8, 30

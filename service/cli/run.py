@@ -13,7 +13,7 @@ import typer
 from service import roles
 from service.cli.output import console
 from service.clock import SystemClock
-from service.dev import run_dev
+from service.dev.environment import run_dev
 from service.logs import configure
 from service.settings import Settings, read_settings
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from service.simulator.config import ORGS_MAX, PEOPLE_BY_SIZE, SimulatorConfig
+from service.dev.simulator.config import ORGS_MAX, PEOPLE_BY_SIZE, SimulatorConfig
 from topics.errors import Rejected
 
 app = typer.Typer(help="Run a simulated API on this machine.", no_args_is_help=True)
@@ -54,7 +54,7 @@ def pco(
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
         raise Rejected("; ".join(f"--{p['loc'][0]}: {p['msg']}".replace("_", "-") for p in problems)) from None
-    from service.simulator.server import serve  # its HTTP server comes with the extra `embedded`
+    from service.dev.simulator.server import serve  # its HTTP server comes with the extra `embedded`
 
     serve(config, on_ready=lambda address: typer.echo(f"simulated Planning Center at {address}"))
 

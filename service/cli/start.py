@@ -15,13 +15,13 @@ from service.cli.following import Followed, NeverRuns, display_for, follow, now_
 from service.cli.output import AsJson, console, errors, show
 from service.cli.progress import note_of, say
 from service.clock import Clock, SystemClock
-from service.dead_letters import Burial, open_graveyard
-from service.producing import Place, produce
+from service.kafka.dead_letters import StoredDeadLetter, open_dead_letters
+from service.kafka.producer import Place, produce
+from service.read_model.progress import BAD, RunView
+from service.read_model.times import span
 from service.roles import open_status
 from service.settings import Settings, read_settings
-from service.status.progress import BAD, RunView
 from service.status.store import StatusStore
-from service.status.times import span
 from topics.commands import ConflictPolicy, StartSync
 from topics.errors import Rejected
 
@@ -45,32 +45,32 @@ class Asked:
     place: Place
 
 
-class NewBurials(Protocol):
+class NewDeadLetters(Protocol):
     """Tells of each burial once, some time after it."""
 
-    async def new(self) -> Sequence[Burial]: ...
+    async def new(self) -> Sequence[StoredDeadLetter]: ...
 
 
-class Burials:
+class DeadLetterReasons:
     """What was buried since the commands were sent, by the place that it came from."""
 
-    def __init__(self, graveyard: NewBurials) -> None:
-        self._graveyard = graveyard
+    def __init__(self, reader: NewDeadLetters) -> None:
+        self._reader = reader
         self._reasons: dict[tuple[str, int, int], str] = {}
 
     async def reason(self, place: Place) -> str | None:
-        for burial in await self._graveyard.new():
-            if burial.letter.topic == StartSync.topic:
-                self._reasons[burial.origin] = burial.letter.reason
+        for stored in await self._reader.new():
+            if stored.letter.topic == StartSync.topic:
+                self._reasons[stored.origin] = stored.letter.reason
         return self._reasons.get((place.topic, place.partition, place.offset))
 
 
 class Request:
     """A start that was sent: finds the run that came of it, or the reason why none will."""
 
-    def __init__(self, asked: Asked, burials: Burials, clock: Clock) -> None:
+    def __init__(self, asked: Asked, letters: DeadLetterReasons, clock: Clock) -> None:
         self._asked = asked
-        self._burials = burials
+        self._dead_letters = letters
         self._clock = clock
         self._note = ""
 
@@ -87,7 +87,7 @@ class Request:
         return bool(self._note)
 
     async def find(self, store: StatusStore) -> str | None:
-        reason = await self._burials.reason(self._asked.place)
+        reason = await self._dead_letters.reason(self._asked.place)
         if reason is not None:
             raise NeverRuns(f"rejected: {reason}")
         return await self._own_run(store) or await self._attached_run(store)
@@ -184,15 +184,15 @@ async def _ask_and_follow(
     settings: Settings, clock: SystemClock, commands: Sequence[StartSync], is_silent: bool
 ) -> list[Followed]:
     async with AsyncExitStack() as stack:
-        graveyard = await stack.enter_async_context(open_graveyard(settings, clock))
-        await graveyard.begin_watch()
+        reader = await stack.enter_async_context(open_dead_letters(settings, clock))
+        await reader.begin_watch()
         store = open_status(settings, clock)
         stack.push_async_callback(store.close)
-        burials = Burials(graveyard)
+        letters = DeadLetterReasons(reader)
         asked = await _ask(settings, clock, commands)
         if not is_silent:
             _print_asked(asked)
-        requests = [Request(one, burials, clock) for one in asked]
+        requests = [Request(one, letters, clock) for one in asked]
         return await follow(store, requests, clock, display_for(console, is_silent))
 
 

@@ -10,13 +10,13 @@ from service.cli.following import now_ms, snapshot_of
 from service.cli.output import AsJson, console, show, table
 from service.cli.progress import STYLES, note_of, say
 from service.clock import Clock, SystemClock
+from service.read_model.progress import BAD, EntityView, RunProgress, RunView, Snapshot
+from service.read_model.times import moment, short_time, span
 from service.roles import open_status
 from service.settings import read_settings
 from service.sinks.migrations import NotPrepared
-from service.status.progress import BAD, EntityView, RunProgress, RunView, Snapshot
 from service.status.store import StatusStore
-from service.status.times import moment, short_time, span
-from tables.syncs import SyncState
+from tables.kinds.sync import SyncState
 from topics.errors import Rejected
 
 RUNS_SHOWN_MAX = 20  # for people; programs get as many as the store lists

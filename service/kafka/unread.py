@@ -5,7 +5,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from agents.strict.watchdog import ASK_SECONDS_MAX
+from agents.faust.watchdog import ASK_SECONDS_MAX
 
 
 async def unread(consumer: AIOKafkaConsumer) -> int | None:

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import agents.deciders.entity
 import agents.deciders.sync
-import tables.entities
+import tables.kinds.entity
 import tables.row
 from service.reference.markdown import code, page, prose, table
-from tables.entities import TRANSITIONS, EntityState
-from tables.syncs import CHILD_TRANSITIONS, SYNC_TRANSITIONS, Child, SyncState
+from tables.kinds.entity import TRANSITIONS, EntityState
+from tables.kinds.sync import CHILD_TRANSITIONS, SYNC_TRANSITIONS, Child, SyncState
 
 INTRODUCTION = """A workflow is in one state at a time and leaves it by these arrows only. An ended run's record stays
 for `RETENTION_MS`, then it leaves the table."""
@@ -22,7 +22,7 @@ State = TypeVar("State", bound=str)
 LIMITS = {
     "A main sync": agents.deciders.sync,
     "An entity": agents.deciders.entity,
-    "An entity's record": tables.entities,
+    "An entity's record": tables.kinds.entity,
     "Every record": tables.row,
 }
 _LIMIT = re.compile(r"^(?P<name>[A-Z_]+_(?:MAX|MS|SECONDS)) = [\d_.* ]+(?:# (?P<meaning>.+))?$", re.MULTILINE)

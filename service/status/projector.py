@@ -8,10 +8,10 @@ from functools import partial
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from agents.retry import backoff_seconds
-from agents.strict.watchdog import PROGRESS_SECONDS_MAX, Gauge, watch_progress
+from agents.core.retry import backoff_seconds
+from agents.faust.watchdog import PROGRESS_SECONDS_MAX, Probe, watch_progress
 from service.kafka.client import ClientArguments
-from service.kafka.consuming import group_member
+from service.kafka.consumer import group_member
 from service.kafka.unread import unread
 from service.status.rows import status_rows
 from service.status.store import StatusStore
@@ -35,7 +35,7 @@ WAIT_LONGEST_SECONDS = 10.0
 async def project(client: ClientArguments, name: str, store: StatusStore, stop: asyncio.Event) -> None:
     """Until `stop` is set. An offset is committed when its rows are; reading a record again changes nothing."""
     projector = Projector(group_member(client, GROUP, name), store, stop)
-    watching = asyncio.create_task(watch_progress(projector.gauges))
+    watching = asyncio.create_task(watch_progress(projector.probes))
     try:
         await projector.run(name)
     finally:
@@ -62,20 +62,20 @@ class Projector:
             self._consumer.subscribe([CHANGELOG])
             log.info("projector ready", extra={"sluice.name": name})
             while not self._stop.is_set():
-                await self._read_on()
+                await self._poll()
         finally:
             await self._consumer.stop()
 
-    async def gauges(self) -> list[Gauge]:
+    async def probes(self) -> list[Probe]:
         """Without the database there is nothing to do but to try again; otherwise what waits must move."""
         left = await unread(self._consumer)
         waiting = None if left is None and not self._in_hand else self._in_hand + (left or 0)
         return [
-            Gauge("records of the journal", waiting, self._attempts, PROGRESS_SECONDS_MAX),
-            Gauge("commits of offsets", self._uncommitted, self._commits, PROGRESS_SECONDS_MAX),
+            Probe("records of the journal", waiting, self._attempts, PROGRESS_SECONDS_MAX),
+            Probe("commits of offsets", self._uncommitted, self._commits, PROGRESS_SECONDS_MAX),
         ]
 
-    async def _read_on(self) -> None:
+    async def _poll(self) -> None:
         if values := await self._gathered():
             self._in_hand = len(values)
             rows = status_rows(read_row(value) for value in values if value is not None)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from tables.catalog import State
-from tables.entities import EntityState
+from tables.kinds.entity import EntityState
+from tables.kinds.sync import SyncState
 from tables.row import Row
-from tables.syncs import SyncState
 from topics.ids import run_id
 
 Values = tuple[object, ...]

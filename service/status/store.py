@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from service.status.rows import StatusRows
-from tables.entities import EntityState
-from tables.syncs import SyncState
+from tables.kinds.entity import EntityState
+from tables.kinds.sync import SyncState
 from topics.errors import Broken
 
 S = TypeVar("S")

@@ -15,12 +15,12 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from agents.local import LocalRecord, LocalTP, MovableClock
-from agents.strict.app import StrictApp
-from agents.strict.batch import Out
+from agents.core.batch import Out
+from agents.faust.app import StrictApp
 from tables.catalog import State
 from tables.row import Row, encode_row
 from tables.stores import StrictTable
+from tests.engine.local import LocalRecord, LocalTP, MovableClock
 from tests.simulation.broker import Broker, Group, Member, Producer
 from tests.simulation.worker import Store
 from tests.support.kafka import LiveBroker

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from service.cli import kafka as cli
 from service.clock import SystemClock
-from service.kafka import broker as brokers
-from service.kafka import embedded
+from service.dev.kafka import broker as brokers
+from service.dev.kafka import embedded
 from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
 from service.settings import Settings, child_environment, read_settings

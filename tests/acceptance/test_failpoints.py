@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.strict.watchdog import EXIT_STANDS_STILL
+from agents.faust.watchdog import EXIT_STANDS_STILL
 from service.settings import child_environment
 from tests.acceptance.test_crashes import Moment, moment, served
 from tests.support.installation import ROOT, Installation, installation
@@ -32,7 +32,7 @@ STALLS = {
 WAIT_SECONDS_MAX = 60
 # Its watchdog loses patience sooner than a user's: nothing that rightly waits does so for long here.
 IMPATIENTLY = """if True:
-    from agents.strict import watchdog
+    from agents.faust import watchdog
     from service.fetcher import process
     watchdog.LOOK_SECONDS = 0.5
     watchdog.PROGRESS_SECONDS_MAX = 6.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from faust.types import TP
 
-from agents.strict.app import StrictApp
+from agents.faust.app import StrictApp
 from tables.catalog import State
 from tables.row import Row, encode_row
 from tables.stores import StrictTable

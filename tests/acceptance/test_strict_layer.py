@@ -25,9 +25,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 
-from agents.strict.app import StrictApp, run_app
-from agents.strict.batch import Batch, Out
-from agents.strict.watchdog import EXIT_WAS_FROZEN
+from agents.core.batch import Batch, Out
+from agents.faust.app import StrictApp, run_app
+from agents.faust.watchdog import EXIT_WAS_FROZEN
 from tests.support.installation import ROOT
 from tests.support.kafka import LiveBroker
 

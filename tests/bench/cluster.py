@@ -13,11 +13,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocol
 
-from agents.strict.batch import Record
-from agents.wiring import partitioner
+from agents.core.batch import Record
+from agents.faust.wiring import partitioner
 from service.clock import SystemClock
-from service.kafka import broker as brokers
-from service.kafka import embedded
+from service.dev.kafka import broker as brokers
+from service.dev.kafka import embedded
 from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
 from service.settings import Settings, child_environment
@@ -84,7 +84,7 @@ class Cluster:
     @property
     def pids(self) -> dict[str, int]:
         """The processes by name, the broker's among them."""
-        found = brokers.find(embedded.home_of(self.settings))
+        found = brokers.find(embedded.broker_home(self.settings))
         parts = {"broker": found.pid} if found else {}
         return parts | {name: process.pid for name, process in self._processes.items()}
 

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
-from agents.strict.batch import Record
+from agents.core.batch import Record
 from tables.catalog import read_row
-from tables.syncs import SyncState
+from tables.kinds.sync import SyncState
 from tests.bench.cluster import ROOT, Cluster
 from tests.bench.parts import cpu_seconds, forget_peaks, peak_mb
 from tests.bench.stage import Stage

@@ -8,7 +8,7 @@ from itertools import pairwise
 import msgspec
 
 from tables.catalog import read_row
-from tables.entities import EntityState
+from tables.kinds.entity import EntityState
 from tests.bench.commits import Commits, read_commits
 from tests.bench.engine import TABLES, Engine
 from tests.bench.floor import TABLE, Floor

@@ -42,7 +42,7 @@ async def measure_limited(stage: Stage, rounds: int) -> Limited:
     dsn = await stage.database("limited")
     org = f"l{LIMITED_PAGES}-slow"
     async with Engine(stage.home / "limited", stage.api, dsn) as engine:
-        alone = [await _free_run(stage, engine, f"before{number}") for number in range(ALONE_RUNS)]
+        single_instance = [await _free_run(stage, engine, f"before{number}") for number in range(ALONE_RUNS)]
         await stage.forget_asked()
         began = asyncio.create_task(engine.run(Shape("slow", 1, LIMITED_PAGES, 1, "limited"), [org]))
         beside: list[float] = []
@@ -50,7 +50,7 @@ async def measure_limited(stage: Stage, rounds: int) -> Limited:
             beside.append(await _free_run(stage, engine, f"beside{len(beside)}"))
         await began
         asked = [one for one in await stage.read_asked() if one.org == org]
-        alone += [await _free_run(stage, engine, f"after{number}") for number in range(ALONE_RUNS)]
+        single_instance += [await _free_run(stage, engine, f"after{number}") for number in range(ALONE_RUNS)]
         rows = await engine.db.fetchval("select count(*) from limited_limited_contact where org = $1", org)
     assert rows == LIMITED_PAGES * FREE.page_size, f"{rows} rows of the limited organisation"
     opened = windows(asked)
@@ -61,10 +61,10 @@ async def measure_limited(stage: Stage, rounds: int) -> Limited:
         requests=len(asked),
         share=round(answered / ((opened[-1] - opened[0]) * LIMIT / PERIOD_SECONDS), 4),
         refused=sum(one.status == REFUSED for one in asked),
-        alone_pages_per_s=round(statistics.median(alone), 1),
+        alone_pages_per_s=round(statistics.median(single_instance), 1),
         beside_pages_per_s=round(statistics.median(beside), 1),
-        slowdown=round(1 - statistics.median(beside) / statistics.median(alone), 3),
-        runs_alone=len(alone),
+        slowdown=round(1 - statistics.median(beside) / statistics.median(single_instance), 3),
+        runs_alone=len(single_instance),
         runs_beside=len(beside),
     )
 

@@ -14,9 +14,9 @@ import msgspec
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from agents.room import PartitionOf
-from agents.strict.batch import Record
-from agents.wiring import partitioner
+from agents.core.batch import Record
+from agents.core.context import PartitionOf
+from agents.faust.wiring import partitioner
 from tests.bench.lifeline import end_with_parent
 from topics.catalog import DATA_TOPICS
 from topics.commands import ActionComplete, FetchPages, PageDone

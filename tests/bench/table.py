@@ -8,8 +8,8 @@ import time
 
 import msgspec
 
-from tables.row import Row, TrailEntry, encode_row
-from tables.syncs import Child, SyncState
+from tables.kinds.sync import Child, SyncState
+from tables.row import HistoryEntry, Row, encode_row
 from tests.bench.cluster import POLL_SECONDS, Cluster
 from tests.bench.parts import peak_mb, resident_mb
 from tests.bench.stage import Stage
@@ -112,6 +112,6 @@ def _ended(org: str, now: int) -> SyncState:
 
 
 def _row(state: SyncState) -> Row[SyncState]:
-    trail = tuple(TrailEntry(seq, state.run, "0" * 32, f"people.{name} done") for seq, name in enumerate(ENTITIES))
+    trail = tuple(HistoryEntry(seq, state.run, "0" * 32, f"people.{name} done") for seq, name in enumerate(ENTITIES))
     offsets = {"start-sync": 1, "control": 5}
     return Row(generation=1, seq=6, due=state.due, state=state, last_offset=offsets, seen=("0" * 32,), trail=trail)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.clock import SystemClock
+from service.dev.kafka.jars import fetch_jars
+from service.dev.kafka.java import find_java
 from service.kafka.cluster import answers
-from service.kafka.jars import fetch_jars
-from service.kafka.java import find_java
 from service.settings import Settings
 from tests.chaos.guarded import guarded
 from tests.chaos.proxy import Network

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from tests.checker.evidence import Evidence
 from tests.checker.found import Found, Violation
-from tests.checker.invariants import commands, counts, journal, kinship, letters, pages, published, rows, runs, stores
+from tests.checker.invariants import commands, counts, families, journal, letters, pages, published, rows, runs, stores
 
 Invariant = Callable[[Evidence], Found]
 
@@ -24,7 +24,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         journal.journal_is_legal,
         counts.state_is_the_fold,
         counts.main_syncs_add_up_their_entities,
-        kinship.main_syncs_and_entities_agree,
+        families.main_syncs_and_entities_agree,
         runs.runs_end_or_wait,
         letters.poison_is_buried_once,
         stores.stores_equal_the_journal,

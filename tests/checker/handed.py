@@ -11,8 +11,8 @@ from tests.checker.entries import Entry
 from tests.checker.evidence import Evidence
 from tests.checker.formats import derived_id
 
-TOLD = {"done", "failed", "cancelled"}  # how an entity says that it has ended
-TRAIL_MAX = 16  # so many notable steps a record remembers
+REPORTABLE = {"done", "failed", "cancelled"}  # how an entity says that it has ended
+HISTORY_MAX = 16  # so many notable steps a record remembers
 STAYS = ("run", "parent_run", "status", "units", "pages", "records", "rejected", "leases")  # when it is nudged
 
 
@@ -25,7 +25,7 @@ def handed_between(before: Entry, after: Entry, evidence: Evidence) -> int:
     if after.seq == before.seq + 1:
         return int(after.cause in set(_commands(before, after, evidence)))
     notable = [cause for seq, cause in after.trail if seq > before.seq]
-    forgotten = max(0, after.trail[0][0] - before.seq - 1) if len(after.trail) == TRAIL_MAX else 0
+    forgotten = max(0, after.trail[0][0] - before.seq - 1) if len(after.trail) == HISTORY_MAX else 0
     return forgotten + sum(cause not in evidence.seen for cause in notable)
 
 
@@ -40,7 +40,7 @@ def _commands(before: Entry, after: Entry, evidence: Evidence) -> Iterator[str]:
     elif before.run == after.run:
         was = dict(zip(before.children, before.child_statuses, strict=True))
         for name, status in zip(after.children, after.child_statuses, strict=True):
-            if was.get(name) == "running" and status in TOLD:
+            if was.get(name) == "running" and status in REPORTABLE:
                 yield derived_id("control", "child-done", after.key, str(after.run), name)
     else:
         for run in evidence.between(before, after):

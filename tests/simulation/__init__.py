@@ -1,7 +1,7 @@
 """Deterministic simulation: the whole engine against a simulated broker, store, database, API and clock, by a seed.
 
-The product's own code decides, keeps records, reads leases, counts and projects: `agents.room.step` over
-`agents.strict.batch`, the deciders, the timers, `agents.activities`, the fetcher's turns and offsets, the projector's
+The product's own code decides, keeps records, reads leases, counts and projects: `agents.core.context.step` over
+`agents.core.batch`, the deciders, the timers, `agents.activities`, the fetcher's turns and offsets, the projector's
 rows. Simulated is what stands around it, with every misfortune that the real parts were seen to have. One seed is one
 history, the same each time: `python -m tests.simulation --seed 7 --verbose`.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 
-from agents.local import MovableClock
+from tests.engine.local import MovableClock
 from tests.simulation.check import PROMISES, the_last_runs_are_done_and_equal_the_source, violations
 from tests.simulation.fate import SimulatedLoop
 from tests.simulation.worker import Protections

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from random import Random
 from zlib import crc32
 
-from agents.local import LocalRecord, LocalTP, MovableClock
-from agents.strict.batch import Out
-from topics.ids import home_of
+from agents.core.batch import Out
+from tests.engine.local import LocalRecord, LocalTP, MovableClock
+from topics.ids import partition_key
 
 Told = Callable[[LocalTP, int], None]
 
@@ -71,7 +71,7 @@ class Broker:
     written_by: dict[LocalTP, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def partition_of(self, key: str) -> int:
-        return crc32(home_of(key).encode()) % self.partitions
+        return crc32(partition_key(key).encode()) % self.partitions
 
     def append(self, tp: LocalTP, out: Out, by: str = "a client") -> int:
         """The record's offset."""

@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from agents.intake import dead_letter, read_command
-from agents.local import LocalRecord
+from agents.core.intake import dead_letter, read_command
 from service.status.rows import when
-from tables.entities import EntityState
+from tables.kinds.entity import EntityState
+from tables.kinds.sync import SyncState
 from tables.row import guard_of
-from tables.syncs import SyncState
+from tests.engine.local import LocalRecord
 from tests.simulation.journal import lineages, newest_by_run
 from tests.simulation.projector import guard
 from tests.simulation.world import World
 from topics.catalog import CHANGELOG, DEAD_LETTERS
 from topics.commands import StartSync
-from topics.dead import DeadLetter, dig_up
+from topics.dead_letters import DeadLetter, from_record
 from topics.errors import Rejected
 
 Promise = Callable[[World], Iterator[str]]
@@ -215,7 +215,7 @@ def _in_source(world: World, name: str) -> set[str]:
 
 
 def _letters(world: World) -> list[DeadLetter]:
-    return [dig_up(one.key, one.value, one.headers) for one in world.broker.topic(DEAD_LETTERS)]
+    return [from_record(one.key, one.value, one.headers) for one in world.broker.topic(DEAD_LETTERS)]
 
 
 def _request(letter: DeadLetter) -> StartSync | None:

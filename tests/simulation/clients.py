@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from agents.local import LocalTP
-from agents.strict.batch import Out
+from agents.core.batch import Out
 from manifests.entity import Adapter
+from tests.engine.local import LocalTP
 from tests.simulation.broker import Broker
 from tests.simulation.fate import Fate
 from topics.catalog import COMMAND_BYTES_MAX, CONTROL_TOPICS, DATA_TOPICS
 from topics.codec import SCHEMA_HEADER, encode
-from topics.commands import CancelRun, Command, Nudge, StartSync
+from topics.commands import CancelRun, Command, RetryNow, StartSync
 from topics.ids import sync_key
 
 ORGS = ("acme", "zenith")
@@ -56,7 +56,7 @@ class Clients:
                 self._tell(self.requests[-1])
 
     def nudge(self) -> None:
-        self._tell(Nudge(workflow=self._fate.random.choice(self.keys), request_id=f"n{self._fate.random.random()}"))
+        self._tell(RetryNow(workflow=self._fate.random.choice(self.keys), request_id=f"n{self._fate.random.random()}"))
 
     def cancel(self, runs: Mapping[str, int]) -> None:
         """An operator ends a run that is in progress, by its number."""
@@ -76,7 +76,7 @@ class Clients:
                 Out(key, b"[" * 2_000),
                 Out(key, b'"' + b"x" * COMMAND_BYTES_MAX + b'"'),
                 Out(key, encode(self.request("acme", "toy")), ((SCHEMA_HEADER, b"2"),)),
-                Out(key, encode(Nudge(workflow="no-such-kind:a", request_id="n")), ((SCHEMA_HEADER, b""),)),
+                Out(key, encode(RetryNow(workflow="no-such-kind:a", request_id="n")), ((SCHEMA_HEADER, b""),)),
             )
         )
         tp = LocalTP(topic, self._fate.random.randrange(self._broker.partitions))

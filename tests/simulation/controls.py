@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
-import agents.shell as shell
-from agents.decision import Decider
-from agents.shell import Room
+import agents.core.processor as shell
+from agents.core.decision import Decider
+from agents.core.processor import StepContext
 from tables.catalog import State
 from tables.row import Row
 from tests.simulation.worker import Protections
@@ -33,18 +33,18 @@ def no_dedupe() -> Iterator[None]:
 def no_put_on_replay() -> Iterator[None]:
     """Neither as a replay nor as the first of a new generation."""
 
-    def repeat(row: Row[State], key: str, decider: Decider[State], room: Room) -> str:
-        for owed in decider.owed(row.state) if row.state else ():
-            room.emit(owed, key, is_again=True)
+    def repeat(row: Row[State], key: str, decider: Decider[State], room: StepContext) -> str:
+        for pending_commands in decider.pending_commands(row.state) if row.state else ():
+            room.emit(pending_commands, key, redelivered=True)
         return "replayed"
 
-    with patch.object(shell, "_repeat", repeat), patch.object(shell, "_claimed", lambda row, event, room: row):
+    with patch.object(shell, "_repeat", repeat), patch.object(shell, "_adopt_epoch", lambda row, event, room: row):
         yield
 
 
 @contextmanager
 def no_owed_on_replay() -> Iterator[None]:
-    def repeat(row: Row[State], key: str, decider: Decider[State], room: Room) -> str:
+    def repeat(row: Row[State], key: str, decider: Decider[State], room: StepContext) -> str:
         room.put(key, row)
         return "replayed"
 
@@ -54,7 +54,7 @@ def no_owed_on_replay() -> Iterator[None]:
 
 @contextmanager
 def no_memory_of_requests() -> Iterator[None]:
-    with patch.object(Row, "remembering", lambda self, command_id: self):
+    with patch.object(Row, "with_request", lambda self, command_id: self):
         yield
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
 
-from agents.local import MovableClock
+from tests.engine.local import MovableClock
 from topics.errors import Retryable
 
 SPINS = 8  # turns of the event loop after which whatever was let go has mostly come to its next gate

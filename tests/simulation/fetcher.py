@@ -7,31 +7,31 @@ from functools import partial
 
 from agents.activities.database import Database
 from agents.activities.leases import LeaseReader
-from agents.intake import dead_letter, read_command
-from agents.local import LocalRecord, LocalTP
-from agents.strict.batch import Out
+from agents.core.batch import Out
+from agents.core.intake import dead_letter, read_command
 from manifests.entity import Adapter
+from service.fetcher.fair_queue import FairQueue
 from service.fetcher.offsets import Offsets
-from service.fetcher.turns import Turns
 from service.fetcher.work import Work
+from tests.engine.local import LocalRecord, LocalTP
 from tests.simulation.broker import Broker, Group, Member
 from tests.simulation.fate import Fate, Gate, WrongClock, settle
 from tests.simulation.outside import Api, AuditedSink, FlakySink, FlakySource, begun
 from topics.catalog import DATA_TOPICS, DEAD_LETTERS
 from topics.codec import encode
 from topics.commands import AnyCommand, FetchPages
-from topics.dead import bury
+from topics.dead_letters import to_record
 from topics.errors import Rejected
 from topics.ids import run_id
 
 POLL_MAX = 3
-IN_HAND_MAX = 4
+IN_FLIGHT_MAX = 4
 PER_CONNECTION_MAX = 2
 DRAIN_STEPS_MAX = 10_000
 
 
 @dataclass(frozen=True)
-class InHand:
+class InFlight:
     tp: LocalTP
     record: LocalRecord
     command: AnyCommand
@@ -57,8 +57,8 @@ class Fetcher:
         self._member = Member("", 0, 0, ())
         self._position: dict[LocalTP, int] = {}
         self._offsets: dict[LocalTP, Offsets] = {}
-        self._turns: Turns[InHand] = Turns(PER_CONNECTION_MAX)
-        self._tasks: dict[asyncio.Task[None], InHand] = {}
+        self._turns: FairQueue[InFlight] = FairQueue(PER_CONNECTION_MAX)
+        self._tasks: dict[asyncio.Task[None], InFlight] = {}
         self._ids: set[str] = set()
 
     async def assign(self, member: Member) -> None:
@@ -69,7 +69,7 @@ class Fetcher:
 
     async def revoke(self) -> None:
         """Somebody else goes on from the last commit: stop at once."""
-        self._let_go()
+        self._cancel()
         await settle()
         self._commit()
         self._position.clear()
@@ -103,9 +103,9 @@ class Fetcher:
 
     def die(self) -> None:
         self._gate.close()
-        self._let_go()
+        self._cancel()
 
-    def _let_go(self) -> None:
+    def _cancel(self) -> None:
         self._turns.drop(self._forget)
         for task in list(self._tasks):
             task.cancel()
@@ -124,23 +124,23 @@ class Fetcher:
         try:
             command = read_command(record)
         except Rejected as error:
-            self._bury(record, str(error))
+            self._dead_letter(record, str(error))
             offsets.end(record.offset)
             return
         if command.id in self._ids:
             offsets.end(record.offset)
             return
         self._ids.add(command.id)
-        self._turns.add(command.key, InHand(tp, record, command))
+        self._turns.add(command.key, InFlight(tp, record, command))
 
     def _dispatch(self) -> None:
-        while len(self._tasks) < IN_HAND_MAX and (turn := self._turns.take()) is not None:
+        while len(self._tasks) < IN_FLIGHT_MAX and (turn := self._turns.take()) is not None:
             connection, item = turn
             task = asyncio.get_running_loop().create_task(self._do(item))
             self._tasks[task] = item
             task.add_done_callback(partial(self._done, connection))
 
-    async def _do(self, item: InHand) -> None:
+    async def _do(self, item: InFlight) -> None:
         command = item.command
         run = run_id(command.workflow, command.run) if isinstance(command, FetchPages) else ""
         begun.set((run, len(self._sink.committed)))
@@ -148,7 +148,7 @@ class Fetcher:
         try:
             result = await self._work.do(command)
         except Rejected as error:
-            self._bury(item.record, str(error))
+            self._dead_letter(item.record, str(error))
         else:
             if result is not None:
                 await self._gate.through()
@@ -157,8 +157,8 @@ class Fetcher:
                 await self._gate.through()
         self._offsets[item.tp].end(item.record.offset)
 
-    def _bury(self, record: LocalRecord, reason: str) -> None:
-        key, value, kept = bury(dead_letter(record, reason))
+    def _dead_letter(self, record: LocalRecord, reason: str) -> None:
+        key, value, kept = to_record(dead_letter(record, reason))
         self._broker.append(LocalTP(DEAD_LETTERS, record.partition), Out(key, value, kept), self.name)
 
     def _done(self, connection: str, task: "asyncio.Task[None]") -> None:
@@ -169,7 +169,7 @@ class Fetcher:
             task.result()
         self._dispatch()
 
-    def _forget(self, item: InHand) -> bool:
+    def _forget(self, item: InFlight) -> bool:
         self._ids.discard(item.command.id)
         return True
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from agents.local import LocalTP
 from tables.catalog import State, read_row
-from tables.entities import TRANSITIONS
+from tables.kinds.entity import TRANSITIONS
+from tables.kinds.sync import SYNC_TRANSITIONS, SyncState
 from tables.row import Row, guard_of
-from tables.syncs import SYNC_TRANSITIONS, SyncState
+from tests.engine.local import LocalTP
 from tests.simulation.world import World
 from topics.catalog import CHANGELOG
 

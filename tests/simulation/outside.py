@@ -5,9 +5,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from agents.activities.source import PageAsk
-from agents.ports import ClosedRun, LeaseAsk, LeaseGrant, PageOutcome, PageWrite, Parent, RunEnd
-from agents.records import PageBody
+from agents.activities.source import FetchRequest
+from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, Parent, RunEnd
+from agents.records.reader import PageBody
 from manifests.entity import Adapter, Entity
 from tests.simulation.fate import Fate, Gate
 from tests.support.memory import ListSource, MemorySink
@@ -88,7 +88,7 @@ class FlakySink:
 
     async def close(self) -> None: ...
 
-    async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
+    async def grant(self, asks: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         return await self._transaction("grant", lambda: self._sink.grant(asks))
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
@@ -134,7 +134,7 @@ class FlakySource:
         self._fate = fate
         self._gate = gate
 
-    async def fetch(self, ask: PageAsk) -> PageBody | None:
+    async def fetch(self, ask: FetchRequest) -> PageBody | None:
         run, known = begun.get()
         page = (run, ask.parent.key if ask.parent else "", ask.page)
         if self._api.sink.places.get(page, known) < known:

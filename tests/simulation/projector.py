@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agents.local import LocalTP
 from service.status.rows import ENTITY_COLUMNS, SYNC_COLUMNS, StatusRows, Values, status_rows
 from tables.catalog import read_row
+from tests.engine.local import LocalTP
 from tests.simulation.broker import Broker, Group, Member
 from tests.simulation.fate import Fate, WrongClock
 from topics.catalog import CHANGELOG

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agents.local import LocalRecord, LocalTP
-from agents.room import BatchRoom, step
-from agents.shell import Shell
-from agents.strict.batch import Batch, Out
-from agents.strict.order import check_order
-from agents.strict.outbox import Outbox
-from agents.timers import PartitionTimers
+from agents.core.batch import Batch, Out
+from agents.core.context import BatchContext, step
+from agents.core.processor import Processor
+from agents.core.timers import PartitionTimers
+from agents.faust.order import check_order
+from agents.faust.outbox import Outbox
 from tables.row import due_of, generation_of, guard_of, next_generation
+from tests.engine.local import LocalRecord, LocalTP
 from tests.simulation.broker import Broker, Group, Member, Producer
 from tests.simulation.fate import Fate, WrongClock
 from topics.catalog import CHANGELOG, CONTROL_TOPICS
@@ -75,9 +75,16 @@ class Worker:
     """One life of a process. `disk` outlives it, what it has handed over to nobody does not."""
 
     def __init__(
-        self, name: str, broker: Broker, group: Group, disk: Disk, shell: Shell, fate: Fate, protections: Protections,
+        self,
+        name: str,
+        broker: Broker,
+        group: Group,
+        disk: Disk,
+        shell: Processor,
+        fate: Fate,
+        protections: Protections,
         handed_max: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name = name
         self.disk = disk
         self.clock = WrongClock(broker.clock)
@@ -180,7 +187,7 @@ class Worker:
         self._fate.note(self.name, f"handles {tp.topic}/{tp.partition}@{start}..{records[-1].offset}")
         store = self.disk[tp.partition]
         batch = Batch(store, tp, records, self._generations[tp.partition])
-        room = BatchRoom(batch, self._broker.partition_of, self.name, self._handed_max)
+        room = BatchContext(batch, self._broker.partition_of, self.name, self._handed_max)
         step(batch, room, self._shell)
         self._fate.instant(self.name, "after deciding")
         store.write(batch.changes)

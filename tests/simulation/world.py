@@ -3,15 +3,15 @@
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
+from agents.core.processor import Processor
 from agents.deciders.entity import EntityDecider
 from agents.deciders.sync import SyncDecider
-from agents.local import MovableClock
-from agents.shell import Shell
 from manifests.entity import Adapter
 from tables.catalog import State, read_row
-from tables.entities import EntityState
+from tables.kinds.entity import EntityState
+from tables.kinds.sync import SyncState
 from tables.row import Row
-from tables.syncs import SyncState
+from tests.engine.local import MovableClock
 from tests.simulation.broker import Broker, Group
 from tests.simulation.clients import Clients
 from tests.simulation.fate import Fate, settle
@@ -69,7 +69,7 @@ class World:
         self._seconds = SECONDS[: random.randint(1, len(SECONDS))]
         self._protections = protections or Protections()
         self._handed_max = random.choice(HANDED_MAX)
-        self._shell = Shell({"main-sync": SyncDecider(self.adapters), "entity-sync": EntityDecider(self.adapters)})
+        self._shell = Processor({"main-sync": SyncDecider(self.adapters), "entity-sync": EntityDecider(self.adapters)})
         self._disks: dict[str, Disk] = {}
         self._snapshots: list[tuple[str, Disk]] = []
         partitions = self.broker.partitions

@@ -8,8 +8,8 @@ from typing import TypeVar
 import asyncpg
 
 from agents.ports import (
-    LeaseAsk,
-    LeaseGrant,
+    LeaseRequest,
+    LeaseState,
     PageOutcome,
     PageWrite,
     RejectedRecord,
@@ -91,11 +91,11 @@ def page(
     return PageWrite(of, entity, parent, number, rows, tuple(rejected), is_last, next_cursor, NOON)
 
 
-def ask(of: RunRef, first: int = 1, units: int = 10, parents: tuple[str, ...] = ()) -> LeaseAsk:
-    return LeaseAsk(of, first, units, parents)
+def ask(of: RunRef, first: int = 1, units: int = 10, parents: tuple[str, ...] = ()) -> LeaseRequest:
+    return LeaseRequest(of, first, units, parents)
 
 
-async def grant(sink: Sink, of: RunRef, first: int = 1, units: int = 10, parents: tuple[str, ...] = ()) -> LeaseGrant:
+async def grant(sink: Sink, of: RunRef, first: int = 1, units: int = 10, parents: tuple[str, ...] = ()) -> LeaseState:
     return (await sink.grant([ask(of, first, units, parents)]))[0]
 
 

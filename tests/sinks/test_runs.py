@@ -1,6 +1,6 @@
 """Runs: opened, fenced, closed, folded. For every sink."""
 
-from agents.ports import ClosedRun, LeaseGrant, LedgerLine, PageOutcome, RunEnd, RunTotals, Sink
+from agents.ports import ClosedRun, LeaseState, LedgerLine, PageOutcome, RunEnd, RunTotals, Sink
 from tests.sinks.builders import ask, commit, finish, grant, page, row, run, write
 from tests.sinks.conftest import Place
 
@@ -163,8 +163,8 @@ async def test_a_complete_run_tells_its_sums_and_one_that_was_closed_otherwise_d
     await write(sink, run(1, org="done"), row("a"))
     await finish(sink, run(1, org="done"), "done")
     await finish(sink, run(1, org="cancelled"), "cancelled")
-    assert await grant(sink, run(1, org="done")) == LeaseGrant(False, done=RunTotals(1, 1, 0), newest=1)
-    assert await grant(sink, run(1, org="cancelled")) == LeaseGrant(False, newest=1)
+    assert await grant(sink, run(1, org="done")) == LeaseState(False, done=RunTotals(1, 1, 0), newest=1)
+    assert await grant(sink, run(1, org="cancelled")) == LeaseState(False, newest=1)
 
 
 async def test_a_ledger_of_100000_lines_is_folded(sink: Sink, place: Place) -> None:

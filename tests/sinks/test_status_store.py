@@ -13,9 +13,9 @@ from service.status.rows import status_rows
 from service.status.sqlite import SqliteStatus
 from service.status.store import StatusStore
 from tables.catalog import State
-from tables.entities import EntityState
+from tables.kinds.entity import EntityState
+from tables.kinds.sync import Child, SyncState
 from tables.row import Row
-from tables.syncs import Child, SyncState
 from tests.support.scenario import T0
 from topics.ids import sync_key
 
@@ -51,7 +51,7 @@ def entity(name: str = "a.pet", parent_run: int = T0, reason: str = "") -> Entit
 
 
 def row(state: State, seq: int = 1, generation: int = 1) -> Row[State]:
-    return Row[State](generation=generation, seq=seq, state=state).noting(
+    return Row[State](generation=generation, seq=seq, state=state).with_event(
         T0 + 10 * generation + seq, f"id-{seq}", f"n{seq}"
     )
 
@@ -115,7 +115,7 @@ async def test_the_entities_of_a_run_are_its_own_in_the_order_of_their_names(sto
 
 
 async def test_the_timeline_tells_the_newest_first(store: StatusStore) -> None:
-    told = row(sync()).noting(T0 + 60_000, "id-2", "later")
+    told = row(sync()).with_event(T0 + 60_000, "id-2", "later")
     await publish(store, msgspec.structs.replace(told, seq=2))
     await publish(store, row(sync()))
     assert [(entry.cause, entry.note) for entry in await store.timeline(KEY)] == [("id-2", "later"), ("id-1", "n1")]

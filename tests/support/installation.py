@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from manifests.loader import load_packaged
 from service.clock import SystemClock
-from service.demo.verify import Comparison, compare
+from service.dev.demo.verify import Comparison, compare
 from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
 from service.roles import open_status
@@ -23,7 +23,7 @@ from service.settings import Settings, child_environment
 from service.status.store import Published
 from tests.support.kafka import LiveBroker, free_port, settings_for
 from topics.catalog import DEAD_LETTERS
-from topics.dead import DeadLetter, dig_up
+from topics.dead_letters import DeadLetter, from_record
 from topics.errors import Rejected, Retryable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +109,7 @@ class Installation:
         try:
             letters = []
             while fetched := await consumer.getmany(timeout_ms=2_000):
-                letters += [dig_up(one.key, one.value, one.headers) for some in fetched.values() for one in some]
+                letters += [from_record(one.key, one.value, one.headers) for some in fetched.values() for one in some]
         finally:
             await consumer.stop()
         return sorted(letters, key=lambda letter: (letter.topic, letter.partition, letter.offset))

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from service.clock import SystemClock
-from service.kafka import broker as brokers
-from service.kafka.broker import Broker
-from service.kafka.jars import fetch_jars
-from service.kafka.java import find_java
+from service.dev.kafka import broker as brokers
+from service.dev.kafka.broker import Broker
+from service.dev.kafka.jars import fetch_jars
+from service.dev.kafka.java import find_java
 from service.settings import Settings, read_settings
 
 PORTS = range(20_000, 30_000, 2)  # below the ports that systems hand out by themselves

@@ -5,8 +5,8 @@ from typing import Any
 
 from agents.activities.database import Database
 from agents.activities.leases import LeaseReader
-from agents.local import MovableClock
-from agents.ports import ClosedRun, LeaseAsk, PageOutcome, PageWrite, RowWrite, RunRef
+from agents.ports import ClosedRun, LeaseRequest, PageOutcome, PageWrite, RowWrite, RunRef
+from tests.engine.local import MovableClock
 from tests.support.adapters import toy
 from tests.support.memory import ListSource, MemorySink
 from topics.commands import FetchPages, PageDone
@@ -76,7 +76,7 @@ class Bench:
     async def commit(self, entity: str, page: int, keys: list[str], parent: str = "", **more: Any) -> None:
         """A page that is in the ledger already."""
         written = self.write(entity, page, keys, parent, **more)
-        await self.sink.grant([LeaseAsk(written.run, 1, 1)])
+        await self.sink.grant([LeaseRequest(written.run, 1, 1)])
         await self.sink.commit([written])
 
     def write(self, entity: str, page: int, keys: list[str], parent: str = "", **more: Any) -> PageWrite:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from agents.activities.source import PageAsk
+from agents.activities.source import FetchRequest
 from agents.ports import (
     ClosedRun,
-    LeaseAsk,
-    LeaseGrant,
+    LeaseRequest,
+    LeaseState,
     LedgerLine,
     PageOutcome,
     PageWrite,
@@ -17,7 +17,7 @@ from agents.ports import (
     RunRef,
     RunTotals,
 )
-from agents.records import PageBody
+from agents.records.reader import PageBody
 from manifests.entity import Adapter, Entity
 from topics.errors import SluiceError
 
@@ -42,7 +42,7 @@ class MemorySink:
 
     async def close(self) -> None: ...
 
-    async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
+    async def grant(self, asks: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         return [self._grant(ask) for ask in asks]
 
     def _open(self, ref: RunRef) -> None:
@@ -53,19 +53,19 @@ class MemorySink:
                 older.state = "superseded" if older.state == "open" else older.state
             self.runs[ref.id] = _Run(ref)
 
-    def _grant(self, ask: LeaseAsk) -> LeaseGrant:
+    def _grant(self, ask: LeaseRequest) -> LeaseState:
         self._open(ask.run)
         run = self.runs.get(ask.run.id)
         if run is None or run.state != "open":
             newest = max(one.ref.number for one in self.runs.values() if one.ref.workflow == ask.run.workflow)
-            return LeaseGrant(False, done=run.totals if run and run.state == "done" else None, newest=newest)
+            return LeaseState(False, done=run.totals if run and run.state == "done" else None, newest=newest)
         wanted = range(ask.first, ask.first + ask.units)
         lines = [
             line
             for line in run.lines.values()
             if (line.parent in ask.parents if ask.parents else line.page in wanted and not line.parent)
         ]
-        return LeaseGrant(True, tuple(lines))
+        return LeaseState(True, tuple(lines))
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         self.commits += 1
@@ -119,14 +119,14 @@ class ListSource:
     """
 
     def __init__(
-        self, data: dict[str, list[str]], trouble: Callable[[PageAsk], SluiceError | None] | None = None
+        self, data: dict[str, list[str]], trouble: Callable[[FetchRequest], SluiceError | None] | None = None
     ) -> None:
         self.data = data
         self.served: list[tuple[str, str, int]] = []
         self.trouble = trouble
-        self.on_fetch: Callable[[PageAsk], None] = lambda ask: None
+        self.on_fetch: Callable[[FetchRequest], None] = lambda ask: None
 
-    async def fetch(self, ask: PageAsk) -> PageBody | None:
+    async def fetch(self, ask: FetchRequest) -> PageBody | None:
         error = self.trouble(ask) if self.trouble else None
         if error is not None:
             raise error

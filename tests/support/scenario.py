@@ -4,7 +4,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import pytest
 
-from agents.decision import Decider, Decision
+from agents.core.decision import Decider, Decision
 from topics.commands import Command
 from topics.errors import Rejected
 
@@ -32,8 +32,8 @@ class Scenario(Generic[S]):
         return self._decision.commands
 
     @property
-    def owed(self) -> tuple[Command, ...]:
-        return tuple(self._decider.owed(self.state))
+    def pending_commands(self) -> tuple[Command, ...]:
+        return tuple(self._decider.pending_commands(self.state))
 
     def given(self, *commands: Command, at: int = T0) -> Self:
         for command in commands:
@@ -61,7 +61,7 @@ class Scenario(Generic[S]):
         return self
 
     def owing(self, *commands: Command) -> Self:
-        assert self.owed == commands
+        assert self.pending_commands == commands
         return self
 
     def unchanged(self) -> Self:

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from agents.ports import Parent
-from agents.records import PageBody, read_page
+from agents.records.reader import PageBody, read_page
 from manifests.entity import AdapterFile, Entity
 from service.api import client as module
 from service.api.answers import Gone

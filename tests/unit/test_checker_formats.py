@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from agents.records import read_page
+from agents.records.reader import read_page
 from manifests.entity import columns, table_name
 from manifests.loader import load_packaged
 from tables.catalog import State
-from tables.entities import EntityState
+from tables.kinds.entity import EntityState
 from tables.row import Row, encode_row
 from tests.checker.formats import RecordReader, Unreadable, fold, guard_of, letter, start_id, told_in, workflow_of
 from tests.checker.layouts import Layout, read_layouts
 from tests.checker.rows import TableReader, faults, is_same
 from tests.support.house import ROOT
 from topics.codec import encode
-from topics.commands import Nudge, PageDone, StartSync
-from topics.dead import DeadLetter, bury
+from topics.commands import PageDone, RetryNow, StartSync
+from topics.dead_letters import DeadLetter, to_record
 from topics.ids import derive_id
 
 STATE = EntityState(
@@ -39,7 +39,9 @@ STATE = EntityState(
     pages=3,
     reason="why",
 ).leasing(4, 2)
-ROW = Row[State](generation=2, seq=7, due=11, state=STATE, last_offset={"control": 3}, seen=("id",)).noting(1, "c", "n")
+ROW = Row[State](generation=2, seq=7, due=11, state=STATE, last_offset={"control": 3}, seen=("id",)).with_event(
+    1, "c", "n"
+)
 PLAN = Layout("x.y", "a_x_y", (), "", (("id",),), (), read_layouts("pco")["people.person"].path, 25)
 
 
@@ -112,14 +114,14 @@ def test_a_start_has_the_id_that_the_engine_gives_it() -> None:
 
 def test_a_message_is_for_whom_the_engine_takes_it() -> None:
     start = StartSync(org="acme", adapter="pco", type="full")
-    nudge = Nudge(workflow=STATE.key, request_id="n")
+    nudge = RetryNow(workflow=STATE.key, request_id="n")
     assert [workflow_of("start-sync", encode(start)), workflow_of("control", encode(nudge))] == [start.key, nudge.key]
     assert nudge.id == derive_id("control", "nudge", STATE.key, "n")
     assert [workflow_of("start-sync", value) for value in (b"[]", b'{"org": 1}', None)] == ["", "", ""]
 
 
 def test_a_dead_letter_says_where_it_came_from() -> None:
-    key, value, headers = bury(DeadLetter("control", 3, 44, 1, "because", b"k", b"v", ()))
+    key, value, headers = to_record(DeadLetter("control", 3, 44, 1, "because", b"k", b"v", ()))
     found = letter(0, 1, key, value, headers)
     assert (found.origin, found.reason, found.key, found.value) == (("control", 3, 44), "because", b"k", b"v")
 

@@ -8,18 +8,18 @@ import pytest
 
 from tests.checker.builders import KEY, MAIN, at, entry, whole_run
 from tests.checker.entries import Entry
+from tests.checker.invariants.families import main_syncs_and_entities_agree
 from tests.checker.invariants.journal import journal_is_gapless
-from tests.checker.invariants.kinship import main_syncs_and_entities_agree
-from topics.commands import CancelRun, ChildDone, Nudge, Outnumbered, StartEntity
+from topics.commands import CancelRun, ChildDone, RetryNow, StaleRun, StartEntity
 
 NAME = "people.person"
 OTHER = "x" * 32
 FIRST = entry(1, leases=((1, 1, 1),), last_offset=at(), trail=((1, OTHER),))
 STARTED = StartEntity(workflow=KEY, parent=MAIN, parent_run=60).id
 CANCELLED = CancelRun(workflow=KEY, run=50, reason="why").id
-NUDGED = Nudge(workflow=KEY, request_id="n").id
-TOLD = ChildDone(workflow=MAIN, parent_run=100, entity=NAME, child_run_id="", outcome="done").id
-OUTNUMBERED = Outnumbered(workflow=MAIN, parent_run=100, newest=150).id
+NUDGED = RetryNow(workflow=KEY, request_id="n").id
+REPORTABLE = ChildDone(workflow=MAIN, parent_run=100, entity=NAME, child_run_id="", outcome="done").id
+OUTNUMBERED = StaleRun(workflow=MAIN, parent_run=100, newest=150).id
 NEXT: dict[str, Any] = {
     "parent_run": 60,
     "run": 101,
@@ -51,7 +51,7 @@ def test_a_cancel_may_come_by_hand() -> None:
 
 
 def test_an_end_may_be_told_by_hand() -> None:
-    assert wrong(main(1), main(2, TOLD, child="done")) == []
+    assert wrong(main(1), main(2, REPORTABLE, child="done")) == []
 
 
 def test_a_main_sync_may_be_outnumbered_by_hand_if_an_entity_has_met_a_newer_run() -> None:
@@ -76,7 +76,7 @@ def test_a_step_is_by_hand_if_the_command_behind_it_had_its_effect(after: Entry)
 
 
 def test_an_end_that_is_counted_twice_is_found() -> None:
-    assert len(wrong(main(1), main(2, TOLD, child="done"), main(3, TOLD, TOLD, child="done"))) == 1
+    assert len(wrong(main(1), main(2, REPORTABLE, child="done"), main(3, REPORTABLE, REPORTABLE, child="done"))) == 1
 
 
 def test_a_nudge_is_handed_on_once_for_each_time_that_it_was_sent() -> None:

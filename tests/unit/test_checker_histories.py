@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Iterator
 
-from agents.local import MovableClock
 from tests.checker.evidence import Evidence
 from tests.checker.invariants.commands import ids_are_derived, no_command_is_lost, requests_run_once
+from tests.checker.invariants.families import main_syncs_and_entities_agree
 from tests.checker.invariants.journal import journal_is_gapless, journal_is_legal, journal_is_whole
-from tests.checker.invariants.kinship import main_syncs_and_entities_agree
 from tests.checker.kafka_log import TOPICS, TopicsReader
+from tests.engine.local import MovableClock
 from tests.simulation.controls import CONTROLS
 from tests.simulation.fate import SimulatedLoop
 from tests.simulation.world import World

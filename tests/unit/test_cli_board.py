@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from service.cli.progress import Block, Board, Pending, changes, note_of, totals
-from service.status.progress import RunProgress, RunView, Snapshot
-from tables.syncs import Child, ChildStatus, SyncState
+from service.read_model.progress import RunProgress, RunView, Snapshot
+from tables.kinds.sync import Child, ChildStatus, SyncState
 
 NOW = 1_700_000_000_000
 

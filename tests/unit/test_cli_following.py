@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from agents.local import MovableClock
 from service.cli import following
 from service.cli.following import Display, NamedRun, NeverRuns, PlainDisplay, follow
 from service.cli.progress import Block, Pending
 from service.sinks.migrations import NotPrepared
 from service.status.store import Published, PublishedEntity, StatusStore, TimelineEntry
-from tables.syncs import Child, SyncState
+from tables.kinds.sync import Child, SyncState
+from tests.engine.local import MovableClock
 from topics.errors import Rejected, Retryable, SluiceError
 
 START = 1_700_000_000_000
@@ -50,7 +50,6 @@ class ScriptedStore:
     async def prepare(self) -> None: ...
 
     async def publish(self, rows: object) -> None: ...
-
 
     async def close(self) -> None: ...
 

@@ -8,20 +8,20 @@ import typer
 from typer.testing import CliRunner
 
 from agents.deciders.sync import RETENTION_MS
-from agents.local import MovableClock
 from service.cli.following import NeverRuns
-from service.cli.start import Burials, Request, asked_for, by_reason, start
+from service.cli.start import DeadLetterReasons, Request, asked_for, by_reason, start
 from service.clock import SystemClock
-from service.dead_letters import Burial
-from service.producing import Place
-from service.status.progress import RunProgress, Snapshot
+from service.kafka.dead_letters import StoredDeadLetter
+from service.kafka.producer import Place
+from service.read_model.progress import RunProgress, Snapshot
 from service.status.rows import status_rows
 from service.status.sqlite import SqliteStatus
 from tables.catalog import read_row
-from tests.support.engine import Engine
+from tests.engine.engine import Engine
+from tests.engine.local import MovableClock
 from topics.catalog import CHANGELOG
 from topics.commands import StartSync
-from topics.dead import DeadLetter
+from topics.dead_letters import DeadLetter
 from topics.errors import Rejected, Retryable
 
 PLACE = Place("start-sync", 0, 1)
@@ -29,21 +29,21 @@ app = typer.Typer()
 app.command()(start)
 
 
-class Graveyard:
+class DeadLetterReader:
     """New burials, each told once."""
 
-    def __init__(self, *burials: Burial) -> None:
-        self._burials = list(burials)
+    def __init__(self, *letters: StoredDeadLetter) -> None:
+        self._dead_letters = list(letters)
 
-    async def new(self) -> Sequence[Burial]:
-        told, self._burials = self._burials, []
+    async def new(self) -> Sequence[StoredDeadLetter]:
+        told, self._dead_letters = self._dead_letters, []
         return told
 
 
-def request(place: Place = PLACE, burials: tuple[Burial, ...] = (), now_ms: int = 0, **more: str) -> Request:
+def request(place: Place = PLACE, letters: tuple[StoredDeadLetter, ...] = (), now_ms: int = 0, **more: str) -> Request:
     command = StartSync.model_validate({"org": "acme", "adapter": "toy", "type": "full", **more})
     clock = MovableClock(now_ms) if now_ms else MovableClock()
-    return Request(asked_for(command, place), Burials(Graveyard(*burials)), clock)
+    return Request(asked_for(command, place), DeadLetterReasons(DeadLetterReader(*letters)), clock)
 
 
 async def publish(store: SqliteStatus, engine: Engine) -> None:
@@ -141,10 +141,10 @@ async def test_a_buried_request_never_runs_and_says_why(busy: tuple[Engine, Sqli
     engine, store = busy
     await publish(store, engine)
     letter = DeadLetter("start-sync", 0, 1, 0, "run x is in progress", None, None, ())
-    buried = (Burial(letter, 0, 0, 0, 0),)
+    buried = (StoredDeadLetter(letter, 0, 0, 0, 0),)
     with pytest.raises(NeverRuns, match="rejected: run x is in progress"):
-        await request(burials=buried).find(store)
-    assert await request(Place("start-sync", 0, 2), burials=buried).find(store) is None
+        await request(letters=buried).find(store)
+    assert await request(Place("start-sync", 0, 2), letters=buried).find(store) is None
     await store.close()
 
 

@@ -15,7 +15,7 @@ from service.clock import SystemClock
 from service.status.rows import status_rows
 from service.status.sqlite import SqliteStatus
 from tables.catalog import read_row
-from tests.support.engine import KEY, Engine
+from tests.engine.engine import KEY, Engine
 from topics.catalog import CHANGELOG
 from topics.errors import Rejected, Retryable
 

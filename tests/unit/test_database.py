@@ -3,8 +3,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from agents.activities.database import ATTEMPTS_MAX, RUNS_PER_TRIP_MAX, Database
-from agents.ports import ClosedRun, LeaseAsk, LeaseGrant, PageOutcome, PageWrite, RunEnd
+from agents.activities.database import ATTEMPTS_MAX, RUNS_PER_BATCH_MAX, Database
+from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd
 from tests.sinks.builders import CONTACT, TYPED, ask, page, run
 from tests.support.memory import MemorySink
 from topics.errors import Broken, Rejected, Retryable, SluiceError
@@ -18,7 +18,7 @@ class Moody(MemorySink):
         self.errors = list(errors)
         self.calls = 0
 
-    async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
+    async def grant(self, asks: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         self.be_moody()
         return await super().grant(asks)
 
@@ -102,7 +102,7 @@ async def test_pages_of_one_entity_share_a_transaction_and_those_of_two_do_not()
 async def test_leases_of_many_runs_are_granted_together() -> None:
     sink = Moody()
     database = Database(sink, Bed())
-    runs = [run(org=f"org{n}") for n in range(RUNS_PER_TRIP_MAX)]
+    runs = [run(org=f"org{n}") for n in range(RUNS_PER_BATCH_MAX)]
     grants = await asyncio.gather(*(database.grant(ask(one)) for one in runs))
     assert all(grant.is_open for grant in grants)
     assert sink.calls < len(runs)

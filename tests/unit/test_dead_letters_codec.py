@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from topics.catalog import RECORD_BYTES_MAX
 from topics.codec import Headers
-from topics.dead import DeadLetter, bury, dig_up
+from topics.dead_letters import DeadLetter, from_record, to_record
 
 NAMES = st.text(max_size=10).filter(lambda name: not name.startswith("sluice-dead-"))
 HEADERS = st.lists(st.tuples(NAMES, st.binary(max_size=10)), max_size=3).map(tuple)
@@ -19,32 +19,32 @@ def test_what_is_buried_is_dug_up_as_it_came(
     value: bytes | None, reason: str, key: bytes | None, kept: Headers
 ) -> None:
     buried = letter(value, reason, key, kept)
-    assert dig_up(*bury(buried)) == buried
+    assert from_record(*to_record(buried)) == buried
 
 
 def test_a_letter_that_is_buried_twice_tells_its_last_origin() -> None:
-    once = letter(kept=bury(letter(reason="first"))[2], reason="second")
-    assert dig_up(*bury(once)).reason == "second"
+    once = letter(kept=to_record(letter(reason="first"))[2], reason="second")
+    assert from_record(*to_record(once)).reason == "second"
 
 
 def test_a_value_that_is_too_long_is_cut_and_a_header_says_so() -> None:
-    _, value, kept = bury(letter(b"x" * 2_000_000))
+    _, value, kept = to_record(letter(b"x" * 2_000_000))
     assert len(value or b"") < RECORD_BYTES_MAX
     assert dict(kept)["sluice-dead-cut-from-bytes"] == b"2000000"
 
 
 def test_key_and_headers_take_their_part_of_the_largest_size() -> None:
     buried = letter(b"x" * 500_000, key=b"k" * 300_000, kept=(("h", b"h" * 200_000),))
-    key, value, kept = bury(buried)
+    key, value, kept = to_record(buried)
     size = len(key or b"") + len(value or b"") + sum(len(name) + len(content) for name, content in kept)
     assert size < RECORD_BYTES_MAX
 
 
 def test_a_long_reason_is_cut() -> None:
-    assert len(dig_up(*bury(letter(reason="é" * 5_000))).reason) <= 2_001
+    assert len(from_record(*to_record(letter(reason="é" * 5_000))).reason) <= 2_001
 
 
 @pytest.mark.parametrize("number", [b"", b"x", b"-1", b"9" * 5_000, None])
 def test_an_origin_that_is_no_number_is_nought(number: bytes) -> None:
-    found = dig_up(None, b"x", [("sluice-dead-offset", number), ("sluice-dead-reason", b"why")])
+    found = from_record(None, b"x", [("sluice-dead-offset", number), ("sluice-dead-reason", b"why")])
     assert (found.offset, found.reason, found.topic) == (0, "why", "")

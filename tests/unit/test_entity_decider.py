@@ -11,7 +11,7 @@ from agents.deciders.entity import (
     RETENTION_MS,
     EntityDecider,
 )
-from tables.entities import EntityState
+from tables.kinds.entity import EntityState
 from tests.support.adapters import toy
 from tests.support.scenario import T0, Scenario
 from topics.commands import (
@@ -20,10 +20,10 @@ from topics.commands import (
     ChildDone,
     FetchPages,
     FinishRun,
-    Nudge,
-    Outnumbered,
     PageDone,
+    RetryNow,
     RunOutcome,
+    StaleRun,
     StartEntity,
     StartSync,
     TimerDue,
@@ -113,7 +113,7 @@ def test_a_start_told_twice_changes_nothing() -> None:
 
 def test_a_parent_with_a_lower_number_than_one_before_is_told_so() -> None:
     told = scenario().given(start(parent_run=7)).when(start(parent_run=6))
-    told.then(Outnumbered(workflow=SYNC, parent_run=6, newest=7)).having(parent_run=7)
+    told.then(StaleRun(workflow=SYNC, parent_run=6, newest=7)).having(parent_run=7)
 
 
 def test_an_entity_that_is_not_known_here_fails_and_is_not_remembered() -> None:
@@ -436,9 +436,9 @@ def test_an_ended_run_is_forgotten_after_its_retention() -> None:
 
 def test_a_nudge_sends_what_rests_at_once() -> None:
     waiting = started().given(failed(1, "retryable"))
-    nudged = waiting.when(Nudge(workflow=PET, request_id="n"), at=T0 + 1)
+    nudged = waiting.when(RetryNow(workflow=PET, request_id="n"), at=T0 + 1)
     nudged.then(sole(1, 1, F, attempt=2)).having(due=T0 + 1 + LEASE_DEADLINE_MS).noted("nudged (n)")
 
 
 def test_a_nudge_asks_for_the_end_again() -> None:
-    started().given(done(1, 1, end=True)).when(Nudge(workflow=PET, request_id="n")).then(finish())
+    started().given(done(1, 1, end=True)).when(RetryNow(workflow=PET, request_id="n")).then(finish())

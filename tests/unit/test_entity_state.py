@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.deciders.entity import EntityDecider
-from tables.entities import LEASES_OUT_MAX, TRANSITIONS, EntityState
+from tables.kinds.entity import LEASES_OUT_MAX, TRANSITIONS, EntityState
 from tables.row import Row, encode_row
 from tests.support.adapters import toy
 from tests.support.scenario import T0, Scenario
@@ -90,7 +90,7 @@ class World:
         self.made.when(command, at=self.now)
         self.asked += [one for one in self.made.commands if isinstance(one, FetchPages)]
         self.row = msgspec.structs.replace(self.row, state=self.made.state, seq=self.row.seq + 1)
-        self.row = self.row.noting(self.now, command.id, "x" * 80)
+        self.row = self.row.with_event(self.now, command.id, "x" * 80)
         if isinstance(command, PageDone) and before is not None and before.units != self.made.state.units:
             self._count(before, command)
         self._check(before)
@@ -110,7 +110,7 @@ class World:
         assert len(encode_row(self.row)) < RECORD_BYTES_MAX
         assert state.due > 0
         is_waiting = bool(state.leases) and all(lease.resume_at for lease in state.leases)
-        assert self.made.owed or is_waiting
+        assert self.made.pending_commands or is_waiting
 
     def chaos(self) -> None:
         """Something happens: an answer, maybe half of it, an answer again, a failure, a lost command, a timer."""
@@ -167,7 +167,7 @@ class World:
         return done
 
     def finished(self) -> ActionComplete:
-        (finish,) = self.made.owed
+        (finish,) = self.made.pending_commands
         assert isinstance(finish, FinishRun)
         return ActionComplete(
             workflow=self.key, run=finish.run, action="finish-run", outcome=finish.outcome, pages=0, records=0,

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from service.status.explain import EntityReason, Explanation, explain, worth_a_timeline
+from service.read_model.explain import EntityReason, Explanation, explain, worth_a_timeline
 from service.status.store import TimelineEntry
 from tables.catalog import State, read_row
-from tables.entities import EntityState, Lease
+from tables.kinds.entity import EntityState, Lease
+from tables.kinds.sync import Child, SyncState
 from tables.row import Row
-from tables.syncs import Child, SyncState
-from tests.support.engine import KEY, Engine
+from tests.engine.engine import KEY, Engine
 from topics.catalog import CHANGELOG
 from topics.commands import StartSync
 from topics.errors import Rejected, Retryable, SluiceError

@@ -7,12 +7,12 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from agents.local import LocalRecord
 from service.fetcher import process
 from service.fetcher.process import Fetcher
+from tests.engine.local import LocalRecord
 from topics.codec import encode, headers, trace_in, trace_of
 from topics.commands import AnyCommand, Command, FetchPages, FinishRun, PageDone
-from topics.dead import dig_up
+from topics.dead_letters import from_record
 from topics.errors import Rejected
 
 TP = TopicPartition("fetch-page", 0)
@@ -79,7 +79,7 @@ class Consumer:
         self.committed.update(offsets)
 
 
-class Desk:
+class ProcessorHarness:
     """A fetcher whose work is done when the test says so. `begun` are the commands it took, in their order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +134,8 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
-    return Desk(monkeypatch)
+def desk(monkeypatch: pytest.MonkeyPatch) -> ProcessorHarness:
+    return ProcessorHarness(monkeypatch)
 
 
 def lease(number: int, org: str = "acme") -> FetchPages:
@@ -155,7 +155,7 @@ def told(command: AnyCommand) -> PageDone:
     return PageDone(workflow=command.workflow, run=7, lease=command.lease, units=1, pages=1, records=4)
 
 
-async def test_a_result_is_told_to_its_workflow_with_the_trace_of_its_command(desk: Desk) -> None:
+async def test_a_result_is_told_to_its_workflow_with_the_trace_of_its_command(desk: ProcessorHarness) -> None:
     desk.answer = told
     desk.may_end.set()
     async with desk.running():
@@ -167,7 +167,7 @@ async def test_a_result_is_told_to_its_workflow_with_the_trace_of_its_command(de
     assert trace_in(sent.headers) == trace_of("run")
 
 
-async def test_what_is_not_done_is_not_committed(desk: Desk) -> None:
+async def test_what_is_not_done_is_not_committed(desk: ProcessorHarness) -> None:
     async with desk.running():
         await desk.deliver(record(0, lease(1)))
         assert desk.begun == [lease(1)]
@@ -175,7 +175,7 @@ async def test_what_is_not_done_is_not_committed(desk: Desk) -> None:
     assert desk.cancelled == [lease(1)]
 
 
-async def test_a_command_asked_again_while_it_is_in_hand_is_done_once(desk: Desk) -> None:
+async def test_a_command_asked_again_while_it_is_in_hand_is_done_once(desk: ProcessorHarness) -> None:
     async with desk.running():
         await desk.deliver(record(0, lease(1)), record(1, lease(1)))
         desk.may_end.set()
@@ -183,7 +183,7 @@ async def test_a_command_asked_again_while_it_is_in_hand_is_done_once(desk: Desk
     assert desk.begun == [lease(1)]
 
 
-async def test_a_command_asked_again_when_it_is_done_is_told_again(desk: Desk) -> None:
+async def test_a_command_asked_again_when_it_is_done_is_told_again(desk: ProcessorHarness) -> None:
     desk.may_end.set()
     desk.answer = told
     async with desk.running():
@@ -194,17 +194,17 @@ async def test_a_command_asked_again_when_it_is_done_is_told_again(desk: Desk) -
     assert len(desk.producer.sent) == 2
 
 
-async def test_what_is_no_command_is_buried_and_acknowledged(desk: Desk) -> None:
+async def test_what_is_no_command_is_buried_and_acknowledged(desk: ProcessorHarness) -> None:
     async with desk.running():
         await desk.deliver(record(0, b"fetch me a page"))
         await until(lambda: desk.consumer.committed == {TP: 1})
     (sent,) = desk.producer.sent
-    letter = dig_up(sent.key, sent.value, sent.headers)
+    letter = from_record(sent.key, sent.value, sent.headers)
     assert (sent.topic, letter.topic, letter.offset) == ("dead-letters", "fetch-page", 0)
     assert letter.reason.startswith("not a fetch-page command")
 
 
-async def test_what_can_never_be_done_is_buried_and_the_others_go_on(desk: Desk) -> None:
+async def test_what_can_never_be_done_is_buried_and_the_others_go_on(desk: ProcessorHarness) -> None:
     def refuse(command: AnyCommand) -> None:
         if command == lease(1):
             raise Rejected("workflow key 'x' is none")
@@ -215,10 +215,10 @@ async def test_what_can_never_be_done_is_buried_and_the_others_go_on(desk: Desk)
         await desk.deliver(record(0, lease(1)), record(1, lease(2)))
         await until(lambda: desk.consumer.committed == {TP: 2})
     (sent,) = desk.producer.sent
-    assert dig_up(sent.key, sent.value, sent.headers).reason == "workflow key 'x' is none"
+    assert from_record(sent.key, sent.value, sent.headers).reason == "workflow key 'x' is none"
 
 
-async def test_a_failed_publish_ends_the_process_with_nothing_committed(desk: Desk) -> None:
+async def test_a_failed_publish_ends_the_process_with_nothing_committed(desk: ProcessorHarness) -> None:
     desk.answer = told
     desk.may_end.set()
     desk.producer.failure = KafkaConnectionError("gone")
@@ -229,7 +229,7 @@ async def test_a_failed_publish_ends_the_process_with_nothing_committed(desk: De
     assert desk.consumer.committed == {}
 
 
-async def test_a_commit_that_fails_is_tried_again(desk: Desk) -> None:
+async def test_a_commit_that_fails_is_tried_again(desk: ProcessorHarness) -> None:
     desk.may_end.set()
     desk.consumer.failure = KafkaConnectionError("gone")
     async with desk.running():
@@ -239,18 +239,18 @@ async def test_a_commit_that_fails_is_tried_again(desk: Desk) -> None:
         await until(lambda: desk.consumer.committed == {TP: 1})
 
 
-async def test_a_revoked_partition_is_let_go_at_once_and_forgotten(desk: Desk) -> None:
+async def test_a_revoked_partition_is_let_go_at_once_and_forgotten(desk: ProcessorHarness) -> None:
     async with desk.running():
         await desk.deliver(record(0, lease(1)), *(record(n, lease(n + 1)) for n in range(1, 20)))
         await desk.deliver(record(0, lease(1, "other"), 1), tp=OTHER)
         await desk.consumer.listener.on_partitions_revoked([TP])
-        assert len(desk.cancelled) == process.IN_HAND_PER_CONNECTION_MAX
+        assert len(desk.cancelled) == process.IN_FLIGHT_PER_CONNECTION_MAX
         desk.may_end.set()
         await until(lambda: desk.consumer.committed == {OTHER: 1})
-        assert len(desk.begun) == process.IN_HAND_PER_CONNECTION_MAX + 1
+        assert len(desk.begun) == process.IN_FLIGHT_PER_CONNECTION_MAX + 1
 
 
-async def test_a_partition_that_comes_back_begins_at_its_last_commit(desk: Desk) -> None:
+async def test_a_partition_that_comes_back_begins_at_its_last_commit(desk: ProcessorHarness) -> None:
     async with desk.running():
         await desk.deliver(record(0, lease(1)), record(1, lease(2)))
         await desk.consumer.listener.on_partitions_revoked([TP])
@@ -261,7 +261,9 @@ async def test_a_partition_that_comes_back_begins_at_its_last_commit(desk: Desk)
     assert [command.id for command in desk.begun] == [lease(number).id for number in (1, 2, 1, 2)]
 
 
-async def test_an_assignment_that_is_told_after_its_first_records_commits_none_of_them_early(desk: Desk) -> None:
+async def test_an_assignment_that_is_told_after_its_first_records_commits_none_of_them_early(
+    desk: ProcessorHarness,
+) -> None:
     desk.answer = told
     async with desk.running():
         await desk.deliver(record(0, lease(1)))
@@ -274,7 +276,7 @@ async def test_an_assignment_that_is_told_after_its_first_records_commits_none_o
         await until(lambda: desk.consumer.committed == {TP: 2})
 
 
-async def test_records_that_were_fetched_before_a_rebalance_are_not_worked_on_after_it(desk: Desk) -> None:
+async def test_records_that_were_fetched_before_a_rebalance_are_not_worked_on_after_it(desk: ProcessorHarness) -> None:
     async def rebalance() -> None:
         await desk.consumer.listener.on_partitions_revoked([TP])
         await desk.consumer.listener.on_partitions_assigned([TP])
@@ -289,7 +291,7 @@ async def test_records_that_were_fetched_before_a_rebalance_are_not_worked_on_af
 
 
 async def test_reading_stops_while_too_many_wait_and_goes_on_afterwards(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: ProcessorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "WAITING_MAX", 10)
     async with desk.running():
@@ -302,23 +304,23 @@ async def test_reading_stops_while_too_many_wait_and_goes_on_afterwards(
         await until(lambda: desk.consumer.reads > before)
 
 
-async def test_a_connection_with_much_to_do_does_not_hold_up_another(desk: Desk) -> None:
+async def test_a_connection_with_much_to_do_does_not_hold_up_another(desk: ProcessorHarness) -> None:
     async with desk.running():
         await desk.deliver(*(record(n, lease(n + 1)) for n in range(100)))
         await desk.deliver(record(0, lease(1, "other"), 1), tp=OTHER)
         assert desk.begun.count(lease(1, "other")) == 1
-        assert len(desk.begun) == process.IN_HAND_PER_CONNECTION_MAX + 1
+        assert len(desk.begun) == process.IN_FLIGHT_PER_CONNECTION_MAX + 1
 
 
-async def test_a_fetcher_that_stops_begins_nothing_more(desk: Desk) -> None:
+async def test_a_fetcher_that_stops_begins_nothing_more(desk: ProcessorHarness) -> None:
     async with desk.running() as task:
         await desk.deliver(*(record(n, lease(n + 1)) for n in range(100)))
         desk.stop.set()
         await task
-    assert len(desk.begun) == len(desk.cancelled) == process.IN_HAND_PER_CONNECTION_MAX
+    assert len(desk.begun) == len(desk.cancelled) == process.IN_FLIGHT_PER_CONNECTION_MAX
 
 
-async def test_an_action_that_has_nothing_to_tell_yet_is_acknowledged(desk: Desk) -> None:
+async def test_an_action_that_has_nothing_to_tell_yet_is_acknowledged(desk: ProcessorHarness) -> None:
     finish = FinishRun(workflow="w", run=7, org="acme", adapter="toy", outcome="done")
     tp = TopicPartition("run-action", 0)
     desk.may_end.set()

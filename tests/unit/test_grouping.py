@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from agents.activities.grouping import GroupCall
+from agents.activities.batcher import Batcher
 from topics.errors import Broken, Retryable
 
 
@@ -28,11 +28,11 @@ class Ferry:
         return [item.upper() for item in items][self.lost :]
 
 
-def calls(ferry: Ferry, size_max: int = 3, trips_max: int = 1) -> GroupCall[str, str]:
-    return GroupCall(ferry, size_max=size_max, trips_max=trips_max, group_of=lambda item: item[0])
+def calls(ferry: Ferry, batch_size_max: int = 3, concurrency_max: int = 1) -> Batcher[str, str]:
+    return Batcher(ferry, batch_size_max=batch_size_max, concurrency_max=concurrency_max, group_of=lambda item: item[0])
 
 
-async def begin(call: GroupCall[str, str], *items: str) -> list[asyncio.Task[str]]:
+async def begin(call: Batcher[str, str], *items: str) -> list[asyncio.Task[str]]:
     async def ask(item: str) -> str:
         return await call(item)
 
@@ -57,7 +57,7 @@ async def test_what_comes_while_a_trip_is_under_way_goes_together_in_the_next() 
 
 async def test_a_trip_takes_at_most_so_many() -> None:
     ferry = Ferry()
-    tasks = await begin(calls(ferry, size_max=2), *(f"a{n}" for n in range(6)))
+    tasks = await begin(calls(ferry, batch_size_max=2), *(f"a{n}" for n in range(6)))
     ferry.may_land.set()
     await asyncio.gather(*tasks)
     assert ferry.trips == [["a0"], ["a1", "a2"], ["a3", "a4"], ["a5"]]
@@ -65,7 +65,7 @@ async def test_a_trip_takes_at_most_so_many() -> None:
 
 async def test_at_most_so_many_trips_are_under_way() -> None:
     ferry = Ferry()
-    tasks = await begin(calls(ferry, trips_max=2), *(f"{group}{n}" for n in range(5) for group in "abcd"))
+    tasks = await begin(calls(ferry, concurrency_max=2), *(f"{group}{n}" for n in range(5) for group in "abcd"))
     await asyncio.sleep(0)
     assert ferry.under_way == 2
     ferry.may_land.set()
@@ -75,7 +75,7 @@ async def test_at_most_so_many_trips_are_under_way() -> None:
 
 async def test_groups_take_turns_and_never_share_a_trip() -> None:
     ferry = Ferry()
-    tasks = await begin(calls(ferry, size_max=2), "a0", *(f"a{n}" for n in range(1, 6)), "b1")
+    tasks = await begin(calls(ferry, batch_size_max=2), "a0", *(f"a{n}" for n in range(1, 6)), "b1")
     ferry.may_land.set()
     await asyncio.gather(*tasks)
     assert ferry.trips == [["a0"], ["a1", "a2"], ["b1"], ["a3", "a4"], ["a5"]]

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topics.errors import Rejected
-from topics.ids import NAME_PATTERN, connection_key, derive_id, entity_key, home_of, parse_key, run_id, sync_key
+from topics.ids import NAME_PATTERN, connection_key, derive_id, entity_key, parse_key, partition_key, run_id, sync_key
 
 NAMES = st.from_regex(NAME_PATTERN.removesuffix("$"), fullmatch=True)
 
@@ -51,10 +51,12 @@ def test_a_run_and_a_connection_are_named_for_people() -> None:
 @given(NAMES, NAMES, NAMES, NAMES)
 def test_all_workflows_of_a_connection_have_its_home(org: str, adapter: str, entity: str, type_: str) -> None:
     home = connection_key(org, adapter)
-    assert home_of(sync_key(org, adapter, type_)) == home_of(entity_key(org, adapter, entity, type_)) == home
-    assert home_of(home) == home
+    assert (
+        partition_key(sync_key(org, adapter, type_)) == partition_key(entity_key(org, adapter, entity, type_)) == home
+    )
+    assert partition_key(home) == home
 
 
 @pytest.mark.parametrize("key", ["", "party", "main-sync:acme:pco"])
 def test_what_is_no_key_is_its_own_home(key: str) -> None:
-    assert home_of(key) == key
+    assert partition_key(key) == key

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from service.clock import SystemClock
-from service.kafka import broker as module
-from service.kafka.broker import find, start
-from service.kafka.properties import server_properties
+from service.dev.kafka import broker as module
+from service.dev.kafka.broker import find, start
+from service.dev.kafka.properties import server_properties
 from tests.support.kafka import free_port
 from topics.errors import Rejected
 

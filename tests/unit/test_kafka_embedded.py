@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from service.clock import SystemClock
-from service.kafka import embedded
+from service.dev.kafka import embedded
 from service.settings import Settings
 from tests.support.kafka import free_port
 from topics.errors import Rejected

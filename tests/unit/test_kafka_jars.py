@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.clock import SystemClock
-from service.kafka import jars as module
-from service.kafka.jars import Jar, fetch_jars, from_repository, pinned_jars
+from service.dev.kafka import jars as module
+from service.dev.kafka.jars import Jar, fetch_jars, from_repository, pinned_jars
 from topics.errors import Rejected, Retryable
 
 CONTENTS = {"broker": b"one jar", "log": b"another"}

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from service.kafka.java import find_java
+from service.dev.kafka.java import find_java
 from service.settings import Settings
 from topics.errors import Rejected
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.clock import SystemClock
-from service.kafka.process import end, is_running, kill, launch
+from service.dev.kafka.process import end, is_running, kill, launch
 
 POLITE = "while :; do sleep 0.05; done"
 STUBBORN = f'trap "" TERM; echo ready; {POLITE}'

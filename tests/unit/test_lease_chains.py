@@ -6,8 +6,8 @@ import pytest
 from agents.activities import leases
 from agents.activities.chain import COMMITS_AHEAD_MAX
 from agents.activities.leases import LeaseReader
-from agents.activities.source import PageAsk
-from agents.records import PageBody
+from agents.activities.source import FetchRequest
+from agents.records.reader import PageBody
 from tests.support.adapters import toy
 from tests.support.leases import DATA, RUN, Bench
 from tests.support.memory import ListSource
@@ -66,7 +66,7 @@ async def test_of_a_chain_whose_fetch_fails_what_was_committed_before_it_is_told
 
 async def test_a_page_that_names_itself_as_the_next_one_is_refused() -> None:
     class Loop(ListSource):
-        async def fetch(self, ask: PageAsk) -> PageBody | None:
+        async def fetch(self, ask: FetchRequest) -> PageBody | None:
             return PageBody((), (), "here", None, 1)
 
     bench = Bench()
@@ -77,7 +77,7 @@ async def test_a_page_that_names_itself_as_the_next_one_is_refused() -> None:
 
 async def test_an_empty_page_is_the_end_even_if_it_names_a_next_one() -> None:
     class Endless(ListSource):
-        async def fetch(self, ask: PageAsk) -> PageBody | None:
+        async def fetch(self, ask: FetchRequest) -> PageBody | None:
             return PageBody((), (), f"page-{ask.page + 1}", None, 0)
 
     bench = Bench()
@@ -114,7 +114,7 @@ async def test_no_parents_are_no_units_and_the_end() -> None:
 
 async def test_a_parent_that_is_gone_is_an_empty_page() -> None:
     class Gone(ListSource):
-        async def fetch(self, ask: PageAsk) -> PageBody | None:
+        async def fetch(self, ask: FetchRequest) -> PageBody | None:
             assert ask.parent is not None
             return None if ask.parent.key == "h1" else await super().fetch(ask)
 
@@ -137,7 +137,7 @@ async def test_a_parent_whose_paging_never_ends_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr(leases, "PAGES_PER_PARENT_MAX", 20)
 
     class Endless(ListSource):
-        async def fetch(self, ask: PageAsk) -> PageBody | None:
+        async def fetch(self, ask: FetchRequest) -> PageBody | None:
             return PageBody((), (), "more", None, 1)
 
     bench = Bench()
@@ -166,7 +166,7 @@ async def test_of_a_chain_no_page_is_committed_before_the_one_in_front_of_it() -
 
 async def test_a_page_that_forgets_its_link_does_not_end_what_its_total_says_goes_on() -> None:
     class Forgetful(ListSource):
-        async def fetch(self, ask: PageAsk) -> PageBody | None:
+        async def fetch(self, ask: FetchRequest) -> PageBody | None:
             body = await super().fetch(ask)
             return replace(body, next=None) if body and ask.page == 2 else body
 

@@ -5,8 +5,8 @@ import pytest
 
 from agents.activities.database import Database
 from agents.activities.leases import LeaseReader
-from agents.activities.source import PageAsk
-from agents.ports import LeaseGrant, RunEnd, RunRef
+from agents.activities.source import FetchRequest
+from agents.ports import LeaseState, RunEnd, RunRef
 from tests.support.adapters import toy
 from tests.support.leases import RUN, Bench
 from tests.support.memory import MemorySink
@@ -70,9 +70,9 @@ async def test_a_fenced_lease_that_cannot_learn_whether_its_run_is_complete_asks
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bench = Bench()
-    answers = iter([[LeaseGrant(True)]])
+    answers = iter([[LeaseState(True)]])
 
-    async def answer_once(asks: Any) -> list[LeaseGrant]:
+    async def answer_once(asks: Any) -> list[LeaseState]:
         for answer in answers:
             return answer
         raise Rejected("no rights any more")
@@ -125,7 +125,7 @@ async def test_a_closed_run_is_told_as_fenced_and_nothing_is_fetched() -> None:
 async def test_a_run_that_is_closed_on_the_way_is_told_as_fenced() -> None:
     bench = Bench()
 
-    def close(ask: PageAsk) -> None:
+    def close(ask: FetchRequest) -> None:
         for run in bench.sink.runs.values():
             run.state = "cancelled"
 

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from agents.activities.leases import LEASE_SECONDS_MAX, UNITS_IN_FLIGHT_MAX, LeaseReader
-from agents.activities.source import PageAsk
-from agents.records import PageBody
+from agents.activities.source import FetchRequest
+from agents.records.reader import PageBody
 from tests.support.adapters import toy
 from tests.support.leases import Bench
 from tests.support.memory import ListSource
@@ -42,7 +42,7 @@ async def test_a_lease_reads_several_pages_at_once_but_not_all() -> None:
     most = now = 0
 
     class Slow(ListSource):
-        async def fetch(self, ask: PageAsk) -> PageBody | None:
+        async def fetch(self, ask: FetchRequest) -> PageBody | None:
             nonlocal most, now
             now += 1
             most = max(most, now)
@@ -97,7 +97,7 @@ async def test_an_entity_that_is_not_known_here_is_refused() -> None:
 
 async def test_a_collection_that_is_not_there_is_refused() -> None:
     class Gone(ListSource):
-        async def fetch(self, ask: PageAsk) -> PageBody | None:
+        async def fetch(self, ask: FetchRequest) -> PageBody | None:
             return None
 
     bench = Bench()

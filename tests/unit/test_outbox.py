@@ -2,10 +2,10 @@
 
 import pytest
 
-from agents.local import LocalRecord, LocalTable, LocalTP
-from agents.strict import outbox as module
-from agents.strict.batch import Batch, Out
-from agents.strict.outbox import Outbox
+from agents.core.batch import Batch, Out
+from agents.faust import outbox as module
+from agents.faust.outbox import Outbox
+from tests.engine.local import LocalRecord, LocalTable, LocalTP
 
 
 def decided(topic: str, partition: int, last: int, *emitted: tuple[str, int, bytes]) -> Batch:

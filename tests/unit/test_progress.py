@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
-from agents.activities.source import PageAsk
-from service.status.progress import RunProgress, RunView, Snapshot
+from agents.activities.source import FetchRequest
+from service.read_model.progress import RunProgress, RunView, Snapshot
 from tables.catalog import read_row
-from tables.entities import EntityState, Lease
-from tables.syncs import Child, SyncState
-from tests.support.engine import Engine
+from tables.kinds.entity import EntityState, Lease
+from tables.kinds.sync import Child, SyncState
+from tests.engine.engine import Engine
 from topics.catalog import CHANGELOG
 from topics.errors import Rejected, Retryable, SluiceError
 
@@ -41,7 +41,7 @@ async def view_of(trouble: dict[str, SluiceError]) -> RunView:
     return RunProgress().view(Snapshot(0.0, engine.clock.now_ms, *published(engine)))
 
 
-def _trouble(ask: PageAsk, trouble: dict[str, SluiceError]) -> SluiceError | None:
+def _trouble(ask: FetchRequest, trouble: dict[str, SluiceError]) -> SluiceError | None:
     return trouble.get(ask.entity.name)
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import records
 from agents.ports import RejectedRecord, RowWrite
-from agents.records import KEY_CHARS_MAX, RECORD_BYTES_MAX, PageBody, read_page
-from agents.values import KEPT_CHARS_MAX
+from agents.records import reader as records
+from agents.records.reader import KEY_CHARS_MAX, RECORD_BYTES_MAX, PageBody, read_page
+from agents.records.values import KEPT_CHARS_MAX
 from manifests.entity import AdapterFile, Entity
 from topics.errors import Retryable
 

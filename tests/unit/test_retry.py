@@ -1,6 +1,6 @@
 import pytest
 
-from agents.retry import backoff_seconds
+from agents.core.retry import backoff_seconds
 
 
 @pytest.mark.parametrize(

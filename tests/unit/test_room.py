@@ -3,23 +3,23 @@ from typing import Any
 
 import pytest
 
-from agents.local import LocalRecord, LocalTable, LocalTP
-from agents.room import BatchRoom, step
-from agents.strict.batch import Batch, Out
-from agents.wiring import make_shell, partitioner
+from agents.core.batch import Batch, Out
+from agents.core.context import BatchContext, step
+from agents.faust.wiring import make_processor, partitioner
 from tables.catalog import read_row
+from tests.engine.engine import KEY, Engine
+from tests.engine.local import LocalRecord, LocalTable, LocalTP
 from tests.support.adapters import adapter, entity
-from tests.support.engine import KEY, Engine
 from tests.support.scenario import T0
 from topics.catalog import COMMAND_BYTES_MAX, DEAD_LETTERS
 from topics.codec import decode, encode, trace_in
 from topics.commands import Command, StartSync, TimerDue
-from topics.dead import dig_up
+from topics.dead_letters import from_record
 from topics.ids import entity_key, sync_key
 
 PARTITIONS = 8
 PARTITION_OF = partitioner(PARTITIONS)
-SHELL = make_shell({"toy": adapter(entity("a.pet"))})
+SHELL = make_processor({"toy": adapter(entity("a.pet"))})
 HOME = PARTITION_OF(KEY)
 ELSEWHERE = (HOME + 1) % PARTITIONS
 
@@ -35,11 +35,11 @@ def handled(
     key: bytes | None = None,
     heads: tuple[tuple[str, Any], ...] = (),
     handed_max: int = 0,
-) -> tuple[Batch, BatchRoom]:
+) -> tuple[Batch, BatchContext]:
     values = [encode(message) if isinstance(message, Command) else message for message in messages]
     records = [LocalRecord(topic, partition, n, T0, key, value, heads) for n, value in enumerate(values)]
     batch = Batch(LocalTable(), LocalTP(topic, partition), records, 1)
-    room = BatchRoom(batch, PARTITION_OF, "worker-1", handed_max)
+    room = BatchContext(batch, PARTITION_OF, "worker-1", handed_max)
     step(batch, room, SHELL)
     return batch, room
 
@@ -92,7 +92,7 @@ def test_what_is_sent_again_is_handed_over_however_much_it_is() -> None:
     first, _ = handled(start(), handed_max=1)
     table.write(first.changes)
     again = Batch(table, first.tp, first.records, 2)
-    step(again, BatchRoom(again, PARTITION_OF, "worker-1", 0), SHELL)
+    step(again, BatchContext(again, PARTITION_OF, "worker-1", 0), SHELL)
     assert again.outputs == first.outputs
 
 
@@ -119,7 +119,7 @@ def test_what_is_no_command_is_buried_with_its_origin_and_the_others_are_handled
     batch, _ = handled(
         b"start acme please", start(), start("request-2", on_conflict="reject"), key=b"k", heads=(("from", b"me"),)
     )
-    first, second = [dig_up(out.key, out.value, out.headers) for _, out in outs(batch, DEAD_LETTERS)]
+    first, second = [from_record(out.key, out.value, out.headers) for _, out in outs(batch, DEAD_LETTERS)]
     assert (first.topic, first.partition, first.offset, first.at) == ("start-sync", HOME, 0, T0)
     assert (first.key, first.value, first.headers) == (b"k", b"start acme please", (("from", b"me"),))
     assert first.reason.startswith("not a start-sync command")
@@ -165,10 +165,10 @@ def test_a_record_that_leaves_the_table_is_a_tombstone_and_has_no_deadline() -> 
     done = told % (KEY.encode(), T0)
     gone_at = T0 + 8 * 86_400_000
     over = encode(TimerDue(workflow=KEY, due=gone_at))
-    told_at = ((T0, done), (gone_at, over))
-    records = [LocalRecord("control", HOME, n, at, None, value, ()) for n, (at, value) in enumerate(told_at)]
+    sent_at_ms = ((T0, done), (gone_at, over))
+    records = [LocalRecord("control", HOME, n, at, None, value, ()) for n, (at, value) in enumerate(sent_at_ms)]
     batch = Batch(table, LocalTP("control", HOME), records, 1)
-    room = BatchRoom(batch, PARTITION_OF, "worker-1")
+    room = BatchContext(batch, PARTITION_OF, "worker-1")
     step(batch, room, SHELL)
     assert row.due > 0
     assert (batch.changes, batch.changelog[-1].value, room.deadlines) == ({KEY.encode(): None}, None, {KEY: 0})

@@ -4,10 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables.catalog import read_row
+from tables.kinds.sync import Child, SyncState
 from tables.row import (
+    HISTORY_MAX,
+    REQUEST_IDS_MAX,
     ROW_VERSION,
-    SEEN_MAX,
-    TRAIL_MAX,
     Row,
     due_of,
     encode_row,
@@ -15,7 +16,6 @@ from tables.row import (
     guard_of,
     next_generation,
 )
-from tables.syncs import Child, SyncState
 from topics.errors import Broken
 
 STATE = SyncState(org="acme", adapter="toy", type="full", run=7, request="r", started_at=5, children={"a": Child()})
@@ -23,7 +23,9 @@ NUMBERS = st.integers(0, 2**64 - 1)
 
 
 def test_a_record_reads_as_it_was_written() -> None:
-    row = Row(generation=2, seq=3, due=4, state=STATE, last_offset={"control": 9}, seen=("a",)).noting(5, "id", "note")
+    row = Row(generation=2, seq=3, due=4, state=STATE, last_offset={"control": 9}, seen=("a",)).with_event(
+        5, "id", "note"
+    )
     assert read_row(encode_row(row)) == row
 
 
@@ -46,16 +48,16 @@ def test_an_offset_up_to_the_last_one_of_its_topic_is_a_replay() -> None:
 
 def test_of_seen_ids_the_oldest_is_forgotten_first() -> None:
     row = Row[SyncState]()
-    for number in range(SEEN_MAX + 2):
-        row = row.remembering(str(number))
-    assert (row.seen[0], row.seen[-1], len(row.seen)) == ("2", str(SEEN_MAX + 1), SEEN_MAX)
+    for number in range(REQUEST_IDS_MAX + 2):
+        row = row.with_request(str(number))
+    assert (row.seen[0], row.seen[-1], len(row.seen)) == ("2", str(REQUEST_IDS_MAX + 1), REQUEST_IDS_MAX)
 
 
 def test_of_the_trail_the_oldest_is_forgotten_first() -> None:
     row = Row[SyncState]()
-    for number in range(TRAIL_MAX + 2):
-        row = row.noting(number, "id", "note")
-    assert (row.trail[0].at, row.trail[-1].at, len(row.trail)) == (2, TRAIL_MAX + 1, TRAIL_MAX)
+    for number in range(HISTORY_MAX + 2):
+        row = row.with_event(number, "id", "note")
+    assert (row.trail[0].at, row.trail[-1].at, len(row.trail)) == (2, HISTORY_MAX + 1, HISTORY_MAX)
 
 
 def test_a_record_of_a_newer_version_stops_the_process() -> None:

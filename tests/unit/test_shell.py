@@ -4,15 +4,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from agents.core.processor import Event, Outcome, Processor
 from agents.deciders.entity import EntityDecider
 from agents.deciders.sync import SyncDecider
-from agents.local import Crash
-from agents.shell import Event, Outcome, Shell
 from tables.catalog import State
-from tables.row import SEEN_MAX, TRAIL_MAX, Row
-from tables.syncs import SyncState
+from tables.kinds.sync import SyncState
+from tables.row import HISTORY_MAX, REQUEST_IDS_MAX, Row
+from tests.engine.engine import KEY, Engine
+from tests.engine.local import Crash
 from tests.support.adapters import adapter, entity, toy, toy_data
-from tests.support.engine import KEY, Engine
 from tests.support.scenario import T0
 from topics.commands import CancelRun, ChildDone, Command, StartSync, TimerDue
 from topics.errors import Rejected
@@ -36,19 +36,19 @@ class Table:
         if row is not None:
             self.rows[key] = row
 
-    def emit(self, command: Command, trace: str, is_again: bool = False) -> None:
+    def emit(self, command: Command, trace: str, redelivered: bool = False) -> None:
         self.emitted.append((command, trace))
 
-    def repeats(self, key: str) -> bool:
+    def first_redelivery(self, key: str) -> bool:
         return key not in self.repeated
 
 
-class Desk:
+class ProcessorHarness:
     """A shell with one entity to sync, its table, and the next offset of each topic."""
 
     def __init__(self) -> None:
         known = {"toy": adapter(entity("a.pet"))}
-        self.shell = Shell({"main-sync": SyncDecider(known), "entity-sync": EntityDecider(known)})
+        self.shell = Processor({"main-sync": SyncDecider(known), "entity-sync": EntityDecider(known)})
         self.table = Table()
         self.offsets: dict[str, int] = {}
 
@@ -59,9 +59,9 @@ class Desk:
     def hand(self, command: Command, at: int = T0, generation: int = 1) -> Outcome:
         return self.take(self.event(command, at, generation))
 
-    def hand_over(self, command: Command, generation: int = 1, is_again: bool = False) -> Outcome:
+    def hand_over(self, command: Command, generation: int = 1, redelivered: bool = False) -> Outcome:
         """As one workflow of a partition does to another."""
-        return self.take(Event("", None, T0, generation, command, is_again))
+        return self.take(Event("", None, T0, generation, command, redelivered))
 
     def take(self, event: Event) -> Outcome:
         self.table.puts, self.table.emitted = [], []
@@ -81,7 +81,7 @@ def told(run: int = T0) -> ChildDone:
 
 
 def test_a_decision_is_one_record_and_its_commands() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     assert desk.hand(start(), generation=3) == "decided"
     assert (desk.row.generation, desk.row.seq, desk.row.last_offset) == (3, T0, {"start-sync": 0})
     assert desk.row.state is not None
@@ -90,7 +90,7 @@ def test_a_decision_is_one_record_and_its_commands() -> None:
 
 
 def test_a_replay_is_put_again_and_what_is_owed_is_sent_again() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     event = desk.event(start())
     desk.take(event)
     row, emitted = desk.row, desk.table.emitted
@@ -99,7 +99,7 @@ def test_a_replay_is_put_again_and_what_is_owed_is_sent_again() -> None:
 
 
 def test_a_replay_is_recognised_before_an_echo() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     event = desk.event(start())
     desk.take(event)
     assert event.command.id in desk.row.seen
@@ -107,13 +107,13 @@ def test_a_replay_is_recognised_before_an_echo() -> None:
 
 
 def test_a_replay_of_one_topic_says_nothing_about_another() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     assert desk.take(Event("control", 0, T0, 1, told())) == "decided"
 
 
 def test_the_same_request_is_an_echo_even_after_its_run() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     desk.hand(told())
     assert desk.hand(start()) == "echo"
@@ -121,31 +121,31 @@ def test_the_same_request_is_an_echo_even_after_its_run() -> None:
 
 
 def test_a_start_whose_request_is_forgotten_is_one_more_request() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
-    for number in range(SEEN_MAX):
+    for number in range(REQUEST_IDS_MAX):
         desk.hand(start(f"other-{number}"))
-    assert len(desk.row.seen) == SEEN_MAX
+    assert len(desk.row.seen) == REQUEST_IDS_MAX
     assert desk.hand(start()) == "decided"
 
 
 def test_the_trail_remembers_the_last_notable_transitions_with_their_causes() -> None:
-    desk = Desk()
-    for number in range(TRAIL_MAX + 2):
+    desk = ProcessorHarness()
+    for number in range(HISTORY_MAX + 2):
         desk.hand(start(f"request-{number}"), at=T0 + number)
     newest = desk.row.trail[-1]
-    assert len(desk.row.trail) == TRAIL_MAX
+    assert len(desk.row.trail) == HISTORY_MAX
     assert (newest.seq, newest.at, newest.cause) == (T0 + 17, T0 + 17, start("request-17").id)
 
 
 def test_an_event_that_changes_nothing_leaves_no_record() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     assert desk.hand(told()) == "ignored"
     assert desk.table.rows == {}
 
 
 def test_of_a_rejected_command_only_the_offset_is_remembered_and_it_is_accepted_when_it_is_sent_again() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     with pytest.raises(Rejected, match="not known"):
         desk.hand(start(adapter="nobody"))
     desk.hand(start())
@@ -160,18 +160,18 @@ def test_of_a_rejected_command_only_the_offset_is_remembered_and_it_is_accepted_
 
 def test_a_workflow_of_no_known_kind_is_refused_with_the_kinds_there_are() -> None:
     with pytest.raises(Rejected, match="there are: entity-sync, main-sync"):
-        Desk().hand(TimerDue(workflow="party:acme", due=1))
+        ProcessorHarness().hand(TimerDue(workflow="party:acme", due=1))
 
 
 def test_a_group_that_starts_again_at_one_does_not_lower_the_generation() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start(), generation=7)
     desk.hand(told(), generation=1)
     assert (desk.row.generation, desk.row.seq) == (7, T0 + 1)
 
 
 def test_a_record_whose_time_is_over_leaves_the_table() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     desk.hand(told())
     desk.hand(TimerDue(workflow=KEY, due=desk.row.due), at=desk.row.due)
@@ -215,7 +215,7 @@ async def test_a_cancellation_reaches_every_child_whatever_the_instant_of_a_cras
 
 
 def test_the_first_event_of_a_generation_puts_the_record_under_it_even_if_it_changes_nothing() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start(), generation=1)
     assert desk.hand(told(run=T0 - 1), generation=2) == "ignored"
     assert (desk.row.generation, desk.row.seq, desk.table.puts) == (2, T0, [KEY])
@@ -224,7 +224,7 @@ def test_the_first_event_of_a_generation_puts_the_record_under_it_even_if_it_cha
 
 
 def test_a_refused_request_is_refused_again_when_it_is_replayed_behind_the_watermark() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     refused = desk.event(start("request-2", on_conflict="reject"))
     with pytest.raises(Rejected, match="is in progress"):
@@ -235,7 +235,7 @@ def test_a_refused_request_is_refused_again_when_it_is_replayed_behind_the_water
 
 
 def test_a_refused_request_is_not_taken_for_a_new_one_when_it_is_replayed_after_the_end() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     refused = desk.event(start("request-2", on_conflict="reject"))
     with pytest.raises(Rejected):
@@ -249,20 +249,20 @@ def test_a_refused_request_is_not_taken_for_a_new_one_when_it_is_replayed_after_
 
 
 def test_a_new_record_counts_on_from_the_time_so_that_it_outranks_one_that_was_erased() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start(), at=T0 + 5_000)
     assert desk.row.seq == T0 + 5_000
 
 
 def test_what_is_handed_over_moves_no_offset() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     assert desk.hand_over(told()) == "decided"
     assert (desk.row.seq, desk.row.last_offset) == (T0 + 1, {"start-sync": 0})
 
 
 def test_what_is_handed_over_twice_in_a_life_changes_nothing() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     desk.hand_over(told(run=T0 - 1))
     assert desk.hand_over(told(run=T0 - 1)) == "ignored"
@@ -271,15 +271,15 @@ def test_what_is_handed_over_twice_in_a_life_changes_nothing() -> None:
 
 def test_what_is_handed_over_again_is_answered_with_what_is_owed() -> None:
     """It hangs on an event that is replayed: whatever followed from it may have been lost in a crash."""
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     asked = desk.table.emitted
-    assert desk.hand_over(told(run=T0 - 1), is_again=True) == "replayed"
+    assert desk.hand_over(told(run=T0 - 1), redelivered=True) == "replayed"
     assert (desk.table.puts, desk.table.emitted) == ([KEY], asked)
 
 
 def test_what_is_handed_over_to_a_record_of_another_life_is_answered_with_what_is_owed() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start(), generation=1)
     asked = desk.table.emitted
     assert desk.hand_over(told(run=T0 - 1), generation=2) == "replayed"
@@ -287,22 +287,22 @@ def test_what_is_handed_over_to_a_record_of_another_life_is_answered_with_what_i
 
 
 def test_what_is_owed_is_repeated_once_a_batch_however_often_it_is_handed_over_again() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     desk.table.repeated.add(KEY)
-    assert desk.hand_over(told(run=T0 - 1), is_again=True) == "ignored"
+    assert desk.hand_over(told(run=T0 - 1), redelivered=True) == "ignored"
     assert (desk.table.puts, desk.table.emitted) == ([], [])
 
 
 def test_an_answer_to_what_was_handed_over_leaves_no_record() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     assert desk.hand_over(told(run=T0 + 1)) == "decided"
     assert (desk.table.puts, len(desk.table.emitted)) == ([], 1)
 
 
 def test_a_refusal_of_what_was_handed_over_leaves_no_record() -> None:
-    desk = Desk()
+    desk = ProcessorHarness()
     desk.hand(start())
     with pytest.raises(Rejected):
         desk.hand_over(start("request-2", on_conflict="reject"))

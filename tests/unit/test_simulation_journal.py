@@ -1,7 +1,7 @@
 """The simulation's reader of the journal tells a whole history from one that was broken."""
 
 from tables.catalog import State
-from tables.entities import EntityState, EntityStatus
+from tables.kinds.entity import EntityState, EntityStatus
 from tables.row import Row, encode_row
 from tests.simulation.journal import Entry, Lineage
 

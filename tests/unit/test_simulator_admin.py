@@ -8,9 +8,9 @@ import httpx
 import msgspec
 import pytest
 
-from service.simulator.app import build_app
-from service.simulator.config import SimulatorConfig
-from service.simulator.pages import Page, PageCache
+from service.dev.simulator.app import build_app
+from service.dev.simulator.config import SimulatorConfig
+from service.dev.simulator.pages import Page, PageCache
 
 PEOPLE = "/people/v2/people"
 CANONICAL = ("id", "type", "attributes", "relationships")

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.simulator.app import build_app
-from service.simulator.config import SimulatorConfig
+from service.dev.simulator.app import build_app
+from service.dev.simulator.config import SimulatorConfig
 
 PEOPLE = "/people/v2/people"
 EMAILS = "/people/v2/emails"

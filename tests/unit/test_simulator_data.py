@@ -2,10 +2,10 @@
 
 import pytest
 
-from service.simulator.catalog import EDGES, ENTITIES
-from service.simulator.expected import expected
-from service.simulator.query import fold
-from service.simulator.store import Organisation, pointers
+from service.dev.simulator.catalog import EDGES, ENTITIES
+from service.dev.simulator.expected import expected
+from service.dev.simulator.query import fold
+from service.dev.simulator.store import Organisation, pointers
 
 NAMES = sorted(ENTITIES)
 

@@ -6,9 +6,9 @@ import pytest
 
 from service.status.rows import ENTITY_COLUMNS, SYNC_COLUMNS, TIMELINE_COLUMNS, StatusRows, status_rows, when
 from tables.catalog import State
-from tables.entities import EntityState
+from tables.kinds.entity import EntityState
+from tables.kinds.sync import Child, SyncState
 from tables.row import Row
-from tables.syncs import Child, SyncState
 
 T0 = 1_700_000_000_000
 SYNC = SyncState(
@@ -22,7 +22,7 @@ ENTITY = EntityState(
 
 
 def row(state: State | None, seq: int = 1, generation: int = 1) -> Row[State]:
-    return Row[State](generation=generation, seq=seq, state=state).noting(T0 + seq, f"cause-{seq}", f"note {seq}")
+    return Row[State](generation=generation, seq=seq, state=state).with_event(T0 + seq, f"cause-{seq}", f"note {seq}")
 
 
 def named(columns: tuple[str, ...], values: tuple[object, ...]) -> dict[str, object]:
@@ -48,7 +48,7 @@ def test_an_entitys_row_names_the_sync_that_it_belongs_to() -> None:
 
 
 def test_the_trail_becomes_the_timeline_once_however_often_it_is_told() -> None:
-    twice = row(SYNC).noting(T0 + 2, "cause-2", "note 2")
+    twice = row(SYNC).with_event(T0 + 2, "cause-2", "note 2")
     told = [named(TIMELINE_COLUMNS, values) for values in status_rows([row(SYNC), twice]).timeline]
     assert [(entry["workflow"], entry["cause"]) for entry in told] == [(SYNC.key, "cause-1"), (SYNC.key, "cause-2")]
 

@@ -4,7 +4,7 @@ from datetime import UTC
 
 import pytest
 
-from service.status.times import age, moment, short_time, span
+from service.read_model.times import age, moment, short_time, span
 
 NOW = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC
 

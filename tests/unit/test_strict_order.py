@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from agents.local import LocalRecord, LocalTable, LocalTP
-from agents.strict.batch import Batch, Out
-from agents.strict.order import check_order
-from agents.strict.producer import Deliveries
+from agents.core.batch import Batch, Out
+from agents.faust.order import check_order
+from agents.faust.producer import Deliveries
+from tests.engine.local import LocalRecord, LocalTable, LocalTP
 from topics.catalog import RECORD_BYTES_MAX
 from topics.errors import Broken, Retryable
 
@@ -66,7 +66,7 @@ class Producer:
         self.futures[number].set_result(SimpleNamespace(topic_partition=self.batches[number][:2], offset=offset))
 
 
-class Sea:
+class Network:
     def __init__(self) -> None:
         self.failures: list[Exception] = []
         self.delivered: list[tuple[Any, int]] = []
@@ -81,7 +81,7 @@ class Sea:
 
 
 async def test_records_go_together_and_the_last_offset_of_each_batch_is_told() -> None:
-    sea = Sea()
+    sea = Network()
     await sea.send(b"a", None, b"c")
     sea.producer.confirm(0, 40)
     await sea.deliveries.confirmed()
@@ -89,19 +89,19 @@ async def test_records_go_together_and_the_last_offset_of_each_batch_is_told() -
 
 
 async def test_what_does_not_fit_into_one_batch_goes_in_several() -> None:
-    sea = Sea()
+    sea = Network()
     await sea.send(*[b"x" * 400] * 5)
     assert [count for _, _, count in sea.producer.batches] == [2, 2, 1]
 
 
 async def test_no_records_are_no_batch() -> None:
-    sea = Sea()
+    sea = Network()
     await sea.send()
     assert sea.producer.batches == []
 
 
 async def test_confirmed_waits_for_everything_that_is_on_its_way() -> None:
-    sea = Sea()
+    sea = Network()
     await sea.send(b"a")
     await sea.send(b"b")
     waiting = asyncio.create_task(sea.deliveries.confirmed())
@@ -114,7 +114,7 @@ async def test_confirmed_waits_for_everything_that_is_on_its_way() -> None:
 
 
 async def test_the_first_failure_is_kept_and_nothing_more_is_sent_or_confirmed() -> None:
-    sea = Sea()
+    sea = Network()
     await sea.send(b"a", topic="page-done")
     await sea.send(b"b")
     sea.producer.futures[0].set_exception(ValueError("lost"))
@@ -130,7 +130,7 @@ async def test_the_first_failure_is_kept_and_nothing_more_is_sent_or_confirmed()
 
 
 async def test_a_delivery_that_was_cancelled_has_failed() -> None:
-    sea = Sea()
+    sea = Network()
     await sea.send(b"a")
     sea.producer.futures[0].cancel()
     with pytest.raises(Retryable, match="CancelledError"):
@@ -138,7 +138,7 @@ async def test_a_delivery_that_was_cancelled_has_failed() -> None:
 
 
 async def test_a_record_that_no_broker_would_take_stops_the_process() -> None:
-    sea = Sea()
+    sea = Network()
     with pytest.raises(Broken, match="a record of 900001 bytes for key b'k': at most 900000 are allowed"):
         await sea.send(b"x" * (RECORD_BYTES_MAX + 1))
     assert sea.producer.batches == []

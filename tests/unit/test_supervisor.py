@@ -6,8 +6,8 @@ import psutil
 import pytest
 
 from service.clock import SystemClock
+from service.dev.supervisor import Child, Supervisor
 from service.settings import child_environment, read_settings
-from service.supervisor import Child, Supervisor
 
 
 def supervised(child: Child, logs: Path) -> Supervisor:

@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 
 from agents.deciders.sync import PROGRESS_DEADLINE_MS, QUEUE_MAX, RETENTION_MS, SyncDecider
 from manifests.entity import Adapter
-from tables.syncs import SYNC_TRANSITIONS, SyncState
+from tables.kinds.sync import SYNC_TRANSITIONS, SyncState
 from tests.support.adapters import adapter, entity, toy
 from tests.support.scenario import T0, Scenario
 from topics.commands import (
     CancelRun,
     ChildDone,
-    Nudge,
-    Outnumbered,
     PageDone,
+    RetryNow,
     RunOutcome,
+    StaleRun,
     StartEntity,
     StartSync,
     TimerDue,
@@ -172,9 +172,9 @@ def test_an_ended_run_whose_time_is_told_too_early_is_kept() -> None:
 
 
 def test_a_cancel_is_told_again_later_than_now_even_if_the_clock_went_back() -> None:
-    told_at = T0 - 3_600_000
-    again = started().given(cancel(), at=T0).when(due(T0 + PROGRESS_DEADLINE_MS), at=told_at)
-    again.having(due=told_at + PROGRESS_DEADLINE_MS)
+    sent_at_ms = T0 - 3_600_000
+    again = started().given(cancel(), at=T0).when(due(T0 + PROGRESS_DEADLINE_MS), at=sent_at_ms)
+    again.having(due=sent_at_ms + PROGRESS_DEADLINE_MS)
 
 
 def test_a_request_after_the_end_is_a_run_with_a_higher_number() -> None:
@@ -295,12 +295,12 @@ def check_end(state: SyncState) -> None:
 
 
 def test_a_run_that_is_outnumbered_begins_again_above_the_number_that_was_met() -> None:
-    again = started().when(Outnumbered(workflow=KEY, parent_run=T0, newest=T0 + 500), at=T0 + 9)
+    again = started().when(StaleRun(workflow=KEY, parent_run=T0, newest=T0 + 500), at=T0 + 9)
     again.then(asked("a.house", T0 + 501), asked("a.log", T0 + 501)).having(run=T0 + 501, request="request-1")
 
 
 def test_to_be_outnumbered_in_another_run_changes_nothing() -> None:
-    started().when(Outnumbered(workflow=KEY, parent_run=T0 - 1, newest=T0 + 500)).unchanged()
+    started().when(StaleRun(workflow=KEY, parent_run=T0 - 1, newest=T0 + 500)).unchanged()
 
 
 def test_an_entity_that_tells_of_a_newer_run_is_asked_for_this_one() -> None:
@@ -313,10 +313,10 @@ def test_an_ended_run_asks_nobody_who_tells_of_a_newer_one() -> None:
 
 
 def test_a_nudge_reaches_every_running_child() -> None:
-    nudged = started().when(Nudge(workflow=KEY, request_id="n"))
+    nudged = started().when(RetryNow(workflow=KEY, request_id="n"))
     keys = [entity_key("acme", "toy", name, "full") for name in ("a.house", "a.log")]
-    nudged.then(asked("a.house"), asked("a.log"), *(Nudge(workflow=key, request_id="n") for key in keys))
+    nudged.then(asked("a.house"), asked("a.log"), *(RetryNow(workflow=key, request_id="n") for key in keys))
 
 
 def test_a_nudge_of_a_run_that_has_ended_changes_nothing() -> None:
-    ended().when(Nudge(workflow=KEY, request_id="n")).unchanged()
+    ended().when(RetryNow(workflow=KEY, request_id="n")).unchanged()

@@ -1,5 +1,5 @@
 from manifests.graph import Dependencies
-from tables.syncs import Child, SyncState, children_of
+from tables.kinds.sync import Child, SyncState, children_of
 from tests.support.scenario import T0
 from topics.commands import ChildDone
 

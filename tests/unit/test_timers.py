@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.core.timers import DOUBT_MS, RETIRES_MS_MIN, WAIT_MS_MAX, PartitionTimers, Timers
 from agents.deciders import entity, sync
-from agents.timers import DOUBT_MS, RETIRES_MS_MIN, WAIT_MS_MAX, PartitionTimers, Timers
 
 SETS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20)), max_size=30)
 

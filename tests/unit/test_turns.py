@@ -3,20 +3,20 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.fetcher.turns import Turns
+from service.fetcher.fair_queue import FairQueue
 
 PER_CONNECTION_MAX = 3
 CONNECTIONS = st.lists(st.sampled_from("abcde"), max_size=60)
 
 
-def turns(*connections: str, most: int = PER_CONNECTION_MAX) -> Turns[int]:
-    made: Turns[int] = Turns(most)
+def turns(*connections: str, most: int = PER_CONNECTION_MAX) -> FairQueue[int]:
+    made: FairQueue[int] = FairQueue(most)
     for number, connection in enumerate(connections):
         made.add(connection, number)
     return made
 
 
-def taken(made: Turns[int]) -> list[tuple[str, int]]:
+def taken(made: FairQueue[int]) -> list[tuple[str, int]]:
     found = []
     while (turn := made.take()) is not None:
         found.append(turn)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 
-import agents.strict.watchdog as watchdog
-from agents.strict.watchdog import LOOK_SECONDS, Gauge, Progress, watch_progress
-from service.fetcher.progress import Signs, WatchedTransport
+import agents.faust.watchdog as watchdog
+from agents.faust.watchdog import LOOK_SECONDS, Probe, Progress, watch_progress
+from service.fetcher.liveness import Liveness, WatchedTransport
 from service.kafka.unread import unread
 from topics.errors import Retryable
 
@@ -22,15 +22,15 @@ class Watched:
         self.progress = Progress()
         self.now = 0.0
 
-    def look(self, *gauges: Gauge) -> str | None:
+    def look(self, *probes: Probe) -> str | None:
         self.now += LOOK_SECONDS
-        return self.progress.stuck(self.now, gauges)
+        return self.progress.stuck(self.now, probes)
 
     def stays(self, seconds: float, waiting: int | None, mark: Hashable = 0, what: str = "records") -> str | None:
         """What is said at last, if nothing changes for so long."""
         said = None
         for _ in range(int(seconds / LOOK_SECONDS)):
-            said = self.look(Gauge(what, waiting, mark, BOUND))
+            said = self.look(Probe(what, waiting, mark, BOUND))
         return said
 
 
@@ -70,7 +70,7 @@ def test_of_what_was_never_known_to_wait_nothing_is_said() -> None:
 def test_one_that_moves_does_not_cover_up_for_another() -> None:
     watched, said = Watched(), None
     for mark in range(30):
-        said = watched.look(Gauge("page-done/1", 5, 0, BOUND), Gauge("page-done/2", 5, mark, BOUND))
+        said = watched.look(Probe("page-done/1", 5, 0, BOUND), Probe("page-done/2", 5, mark, BOUND))
     assert said == "page-done/1: 5 waiting, and nothing has moved for 145 s"
 
 
@@ -94,8 +94,8 @@ async def test_the_process_ends_with_a_code_of_its_own_and_a_last_sentence(
     def leave(code: int) -> None:
         raise SystemExit(code)
 
-    async def look() -> list[Gauge]:
-        return [Gauge("commits", 2, 0, 0.0)]
+    async def look() -> list[Probe]:
+        return [Probe("commits", 2, 0, 0.0)]
 
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr("os._exit", leave)
@@ -138,7 +138,7 @@ class Down:
 
 
 async def test_an_api_that_is_down_gives_signs_of_life_as_long_as_it_is_asked() -> None:
-    signs = Signs()
+    signs = Liveness()
     with pytest.raises(Retryable):
         await WatchedTransport(Down(), signs).exchange("a page", "GET", "http://127.0.0.1", {})
     await signs.sleep(0)

@@ -9,16 +9,16 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from agents.local import LocalRecord
-from agents.strict.watchdog import EXIT_WAS_FROZEN, Gauge
+from agents.faust.watchdog import EXIT_WAS_FROZEN, Probe
 from service.api.reply import Reply
 from service.api.transport import HttpTransport
 from service.fetcher import process
+from service.fetcher.liveness import Liveness, WatchedTransport
 from service.fetcher.process import Fetcher
-from service.fetcher.progress import Signs, WatchedTransport
-from service.kafka.consuming import SESSION_TIMEOUT_MS
+from service.kafka.consumer import SESSION_TIMEOUT_MS
 from service.status import projector
 from service.status.projector import Projector
+from tests.engine.local import LocalRecord
 from tests.support.consumer import HeldPartition
 from topics.codec import encode
 from topics.commands import AnyCommand, FetchPages, TimerDue
@@ -72,12 +72,12 @@ def at(offset: int, command: AnyCommand = LEASE) -> LocalRecord:
     return LocalRecord(command.topic, 0, offset, 0, command.key.encode(), encode(command), ())
 
 
-def seen(gauges: list[Gauge]) -> dict[str, int | None]:
-    return {gauge.what: gauge.waiting for gauge in gauges}
+def seen(probes: list[Probe]) -> dict[str, int | None]:
+    return {probe.what: probe.waiting for probe in probes}
 
 
-def mark(gauges: list[Gauge], what: str) -> Any:
-    return next(gauge.mark for gauge in gauges if gauge.what == what)
+def mark(probes: list[Probe], what: str) -> Any:
+    return next(probe.mark for probe in probes if probe.what == what)
 
 
 async def turns() -> None:
@@ -85,12 +85,12 @@ async def turns() -> None:
         await asyncio.sleep(0.001)
 
 
-async def until(look: Callable[[], Awaitable[list[Gauge]]], what: str, waiting: int | None) -> list[Gauge]:
+async def until(look: Callable[[], Awaitable[list[Probe]]], what: str, waiting: int | None) -> list[Probe]:
     """The gauges, once so much waits."""
     async with asyncio.timeout(WAIT_SECONDS_MAX):
-        while seen(gauges := await look()).get(what) != waiting:
+        while seen(probes := await look()).get(what) != waiting:
             await asyncio.sleep(0.001)
-    return gauges
+    return probes
 
 
 class Work:
@@ -110,8 +110,8 @@ class Work:
     async def do(self, command: AnyCommand) -> None:
         await self.may_end.wait()
 
-    async def until(self, what: str, waiting: int | None) -> list[Gauge]:
-        return await until(self.fetcher._gauges, what, waiting)
+    async def until(self, what: str, waiting: int | None) -> list[Probe]:
+        return await until(self.fetcher._probes, what, waiting)
 
     async def end(self) -> None:
         self.stop.set()
@@ -181,7 +181,6 @@ class Store:
             raise Retryable("connection refused")
 
 
-
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WAIT_FIRST_SECONDS", "WAIT_LONGEST_SECONDS", "QUIET_SECONDS", "COMMIT_SECONDS"):
@@ -200,9 +199,9 @@ async def test_a_projector_whose_database_is_away_gives_signs_of_life(monkeypatc
     consumer: Any = journal(monkeypatch)
     reading = Projector(consumer, store, stop)
     running = asyncio.create_task(reading.run("projector-1"))
-    before = await until(reading.gauges, "records of the journal", 1)
+    before = await until(reading.probes, "records of the journal", 1)
     await turns()
-    after = await reading.gauges()
+    after = await reading.probes()
     assert seen(after) == {"records of the journal": 1, "commits of offsets": 0}
     assert mark(after, "records of the journal") > mark(before, "records of the journal")
     stop.set()
@@ -217,14 +216,14 @@ async def test_a_projector_commits_again_what_was_not_committed(monkeypatch: pyt
     store: Any = Store(away=0)
     reading = Projector(consumer, store, stop)
     running = asyncio.create_task(reading.run("projector-1"))
-    await until(reading.gauges, "commits of offsets", 1)
+    await until(reading.probes, "commits of offsets", 1)
     consumer.failure = None
-    await until(reading.gauges, "commits of offsets", 0)
+    await until(reading.probes, "commits of offsets", 0)
     stop.set()
     await running
 
 
-def stand_still(signs: Signs) -> None:
+def stand_still(signs: Liveness) -> None:
     """As long as it takes to lose one's partitions."""
     signs.awake._seen_at -= 2 * SESSION_TIMEOUT_MS / 1000
 
@@ -240,8 +239,8 @@ async def test_a_fetcher_that_was_frozen_asks_for_nothing_any_more(monkeypatch: 
         assert code == EXIT_WAS_FROZEN
         raise Ended
 
-    signs = Signs()
-    monkeypatch.setattr("agents.strict.watchdog.os._exit", end)
+    signs = Liveness()
+    monkeypatch.setattr("agents.faust.watchdog.os._exit", end)
     stand_still(signs)
     with pytest.raises(Ended):
         await WatchedTransport(Api(), signs).exchange("a page", "GET", "http://api", {})
@@ -250,9 +249,9 @@ async def test_a_fetcher_that_was_frozen_asks_for_nothing_any_more(monkeypatch: 
 async def test_a_start_that_takes_longer_than_a_session_is_no_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker may be away for a while before the group is joined."""
     ends: list[int] = []
-    monkeypatch.setattr("agents.strict.watchdog.os._exit", ends.append)
-    monkeypatch.setattr("service.fetcher.progress.AWAKE_SECONDS", 0.001)
-    signs = Signs()
+    monkeypatch.setattr("agents.faust.watchdog.os._exit", ends.append)
+    monkeypatch.setattr("service.fetcher.liveness.AWAKE_SECONDS", 0.001)
+    signs = Liveness()
     stand_still(signs)
     watching = asyncio.create_task(signs.watch_for_freezing())
     await asyncio.sleep(0.01)

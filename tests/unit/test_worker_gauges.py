@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from agents.local import LocalRecord
-from agents.strict.app import StrictApp
-from agents.strict.batch import Batch, Out
-from agents.strict.outbox import Outbox
-from agents.strict.watchdog import worker_gauges
+from agents.core.batch import Batch, Out
+from agents.faust.app import StrictApp
+from agents.faust.outbox import Outbox
+from agents.faust.watchdog import worker_probes
+from tests.engine.local import LocalRecord
 from tests.support.consumer import HeldPartition
 
 TP = TopicPartition("page-done", 0)
@@ -38,13 +38,13 @@ def worker(consumer: Consumer, **more: object) -> Any:
 
 
 async def waiting(app: Any) -> dict[str, int | None]:
-    return {gauge.what: gauge.waiting for gauge in await worker_gauges(app)}
+    return {probe.what: probe.waiting for probe in await worker_probes(app)}
 
 
 async def test_a_worker_has_to_decide_on_what_it_did_not_and_to_commit_what_it_did() -> None:
     app = worker(Consumer(end=9))
     assert await waiting(app) == {"records of page-done/0": 6, "commit of page-done/0": 1}
-    assert [gauge.mark for gauge in await worker_gauges(app)] == [3, 2]
+    assert [probe.mark for probe in await worker_probes(app)] == [3, 2]
 
 
 async def test_what_a_worker_cannot_hand_over_waits_for_its_commit(
@@ -75,5 +75,5 @@ async def test_a_worker_whose_broker_is_away_does_not_know_what_waits() -> None:
 
 
 async def test_a_worker_that_rebalances_must_get_on_with_its_table() -> None:
-    (gauge,) = await worker_gauges(worker(Consumer(end=9), rebalancing=True))
-    assert (gauge.what, gauge.waiting, gauge.mark) == ("the table's restore", 1, (1, 7))
+    (probe,) = await worker_probes(worker(Consumer(end=9), rebalancing=True))
+    assert (probe.what, probe.waiting, probe.mark) == ("the table's restore", 1, (1, 7))

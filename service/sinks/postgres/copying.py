@@ -38,7 +38,7 @@ def copy_columns(table: EntityTable) -> list[str]:
     return [*head, *(column.name for column in table.columns), *tail]
 
 
-class Unfit(Exception):
+class UnencodableValue(Exception):
     """A value that its column cannot hold: text that is not Unicode, a number beyond 64 bits."""
 
 
@@ -47,7 +47,7 @@ def copy_rows(pages: Sequence[PageWrite], table: EntityTable) -> bytes:
     try:
         return b"".join((_HEADER, *_rows(pages, table), _TRAILER))
     except (UnicodeError, error) as problem:
-        raise Unfit(str(problem)) from None
+        raise UnencodableValue(str(problem)) from None
 
 
 def _rows(pages: Sequence[PageWrite], table: EntityTable) -> Iterator[bytes]:

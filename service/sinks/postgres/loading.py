@@ -10,7 +10,7 @@ from datetime import datetime
 import asyncpg
 
 from agents.ports import PageOutcome, PageWrite
-from service.sinks.postgres.copying import Unfit, copy_columns, copy_rows
+from service.sinks.postgres.copying import UnencodableValue, copy_columns, copy_rows
 from service.sinks.postgres.errors import REFUSED_CLASSES
 from service.sinks.postgres.runs import enter_pages
 from service.sinks.postgres.statements import LEDGER_STATEMENT, ledger_arguments
@@ -49,7 +49,7 @@ class FirstLoads:
             return None
         try:
             return await _load(connection, pages, table, moment)
-        except (_NotNew, Unfit, asyncpg.PostgresError) as error:
+        except (_NotNew, UnencodableValue, asyncpg.PostgresError) as error:
             if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] not in _REFUSED_CLASSES:
                 raise
             self._remember({page.run.id for page in pages}, is_first=False)

@@ -9,8 +9,8 @@ import asyncpg
 
 from agents.ports import (
     ClosedRun,
-    LeaseAsk,
-    LeaseGrant,
+    LeaseRequest,
+    LeaseState,
     LedgerLine,
     PageOutcome,
     RunEnd,
@@ -30,7 +30,7 @@ from sluice_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as granted
 _CLOSE = "select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 
-async def grant_leases(connection: Connection, asks: Sequence[LeaseAsk], moment: datetime) -> list[LeaseGrant]:
+async def grant_leases(connection: Connection, asks: Sequence[LeaseRequest], moment: datetime) -> list[LeaseState]:
     named = [(number, parent) for number, ask in enumerate(asks, start=1) for parent in ask.parents]
     found = await connection.fetch(
         _GRANT,
@@ -61,12 +61,12 @@ def _named_runs(runs: Sequence[RunRef]) -> list[list[object]]:
     return [list(column) for column in zip(*named, strict=True)]
 
 
-def _grants(found: Sequence[asyncpg.Record], asks: int) -> list[LeaseGrant]:
-    grants = [LeaseGrant(False)] * asks
+def _grants(found: Sequence[asyncpg.Record], asks: int) -> list[LeaseState]:
+    grants = [LeaseState(False)] * asks
     lines: list[list[LedgerLine]] = [[] for _ in range(asks)]
     for number, state, pages, records, rejected, *line, newest in found:
         done = RunTotals(pages, records, rejected) if state == "done" else None
-        grants[number - 1] = LeaseGrant(state == "open", (), done, newest)
+        grants[number - 1] = LeaseState(state == "open", (), done, newest)
         if line[1] is not None:
             lines[number - 1].append(LedgerLine(*line))
     return [replace(grant, lines=tuple(its)) if its else grant for grant, its in zip(grants, lines, strict=True)]

@@ -12,8 +12,8 @@ import asyncpg
 
 from agents.ports import (
     ClosedRun,
-    LeaseAsk,
-    LeaseGrant,
+    LeaseRequest,
+    LeaseState,
     PageOutcome,
     PageWrite,
     Parent,
@@ -85,8 +85,8 @@ class PostgresSink:
             await migrate(connection, self._clock, self._database)
             await create_tables(connection, entity_tables(adapter))
 
-    async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
-        grants: list[LeaseGrant] = []
+    async def grant(self, asks: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
+        grants: list[LeaseState] = []
         for start in range(0, len(asks), RUNS_PER_STATEMENT_MAX):
             some = asks[start : start + RUNS_PER_STATEMENT_MAX]
             async with self._connection() as connection:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 
-from agents.ports import ClosedRun, LeaseAsk, LeaseGrant, LedgerLine, RunEnd, RunRef, RunTotals
+from agents.ports import ClosedRun, LeaseRequest, LeaseState, LedgerLine, RunEnd, RunRef, RunTotals
 
 _LINE = "parent, page, records, rejected, is_last, next_cursor"
 _BY_PAGE = f"""
@@ -61,18 +61,18 @@ def close_run(connection: sqlite3.Connection, end: RunEnd, moment: str) -> Close
     return ClosedRun(outcome if state == "superseded" else state, RunTotals(*sums))
 
 
-def grant(connection: sqlite3.Connection, ask: LeaseAsk) -> LeaseGrant:
+def grant(connection: sqlite3.Connection, ask: LeaseRequest) -> LeaseState:
     query = "select state, pages, records, rejected from sluice_runs where run_id = ?"
     state, *sums = connection.execute(query, (ask.run.id,)).fetchone() or ("unknown",)
     if state == "open":
-        return LeaseGrant(True, ledger(connection, ask))
+        return LeaseState(True, ledger(connection, ask))
     (newest,) = connection.execute(
         "select max(number) from sluice_runs where workflow = ?", (ask.run.workflow,)
     ).fetchone()
-    return LeaseGrant(False, done=RunTotals(*sums) if state == "done" else None, newest=newest)
+    return LeaseState(False, done=RunTotals(*sums) if state == "done" else None, newest=newest)
 
 
-def ledger(connection: sqlite3.Connection, ask: LeaseAsk) -> tuple[LedgerLine, ...]:
+def ledger(connection: sqlite3.Connection, ask: LeaseRequest) -> tuple[LedgerLine, ...]:
     """The lines of the pages, or of the parents, that the ask names."""
     if not ask.parents:
         return _lines(connection.execute(_BY_PAGE, (ask.run.id, ask.first, ask.first + ask.units)).fetchall())

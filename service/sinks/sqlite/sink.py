@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from agents.ports import ClosedRun, LeaseAsk, LeaseGrant, PageOutcome, PageWrite, Parent, RunEnd
+from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, Parent, RunEnd
 from manifests.entity import Adapter, Entity
 from service.clock import Clock
 from service.sinks.group import DataRefused, one_row, rejection_places, write_group
@@ -40,7 +40,7 @@ class SqliteSink:
 
         await self._run(call)
 
-    async def grant(self, asks: Sequence[LeaseAsk]) -> Sequence[LeaseGrant]:
+    async def grant(self, asks: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         return await self._run(lambda connection: self._grant(connection, asks))
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
@@ -87,7 +87,7 @@ class SqliteSink:
         await asyncio.get_running_loop().run_in_executor(self._thread, call)
         self._thread.shutdown()
 
-    def _grant(self, connection: sqlite3.Connection, asks: Sequence[LeaseAsk]) -> list[LeaseGrant]:
+    def _grant(self, connection: sqlite3.Connection, asks: Sequence[LeaseRequest]) -> list[LeaseState]:
         unknown = [ask.run for ask in asks if not is_known(connection, ask.run)]
         if unknown:
             with transaction(connection):

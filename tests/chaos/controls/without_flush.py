@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 from unittest.mock import patch
 
-from agents.strict.batch import Out
-from agents.strict.consumer import StrictConsumer
-from agents.strict.producer import Deliveries, StrictProducer
+from agents.core.batch import Out
+from agents.faust.consumer import StrictConsumer
+from agents.faust.producer import Deliveries, StrictProducer
 from service.cli import main
 
 ON_THE_WAY_SECONDS = 1.3  # longer than the pause between two commits

@@ -6,13 +6,13 @@ Nor does it when it meets a record for the first time under a generation, which 
 from typing import Any
 from unittest.mock import patch
 
-from agents import shell
+from agents.core import processor as shell
 from service.cli import main
 
 
 def _only_owed(row: Any, key: str, decider: Any, room: Any) -> shell.Outcome:
-    for owed in decider.owed(row.state) if row.state is not None else ():
-        room.emit(owed, row.state.trace, is_again=True)
+    for pending_commands in decider.pending_commands(row.state) if row.state is not None else ():
+        room.emit(pending_commands, row.state.trace, redelivered=True)
     return "replayed"
 
 
@@ -21,5 +21,5 @@ def _as_it_is(row: Any, event: shell.Event, room: Any) -> Any:
 
 
 if __name__ == "__main__":
-    with patch.object(shell, "_repeat", _only_owed), patch.object(shell, "_claimed", _as_it_is):
+    with patch.object(shell, "_repeat", _only_owed), patch.object(shell, "_adopt_epoch", _as_it_is):
         main()

@@ -9,7 +9,7 @@ from tests.chaos.processes import Instance
 from tests.chaos.records import Sent, write
 from tests.chaos.site import Site
 from topics.codec import encode
-from topics.commands import Nudge
+from topics.commands import RetryNow
 
 SETTING = "failpoints"
 ARRIVALS_MAX = 6
@@ -56,8 +56,8 @@ class LostMessage(Failpoint):
     async def heal(self, site: Site) -> None:
         await super().heal(site)
         keys = [f"main-sync:{org}:pco:full" for org in site.orgs]
-        nudges = [Nudge(workflow=key, request_id=f"{self.name}-{self.random.random()}") for key in keys]
-        await write(site.brokers.bootstrap, [Sent(Nudge.topic, one.key.encode(), encode(one)) for one in nudges])
+        nudges = [RetryNow(workflow=key, request_id=f"{self.name}-{self.random.random()}") for key in keys]
+        await write(site.brokers.bootstrap, [Sent(RetryNow.topic, one.key.encode(), encode(one)) for one in nudges])
 
 
 def _made(parent: type[Failpoint], name: str, role: str, point: str, action: str) -> type[Fault]:

@@ -1,0 +1,1 @@
+"""The core of the engine: pure processing of one event, whatever the kind of workflow."""

@@ -1,0 +1,167 @@
+"""The Faust app of the strict layer: one chunk of records from the fetch to the handover."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+
+from agents.core.batch import Batch
+from agents.failpoints import failpoints
+from agents.faust.consumer import StrictTransport
+from agents.faust.order import check_order
+from agents.faust.outbox import Outbox
+from agents.faust.producer import Deliveries
+from agents.faust.watchdog import FreezeDetector, watch, watch_progress, worker_probes
+from tables.stores import StrictTable
+from topics.catalog import DEAD_LETTERS
+
+log = logging.getLogger("sluice.strict")
+
+STOP_SECONDS_MAX = 30.0
+DIE_SECONDS_MAX = 5.0
+YIELD_SECONDS = 0.001  # in a long poll, so that what was handed over goes out while the rest is decided
+PASSED_ON = frozenset({"start-sync", DEAD_LETTERS})  # not decided here: nobody would ask for it again
+EXIT_DIE_WAS_SLOW = 70
+EXIT_STOP_WAS_SLOW = 71
+
+
+Handler = Callable[[Batch], None]
+Restored = Callable[[Sequence[int]], None]
+
+
+class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
+    """Exit codes: 1 a crash, 70 a crash that could not clean up, 71 a stop that hung, 72 the process was frozen,
+    73 work stood still."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.strict_tables: list[StrictTable] = []
+        self.next_offset: dict[Any, int | None] = {}  # source partition -> the offset that must come next
+        self.deliveries = Deliveries(lambda error: self.die(repr(error)))
+        self.awake = FreezeDetector()
+        self._handlers: dict[str, tuple[Handler, StrictTable]] = {}
+        self._outboxes: dict[StrictTable, Outbox] = {}
+        super().__init__(*args, **{"Table": StrictTable, **kwargs})
+
+    def _new_transport(self) -> StrictTransport:
+        return StrictTransport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> StrictTransport:
+        return StrictTransport(self.conf.broker_producer, self)
+
+    def handle_batches(
+        self, channel: Any, table: StrictTable, handler: Handler, now_ms: Callable[[], int], on_restored: Restored
+    ) -> None:
+        """Let `handler` take every batch of the channel's topics. One handler per table: two would lose updates.
+
+        `on_restored` is told the partitions that are held from now on, before the first batch.
+        """
+        self._handlers.update({topic: (handler, table) for topic in channel.topics})
+
+        async def restored() -> None:
+            held = sorted({tp.partition for tp in self.tables.recovery.active_tps})
+            try:
+                table.begin_generations(held, self.consumer_generation_id, now_ms())
+                on_restored(held)
+            except Exception as error:  # Faust would swallow it, and no deadline would ever pass
+                self.die(f"the restored table cannot be read: {error!r}")
+
+        table.on_recover(restored)
+
+        async def subscription(stream: Any) -> None:
+            async for event in stream.events():
+                self.die(f"an event went past the batch layer: {event.message.tp}")
+
+        self.agent(channel, name="deciders", concurrency=1)(subscription)
+
+    async def handle_chunk(self, consumer: Any, tp: Any, records: Sequence[Any]) -> None:
+        """Records of one partition, in order: restore them, or decide on them. `hand_over` sends what follows."""
+        if tp in self.tables.recovery.tp_to_table:
+            await self._restore(tp, records)
+            return
+        self.awake.check(self.conf.broker_session_timeout)
+        check_order(self.next_offset.get(tp), records, f"{tp.topic}/{tp.partition}")
+        handler, table = self._handlers[tp.topic]
+        batch = Batch(table, tp, records, table.generations[tp.partition])
+        handler(batch)
+        await self._store(batch, table)
+        self.next_offset[tp] = records[-1].offset + 1
+        self.monitor.stream_inbound_time[tp] = time.monotonic()
+        outbox = self._outboxes.setdefault(table, Outbox())
+        outbox.add(batch)
+        if outbox.is_full:
+            await self.hand_over(consumer)
+            await asyncio.sleep(YIELD_SECONDS)
+
+    async def _restore(self, tp: Any, records: Sequence[Any]) -> None:
+        recovery = self.tables.recovery
+        offsets = recovery.active_offsets if tp in recovery.active_tps else recovery.standby_offsets
+        recovery.tp_to_table[tp].restore(tp.partition, records, offsets.get(tp))
+        offsets[tp] = max(records[-1].offset, offsets.get(tp) or 0)
+        # Faust's own task decides when recovery ends: show it the last record.
+        last = SimpleNamespace(message=SimpleNamespace(tp=tp, offset=records[-1].offset))
+        self.tables.changelog_queue.put_nowait(last)
+        await asyncio.sleep(0)
+
+    async def _store(self, batch: Batch, table: StrictTable) -> None:
+        """The store first: it may be ahead of the changelog (a replay repairs that), never behind."""
+        if batch.changes:
+            table.store(batch.tp.partition, batch.changes)
+            if failpoints.armed:
+                await failpoints.reach("after_store")
+
+    async def hand_over(self, consumer: Any) -> None:
+        """All that was decided and not handed over yet; only then may its source be committed."""
+        producer = self.producer._producer
+        for table, outbox in self._outboxes.items():
+            for partition, outs in outbox.changelog.items():
+                await self.deliveries.send(producer, table.changelog_topic_name, partition, outs, table.note_delivered)
+            if failpoints.armed and outbox.changelog:
+                await failpoints.reach("after_changelog")
+            for (topic, target), outs in outbox.outputs.items():
+                if failpoints.armed and topic not in PASSED_ON:
+                    outs = [out for out in outs if not await failpoints.reach("emit")]
+                await self.deliveries.send(producer, topic, target, outs)
+            consumer.handled.update(outbox.handled)
+        self._outboxes = {}
+
+    @property
+    def decided(self) -> dict[Any, int]:
+        """Source partition -> the offset up to which it is decided on, where that is not all handed over."""
+        return {tp: offset for outbox in self._outboxes.values() for tp, offset in outbox.handled.items()}
+
+    def forget_decided(self) -> None:
+        """What was not handed over is decided again by whoever reads its source again."""
+        self._outboxes = {}
+
+    def die(self, why: str) -> None:
+        """End the process with nothing more committed; the supervisor starts a fresh one."""
+        log.critical("fatal: %s; the process ends within %s s", why, DIE_SECONDS_MAX)
+        asyncio.get_event_loop().call_later(DIE_SECONDS_MAX, os._exit, EXIT_DIE_WAS_SLOW)
+        self._dying = asyncio.ensure_future(self.crash(RuntimeError(why)))
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self.add_future(watch(self))
+        self.add_future(watch_progress(partial(worker_probes, self)))
+
+    async def on_stop(self) -> None:
+        asyncio.get_event_loop().call_later(STOP_SECONDS_MAX, os._exit, EXIT_STOP_WAS_SLOW)
+        await super().on_stop()
+
+
+class StrictWorker(faust.Worker):  # type: ignore[misc]  # faust has no types
+    """Faust's worker without its logging set-up and its spinner: the process has its own."""
+
+    def _setup_logging(self) -> None:
+        self.spinner = None
+
+
+def run_app(app: StrictApp, loop: asyncio.AbstractEventLoop) -> None:
+    """Run the app until SIGTERM or SIGINT; exits the process with 0 after a clean stop, 1 after a crash."""
+    StrictWorker(app, loop=loop, loglevel="INFO", redirect_stdouts=False).execute_from_commandline()

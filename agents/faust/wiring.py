@@ -1,0 +1,147 @@
+"""The deciders on a Faust app: topics, table, handler, timers."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from ssl import SSLContext
+from typing import Any
+
+from faust import SASLCredentials, SSLCredentials
+
+from agents.core.batch import Batch, Out
+from agents.core.context import BatchContext, PartitionOf, step
+from agents.core.processor import Processor
+from agents.core.timers import PartitionTimers
+from agents.deciders.entity import EntityDecider
+from agents.deciders.sync import SyncDecider
+from agents.faust.app import StrictApp
+from manifests.entity import Adapter
+from topics.catalog import APP_ID, CONTROL_TOPICS, TABLE
+from topics.codec import encode, headers, trace_of
+from topics.commands import TimerDue
+from topics.ids import partition_key
+from topics.partitions import partition_of
+
+log = logging.getLogger("sluice.worker")
+
+TIMER_TICK_SECONDS = 0.5
+HOMES_CACHED_MAX = 100_000
+SESSION_TIMEOUT_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """What a worker must be told. `name` is its static membership: unique, and the same after a restart.
+
+    `broker_urls` are kafka://host:port; a user means SASL, a TLS context means TLS.
+    """
+
+    name: str
+    broker_urls: tuple[str, ...]
+    partitions: int
+    replication: int
+    datadir: Path
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    sasl_mechanism: str | None = None
+    ssl_context: SSLContext | None = None
+
+
+def partitioner(partitions: int) -> PartitionOf:
+    """Of a workflow, or of a connection, by its key: all workflows of a connection have the same."""
+
+    @lru_cache(maxsize=HOMES_CACHED_MAX)
+    def remembered(home: str) -> int:
+        return partition_of(home.encode(), partitions)
+
+    return lambda key: remembered(partition_key(key))
+
+
+def make_processor(adapters: Mapping[str, Adapter]) -> Processor:
+    return Processor({"main-sync": SyncDecider(adapters), "entity-sync": EntityDecider(adapters)})
+
+
+def build_app(config: WorkerConfig, shell: Processor, now_ms: Callable[[], int]) -> StrictApp:
+    """The worker: consumes the control topics, keeps the table, sends what follows."""
+    app = _faust_app(config)
+    table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=config.partitions)
+    channel = app.topic(*CONTROL_TOPICS, key_type=bytes, value_type=bytes)
+    partition_of = partitioner(config.partitions)
+    timers = PartitionTimers()
+
+    def handle(batch: Batch) -> None:
+        room = BatchContext(batch, partition_of, config.name)
+        step(batch, room, shell)
+        timers.update(batch.tp.partition, room.deadlines.items(), now_ms())
+
+    def rebuild_timers(held: Sequence[int]) -> None:
+        timers.rebuild({partition: table.deadlines(partition) for partition in held}, now_ms())
+        log.info("worker ready", extra={"sluice.partitions": len(held)})
+
+    async def tick() -> None:
+        while not app.should_stop:
+            await asyncio.sleep(TIMER_TICK_SECONDS)
+            for partition, due in timers.pop_due(now_ms()).items():
+                outs = [_timer_due(key, at, config.name) for key, at in due]
+                await app.deliveries.send(app.producer._producer, TimerDue.topic, partition, outs)
+
+    app.handle_batches(channel, table, handle, now_ms, rebuild_timers)
+    app.task(tick)
+    return app
+
+
+def _timer_due(key: str, due: int, sent_by: str) -> Out:
+    command = TimerDue(workflow=key, due=due)
+    return Out(key.encode(), encode(command), headers(command, trace_of(key), sent_by))
+
+
+def _faust_app(config: WorkerConfig) -> StrictApp:
+    options: dict[str, Any] = {
+        "broker": list(config.broker_urls),
+        "broker_credentials": _credentials(config),
+        "processing_guarantee": "at_least_once",
+        "stream_wait_empty": True,
+        "store": "rocksdb://",
+        "datadir": config.datadir,
+        "table_standby_replicas": 0,
+        "recovery_consistency_check": True,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "topic_partitions": config.partitions,
+        "topic_replication_factor": config.replication,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": config.name,
+        "broker_session_timeout": SESSION_TIMEOUT_SECONDS,
+        "broker_heartbeat_interval": 2,
+        "broker_rebalance_timeout": 60,
+        "broker_request_timeout": 90,
+        "broker_max_poll_interval": 86400,
+        "broker_max_poll_records": 4000,
+        "broker_commit_interval": 1.0,
+        "consumer_max_fetch_size": 1_048_576,
+        "stream_processing_timeout": 60,
+        "producer_acks": -1,
+        "producer_linger": 0.0,
+        "producer_max_batch_size": 800_000,
+        "producer_max_request_size": 1_000_000,
+        "producer_request_timeout": 60,
+        "value_serializer": "raw",
+        "key_serializer": "raw",
+        "web_enabled": False,
+        "debug": False,
+    }
+    return StrictApp(APP_ID, **options)
+
+
+def _credentials(config: WorkerConfig) -> SASLCredentials | SSLCredentials | None:
+    if config.username:
+        return SASLCredentials(
+            username=config.username,
+            password=config.password,
+            mechanism=config.sasl_mechanism,
+            ssl_context=config.ssl_context,
+        )
+    return SSLCredentials(config.ssl_context) if config.ssl_context else None

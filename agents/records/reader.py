@@ -1,0 +1,235 @@
+"""A page of an API, as bytes, to rows: typed values, canonical text, content hash. Pure; it runs for every record.
+
+A record that cannot be a row is set aside with its reason and never spoils its page; a body that is no page at all
+is Retryable, since half an answer or a proxy's HTML page passes.
+
+Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 unescaped, the last of duplicate keys.
+`RowWrite.raw` is the canonical JSON of the record; `content_hash` is BLAKE2b (16 bytes) over the canonical JSON of
+the record without its top-level `links`: links say where a record is served, not what it says.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from agents.ports import RejectedRecord, RowWrite
+from agents.records.columns import Place, TypedColumns
+from agents.records.values import (
+    CONVERT,
+    INTEGER_MAX,
+    InvalidValue,
+    check_storable,
+    encode,
+    parse,
+    shown,
+    start,
+    storable_text,
+)
+from manifests.entity import AdapterFile, Entity, FieldType, columns
+from topics.errors import Retryable
+
+RECORD_BYTES_MAX = 1_000_000  # canonical JSON of one record; a longer one is rejected
+KEY_CHARS_MAX = 500  # an index entry of PostgreSQL takes about 2,700 bytes; a longer key is rejected
+READERS_MAX = 1_000  # compiled entities that are kept; at the maximum all are compiled anew
+
+_LINKS = "links"
+_NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class PageBody:
+    """What a page says. `records` counts rows and rejected ones; `total` is the source's claim, a hint only."""
+
+    rows: tuple[RowWrite, ...]
+    rejected: tuple[RejectedRecord, ...]
+    next: str | None
+    total: int | None
+    records: int
+
+
+def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "") -> PageBody:
+    """The rows of one page, and the records that cannot be rows. `parent` is the key of the row it was read under.
+
+    Retryable if the body is not JSON or has no list of records where the adapter says.
+    """
+    key = (id(adapter), id(entity))
+    reader = _readers.get(key)
+    if reader is None:
+        if len(_readers) >= READERS_MAX:
+            _readers.clear()
+        reader = _readers[key] = RecordReader(adapter, entity)
+    return reader.read(body, parent)
+
+
+class _Column(NamedTuple):
+    name: str
+    holder: int  # the object that has it: an index into the record's opened objects
+    field: str
+    type: FieldType
+    is_required: bool
+
+
+class RecordReader:
+    """One entity's records, compiled: which objects of a record to open, and what to take from each."""
+
+    def __init__(self, adapter: AdapterFile, entity: Entity) -> None:
+        self._of = (adapter, entity)  # held, so that their ids stay theirs while this reader is cached
+        self._records = _path(adapter.body.records)
+        self._next = _path(adapter.body.next)
+        self._total = _path(adapter.body.total)
+        self._key_paths = tuple(_path(key) for key in entity.key)
+        self._plain_key = entity.key[0] if len(entity.key) == len(self._key_paths[0]) == 1 else None
+        self._is_under = entity.under is not None
+        self._holders: list[tuple[int, str]] = []
+        self._holder_of: dict[tuple[str, ...], int] = {(): 0}
+        required = {name for name, reference in entity.references.items() if reference.required}
+        self._columns = [
+            self._column(spec.name, spec.source, spec.type, spec.name in required)
+            for spec in columns(entity)
+            if spec.source
+        ]
+        self._has_time = entity.updated_at is not None
+        if entity.updated_at is not None:
+            self._columns.append(self._column("updated_at", entity.updated_at, "timestamp", False))
+        self._typed = TypedColumns([Place(c.holder, c.field, c.type, c.is_required) for c in self._columns])
+
+    def read(self, body: bytes, parent: str) -> PageBody:
+        document, is_suspect = parse(body)
+        records = _dig(document, self._records)
+        if type(records) is not list:
+            raise Retryable(
+                f"the answer has no list of records at {'.'.join(self._records)}: it starts with {start(body)}"
+            )
+        rows: list[RowWrite] = []
+        rejected: list[RejectedRecord] = []
+        for record in records:
+            found = self._read_record(record, parent, is_suspect)
+            if isinstance(found, RowWrite):
+                rows.append(found)
+            else:
+                rejected.append(found)
+        return PageBody(tuple(rows), tuple(rejected), self._link(document), self._count(document), len(records))
+
+    def _read_record(self, record: Any, parent: str, is_suspect: bool) -> RowWrite | RejectedRecord:
+        key = ""
+        try:
+            if type(record) is not dict:
+                raise InvalidValue(f"the record is not an object ({shown(record)})")
+            found = self._key(record)
+            if is_suspect:
+                check_storable(found)
+            key = found
+            if is_suspect:
+                check_storable(record)
+            values, updated_at = self._values(record, parent, is_suspect)
+            raw, content_hash = _canonical(record)
+        except InvalidValue as invalid:
+            return RejectedRecord(key, str(invalid), storable_text(record))
+        return RowWrite(key, values, raw, content_hash, updated_at)
+
+    def _key(self, record: dict[str, Any]) -> str:
+        """The key's parts joined by ":"; in a key of several, ":" and "%" are percent-encoded, so that none collide."""
+        if self._plain_key is not None:
+            plain = record.get(self._plain_key)
+            if type(plain) is str and 0 < len(plain) <= KEY_CHARS_MAX:
+                return plain
+        parts = [_key_part(_dig(record, path), path) for path in self._key_paths]
+        if len(parts) > 1:
+            parts = [part.replace("%", "%25").replace(":", "%3A") for part in parts]
+        key = ":".join(parts)
+        if len(key) > KEY_CHARS_MAX:
+            raise InvalidValue(f"key: {len(key)} characters, at most {KEY_CHARS_MAX} ({shown(key)})")
+        return key
+
+    def _values(
+        self, record: dict[str, Any], parent: str, is_suspect: bool
+    ) -> tuple[tuple[object, ...], datetime | None]:
+        """The typed values in the order of the entity's columns, and the source's own time."""
+        opened: list[Mapping[str, Any]] = [record]
+        for holder, field in self._holders:
+            value = opened[holder].get(field)
+            opened.append(value if type(value) is dict else _opened(value, field))
+        values = None if is_suspect else self._typed.read(opened)
+        if values is None:
+            values = tuple(self._value(column, opened) for column in self._columns)
+        updated_at = None
+        if self._has_time:
+            *rest, updated_at = values
+            values = tuple(rest)
+        return (parent, *values) if self._is_under else values, updated_at
+
+    def _value(self, column: _Column, opened: Sequence[Mapping[str, Any]]) -> object:
+        """One value, converted with care; Misfit says what is wrong with it."""
+        value = opened[column.holder].get(column.field)
+        if value is None:
+            if column.is_required:
+                raise InvalidValue(f"{column.name}: required, but the record has none")
+            return None
+        try:
+            return CONVERT[column.type](value)
+        except InvalidValue as invalid:
+            raise InvalidValue(f"{column.name}: {invalid} ({shown(value)})") from None
+
+    def _column(self, name: str, source: str, type_: FieldType, is_required: bool) -> _Column:
+        *outer, field = source.split(".")
+        return _Column(name, self._holder(tuple(outer)), field, type_, is_required)
+
+    def _holder(self, path: tuple[str, ...]) -> int:
+        if path not in self._holder_of:
+            self._holders.append((self._holder(path[:-1]), path[-1]))
+            self._holder_of[path] = len(self._holders)
+        return self._holder_of[path]
+
+    def _link(self, document: Any) -> str | None:
+        found = _dig(document, self._next) if self._next else None
+        if found is None or found == "":
+            return None
+        if type(found) is not str:
+            raise Retryable(f"the answer's {'.'.join(self._next)} is not a link: {shown(found)}")
+        return found
+
+    def _count(self, document: Any) -> int | None:
+        found = _dig(document, self._total) if self._total else None
+        return found if type(found) is int and 0 <= found <= INTEGER_MAX else None
+
+
+_readers: dict[tuple[int, int], RecordReader] = {}
+
+
+def _path(dotted: str | None) -> tuple[str, ...]:
+    return tuple(dotted.split(".")) if dotted else ()
+
+
+def _dig(value: Any, path: tuple[str, ...]) -> Any:
+    for field in path:
+        if type(value) is not dict:
+            return None
+        value = value.get(field)
+    return value
+
+
+def _opened(value: Any, field: str) -> Mapping[str, Any]:
+    """What stands for something that is no object: nothing, where there is nothing."""
+    if value is None:
+        return _NOTHING
+    raise InvalidValue(f"{field}: not an object ({shown(value)})")
+
+
+def _key_part(value: Any, path: tuple[str, ...]) -> str:
+    if type(value) is int:
+        return str(value)
+    if type(value) is str and value:
+        return value
+    raise InvalidValue(f"key: {'.'.join(path)} is neither text nor a whole number ({shown(value)})")
+
+
+def _canonical(record: dict[str, Any]) -> tuple[str, bytes]:
+    """The record's canonical text, and the hash of what it says."""
+    raw = content = encode(record)
+    if _LINKS in record:
+        content = encode({field: value for field, value in record.items() if field != _LINKS})
+    if len(raw) > RECORD_BYTES_MAX:
+        raise InvalidValue(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
+    return raw.decode(), blake2b(content, digest_size=16).digest()

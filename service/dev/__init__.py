@@ -1,0 +1,1 @@
+"""The local environment: embedded Kafka, supervisor, demo and simulator for a laptop."""

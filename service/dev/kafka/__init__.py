@@ -1,0 +1,1 @@
+"""The embedded Kafka broker: one process per installation."""

@@ -1,0 +1,220 @@
+"""A Kafka broker of our own: one process that outlives whoever started it, its data in one directory.
+
+The directory (`home`, an absolute path) holds data/, server.properties, broker.json (who runs) and broker.log. The log
+takes warnings and errors only; each start moves the last one to broker.log.old.
+"""
+
+import asyncio
+import base64
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from service.clock import Clock
+from service.dev.kafka import process
+from service.dev.kafka.properties import CONTROLLER_PORT_OFFSET, server_properties
+from service.dev.lock import held
+from service.kafka.cluster import answers
+from topics.errors import Rejected, Retryable
+
+HEAP_MIN = "64m"
+HEAP_MAX = "512m"
+START_SECONDS_MAX = 90  # a few seconds as a rule; after a kill the broker reads its newest segments again
+FORMAT_SECONDS_MAX = 90
+STOP_SECONDS_MAX = 30
+PORTS_SECONDS_MAX = 3
+LOCK_SECONDS_MAX = START_SECONDS_MAX + FORMAT_SECONDS_MAX
+POLL_SECONDS = 0.1
+LOG_LINES_SHOWN_MAX = 3
+LOG_BYTES_READ_MAX = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker process as it was started. Whether it still runs is `find`'s to say."""
+
+    home: Path
+    pid: int
+    port: int
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def mark(self) -> str:
+        """What no other process has in its command line."""
+        return str(self.home / "server.properties")
+
+
+class Record(msgspec.Struct, frozen=True):
+    """broker.json."""
+
+    pid: int
+    port: int
+
+
+def find(home: Path) -> Broker | None:
+    """The broker that runs in `home`. What a killed one left behind, or another program under its id, is not one."""
+    try:
+        record = msgspec.json.decode((home / "broker.json").read_bytes(), type=Record)
+    except (OSError, msgspec.DecodeError):
+        return None
+    broker = Broker(home, record.pid, record.port)
+    return broker if process.is_running(broker.pid, broker.mark) else None
+
+
+async def start(home: Path, port: int, java: Path, jars: Path, tell: Callable[[str], None], clock: Clock) -> Broker:
+    """Run a broker in `home` (a directory that exists) and wait until it answers; one that runs already is taken.
+
+    Rejected if a port is taken, or the broker cannot run as it is told to; Retryable if it is not ready in
+    START_SECONDS_MAX (it is left alone, and may be by the next try).
+    """
+    async with held(home / "broker.lock", LOCK_SECONDS_MAX, clock):
+        broker = find(home)
+        if broker is None:
+            await _wait_for_ports(port, clock)
+            await format_data(home, port, java, jars, tell)
+            broker = _launch(home, port, java, jars)
+        elif broker.port != port:
+            raise Rejected(
+                f"the broker in {home} runs on port {broker.port}, not {port}: "
+                f"`sluice kafka down` first, or set SLUICE_KAFKA_PORT={broker.port}"
+            )
+        await _wait_until_ready(broker, clock)
+    return broker
+
+
+async def format_data(home: Path, port: int, java: Path, jars: Path, tell: Callable[[str], None]) -> None:
+    """Make data/ if it is not there, under another name first: it is never there by half. Errors as of `start`."""
+    data, partial = home / "data", home / "data.partial"
+    if data.exists():
+        return
+    tell(f"formatting the broker's data directory {data}")
+    shutil.rmtree(partial, ignore_errors=True)
+    properties = home / "format.properties"
+    properties.write_text(server_properties(partial, port))
+    try:
+        await asyncio.to_thread(_run_storage_tool, java, jars, properties)
+    except subprocess.CalledProcessError as error:
+        said = _last_lines(error.stdout)
+        raise Rejected(f"the broker's data directory {data} could not be formatted: {said}") from None
+    except subprocess.TimeoutExpired:
+        raise Retryable(f"formatting {data} took over {FORMAT_SECONDS_MAX} s; is the machine busy?") from None
+    partial.replace(data)
+    properties.unlink()
+
+
+async def stop(broker: Broker, clock: Clock) -> bool:
+    """End the broker, by force after STOP_SECONDS_MAX; whether it ended by itself. Its data stay."""
+    async with held(broker.home / "broker.lock", LOCK_SECONDS_MAX, clock):
+        ended = await process.end(broker.pid, broker.mark, STOP_SECONDS_MAX, clock)
+        (broker.home / "broker.json").unlink(missing_ok=True)
+    return ended
+
+
+async def kill(broker: Broker, clock: Clock) -> None:
+    """End the broker as a power cut would: nothing is flushed, broker.json stays behind. For tests."""
+    await process.kill(broker.pid, broker.mark, clock)
+
+
+async def _wait_for_ports(port: int, clock: Clock) -> None:
+    """A broker that was just killed may hold its ports a moment longer."""
+    deadline = clock.monotonic() + PORTS_SECONDS_MAX
+    for each in (port, port + CONTROLLER_PORT_OFFSET):
+        while (problem := _port_problem(each)) is not None:
+            if clock.monotonic() >= deadline:
+                raise Rejected(
+                    f"port {each} on 127.0.0.1 cannot be had ({problem}); the broker needs {port} and "
+                    f"{port + CONTROLLER_PORT_OFFSET}: end what holds it, or set SLUICE_KAFKA_PORT to another one"
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _port_problem(port: int) -> str | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.strerror
+    return None
+
+
+def _run_storage_tool(java: Path, jars: Path, properties: Path) -> None:
+    tool: list[str | Path] = [java, "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", "kafka.tools.StorageTool"]
+    subprocess.run(
+        [*tool, "format", "--standalone", "-t", _cluster_id(), "-c", properties],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=FORMAT_SECONDS_MAX,
+    )
+
+
+def _cluster_id() -> str:
+    """Drawn, not derived: data that were lost and made anew are another cluster. Kafka takes 16 bytes in base 64.
+
+    The first bit stays 0, so that the id never starts with a dash and reads as an option.
+    """
+    drawn = secrets.token_bytes(16)
+    return base64.urlsafe_b64encode(bytes([drawn[0] & 0x7F]) + drawn[1:]).rstrip(b"=").decode()
+
+
+def _launch(home: Path, port: int, java: Path, jars: Path) -> Broker:
+    properties, log = home / "server.properties", home / "broker.log"
+    properties.write_text(server_properties(home / "data", port))
+    if log.exists():
+        log.replace(home / "broker.log.old")
+    command: list[str | Path] = [
+        java,
+        f"-Xms{HEAP_MIN}",
+        f"-Xmx{HEAP_MAX}",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-cp",
+        f"{jars}/*",
+        "kafka.Kafka",
+        properties,
+    ]
+    broker = Broker(home, process.launch(command, log), port)
+    written = home / "broker.json.new"
+    written.write_bytes(msgspec.json.encode(Record(broker.pid, port)))
+    written.replace(home / "broker.json")
+    return broker
+
+
+async def _wait_until_ready(broker: Broker, clock: Clock) -> None:
+    deadline = clock.monotonic() + START_SECONDS_MAX
+    while not await answers(broker.bootstrap):
+        if not process.is_running(broker.pid, broker.mark):
+            log = broker.home / "broker.log"
+            raise Rejected(f"the broker ended while it started; {log} ends with: {_last_lines(_tail(log))}")
+        if clock.monotonic() >= deadline:
+            raise Retryable(
+                f"the broker (process {broker.pid}) has not answered on {broker.bootstrap} for {START_SECONDS_MAX} s; "
+                f"it may only be slow: try again, and look into {broker.home / 'broker.log'}"
+            )
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _tail(log: Path) -> bytes:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_BYTES_READ_MAX))
+            return file.read(LOG_BYTES_READ_MAX)
+    except OSError:
+        return b""
+
+
+def _last_lines(output: bytes) -> str:
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
+    telling = [line for line in lines if line and not line.startswith("at ")]  # "at": Java's stack
+    return " | ".join(telling[-LOG_LINES_SHOWN_MAX:]) or "(nothing)"

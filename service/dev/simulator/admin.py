@@ -1,0 +1,185 @@
+"""The other side of the counter, under /_sim/: counters, writes, faults, and what a copy must contain.
+
+Not part of the API that is simulated: no credentials, no rate limit, not counted. GET: `counters` (org, entity),
+`expected` (org, entity, hidden=include), `faults`. POST, with a JSON object: `insert`, `edit`, `delete`, `merge`,
+`faults`; with nothing: `counters/reset`, `faults/clear`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service.clock import Clock
+from service.dev.simulator.answers import Answer, json
+from service.dev.simulator.catalog import ENTITIES
+from service.dev.simulator.counters import Counters
+from service.dev.simulator.expected import expected
+from service.dev.simulator.faults import FaultOrder, Faults
+from service.dev.simulator.pages import PageCache
+from service.dev.simulator.schema import Entity
+from service.dev.simulator.store import Organisation
+from service.dev.simulator.writes import Writes
+from topics.errors import Rejected
+
+PREFIX = "/_sim/"
+PARAMETERS_MAX = 20
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Ask(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    org: str
+
+
+class Insert(_Ask):
+    """A new record; what is not given is made up. `parent` is the id in its path, where it stands under another."""
+
+    entity: str
+    parent: str = ""
+    attributes: dict[str, Any] = {}
+    relationships: dict[str, str | list[str] | None] = {}
+
+
+class Edit(_Ask):
+    """A change; `touch` moves updated_at to now. An updated_at among the attributes wins: a commit seen late."""
+
+    entity: str
+    id: str
+    attributes: dict[str, Any] = {}
+    relationships: dict[str, str | list[str] | None] = {}
+    touch: bool = True
+
+
+class Delete(_Ask):
+    entity: str
+    id: str
+
+
+class Merge(_Ask):
+    """Ids of two persons."""
+
+    keep: str
+    remove: str
+
+
+class Admin:
+    """Answers under PREFIX."""
+
+    def __init__(
+        self,
+        orgs: Mapping[str, Organisation],
+        counters: Counters,
+        faults: Faults,
+        cache: PageCache,
+        clock: Clock,
+    ) -> None:
+        self._orgs = orgs
+        self._counters = counters
+        self._faults = faults
+        self._cache = cache
+        self._clock = clock
+        self._writes = Writes(clock)
+        self._routes: dict[tuple[str, str], Callable[[dict[str, str], bytes], object]] = {
+            ("GET", "counters"): self._report,
+            ("POST", "counters/reset"): self._reset,
+            ("GET", "expected"): self._expected,
+            ("GET", "faults"): self._list_faults,
+            ("POST", "faults"): self._add_fault,
+            ("POST", "faults/clear"): self._clear_faults,
+            ("POST", "insert"): self._insert,
+            ("POST", "edit"): self._edit,
+            ("POST", "delete"): self._delete,
+            ("POST", "merge"): self._merge,
+        }
+
+    def answer(self, method: str, path: str, query: str, body: bytes) -> Answer:
+        """400 with `{"error": sentence}` for an ask that makes no sense."""
+        route = self._routes.get((method, path.removeprefix(PREFIX)))
+        if route is None:
+            known = ", ".join(f"{method} {PREFIX}{name}" for method, name in self._routes)
+            return json(404, {"error": f"no such page; there are: {known}"})
+        try:
+            return json(200, route(dict(parse_qsl(query, max_num_fields=PARAMETERS_MAX)), body))
+        except (Rejected, ValueError) as error:
+            return json(400, {"error": str(error)})
+
+    def _report(self, query: dict[str, str], body: bytes) -> object:
+        return self._counters.report(query.get("org"), query.get("entity"))
+
+    def _reset(self, query: dict[str, str], body: bytes) -> object:
+        self._counters.reset()
+        return {}
+
+    def _expected(self, query: dict[str, str], body: bytes) -> object:
+        org = self._org(query.get("org", ""))
+        names = [_entity(query["entity"]).name] if "entity" in query else list(ENTITIES)
+        return {"org": org.name, "entities": expected(org, names, with_hidden=query.get("hidden") == "include")}
+
+    def _list_faults(self, query: dict[str, str], body: bytes) -> object:
+        orders = self._faults.in_force(self._clock.monotonic())
+        return {"faults": [order.model_dump(exclude_none=True) for order in orders]}
+
+    def _add_fault(self, query: dict[str, str], body: bytes) -> object:
+        order = _read(FaultOrder, body)
+        if order.org is not None:
+            self._org(order.org)
+        if order.entity is not None:
+            _entity(order.entity)
+        self._faults.add(order, self._clock.monotonic())
+        return {}
+
+    def _clear_faults(self, query: dict[str, str], body: bytes) -> object:
+        self._faults.clear()
+        return {}
+
+    def _insert(self, query: dict[str, str], body: bytes) -> object:
+        ask = _read(Insert, body)
+        org, entity = self._org(ask.org), _entity(ask.entity)
+        record = self._writes.insert(org, entity, ask.parent, ask.attributes, ask.relationships)
+        self._cache.forget(org.name)
+        return {"id": record.id, "path": org.path(entity, record)}
+
+    def _edit(self, query: dict[str, str], body: bytes) -> object:
+        ask = _read(Edit, body)
+        org, entity = self._org(ask.org), _entity(ask.entity)
+        record = self._writes.edit(org, entity, ask.id, ask.attributes, ask.relationships, ask.touch)
+        self._cache.forget(org.name)
+        return {"id": record.id, "path": org.path(entity, record)}
+
+    def _delete(self, query: dict[str, str], body: bytes) -> object:
+        ask = _read(Delete, body)
+        org = self._org(ask.org)
+        gone = self._writes.delete(org, _entity(ask.entity), ask.id)
+        self._cache.forget(org.name)
+        return {"deleted": gone}
+
+    def _merge(self, query: dict[str, str], body: bytes) -> object:
+        ask = _read(Merge, body)
+        org = self._org(ask.org)
+        merger = self._writes.merge(org, ask.keep, ask.remove)
+        self._cache.forget(org.name)
+        return {"id": merger.id}
+
+    def _org(self, name: str) -> Organisation:
+        if name not in self._orgs:
+            raise Rejected(f"there is no organisation {name!r}; there are: {', '.join(list(self._orgs)[:10])}")
+        return self._orgs[name]
+
+
+def _entity(name: str) -> Entity:
+    if name not in ENTITIES:
+        raise Rejected(f"there is no entity {name!r}; there are: {', '.join(sorted(ENTITIES))}")
+    return ENTITIES[name]
+
+
+def _read(model: type[M], body: bytes) -> M:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        found = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems)
+        raise Rejected(found) from None

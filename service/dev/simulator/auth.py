@@ -1,0 +1,155 @@
+"""Who is asking: personal access tokens and OAuth, told apart by their credentials as in the real API.
+
+Tokens are computed, so they outlive a restart; what is remembered is the newest refresh token of an organisation,
+the only one that works. After a restart the first one that comes is taken.
+"""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Iterable, Mapping
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from service.clock import Clock
+from service.dev.simulator.answers import BABOON, BASIC_DENIED, CAPUCHIN, Answer, bearer_denied, json
+
+CLIENT_ID = "simulator-app"
+CLIENT_SECRET = "secret-simulator-app"
+PARAMETERS_MAX = 20
+
+
+def secret_of(org: str) -> str:
+    """The secret of the personal access token whose id is the organisation's name."""
+    return f"secret-{org}"
+
+
+def code_of(org: str) -> str:
+    """An authorization code, as if a person of the organisation had agreed. Other than a real one it works again."""
+    return f"code-{org}"
+
+
+def first_refresh_token_of(org: str) -> str:
+    """A refresh token to begin with. Single use, like those that follow."""
+    return f"refresh-{org}"
+
+
+class Credentials:
+    """All organisations' credentials. `token_seconds`: how long an access token lives."""
+
+    def __init__(self, orgs: Iterable[str], clock: Clock, token_seconds: int, seed: int) -> None:
+        self._orgs = frozenset(orgs)
+        self._clock = clock
+        self._token_seconds = token_seconds
+        self._key = f"simulator/{seed}".encode()
+        self._basic = {_basic(org, secret_of(org)): org for org in self._orgs}
+        self._newest: dict[str, int] = {}
+
+    def identify(self, authorization: bytes) -> str | Answer:
+        """The organisation, or the 401."""
+        known = self._basic.get(authorization)
+        if known is not None:
+            return known
+        scheme, _, rest = authorization.decode("latin-1").partition(" ")
+        if scheme.lower() == "bearer":
+            return self._bearer(rest.strip())
+        if scheme.lower() == "basic":
+            return self._basic.get(_normal(rest), BASIC_DENIED)
+        return BASIC_DENIED
+
+    def _bearer(self, token: str) -> str | Answer:
+        org, number = self._opened("access", token)
+        if org not in self._orgs:
+            return bearer_denied(CAPUCHIN)
+        return bearer_denied(BABOON) if number <= self._now() else org
+
+    def token(self, method: str, content_type: str, body: bytes) -> Answer:
+        """POST /oauth/token: tokens for a code or a refresh token."""
+        if method != "POST":
+            return _refused(400, "invalid_request", "Tokens are asked for with POST.")
+        given = _parameters(content_type, body)
+        if given is None:
+            return _refused(400, "invalid_request", "The body is neither a form nor a JSON object.")
+        if (given.get("client_id"), given.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            return _refused(401, "invalid_client", "Client authentication failed.")
+        grant = given.get("grant_type")
+        if grant == "authorization_code":
+            return self._for_code(given.get("code", ""))
+        if grant == "refresh_token":
+            return self._for_refresh(given.get("refresh_token", ""))
+        return _refused(400, "unsupported_grant_type", "The grant type is not supported.")
+
+    def _for_code(self, code: str) -> Answer:
+        org = code.removeprefix("code-")
+        if org not in self._orgs or code != code_of(org):
+            return _refused(400, "invalid_grant", "The authorization code is not valid.")
+        return self._issued(org, self._newest.get(org, 0) + 1)
+
+    def _for_refresh(self, token: str) -> Answer:
+        org, number = self._opened("refresh", token)
+        if not org and token.removeprefix("refresh-") in self._orgs:
+            org, number = token.removeprefix("refresh-"), 0
+        if org not in self._orgs or self._newest.get(org, number) != number:
+            return _refused(400, "invalid_grant", "The refresh token is not valid, has expired or was used before.")
+        return self._issued(org, number + 1)
+
+    def _issued(self, org: str, number: int) -> Answer:
+        self._newest[org] = number
+        now = self._now()
+        tokens = {
+            "access_token": self._sealed("access", org, now + self._token_seconds),
+            "token_type": "bearer",
+            "expires_in": self._token_seconds,
+            "refresh_token": self._sealed("refresh", org, number),
+            "scope": "people groups giving services check_ins calendar",
+            "created_at": now,
+        }
+        return json(200, tokens)
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp())
+
+    def _sealed(self, kind: str, org: str, number: int) -> str:
+        seal = hmac.digest(self._key, f"{kind}.{org}.{number}".encode(), "sha256").hex()[:32]
+        return f"{kind}.{org}.{number}.{seal}"
+
+    def _opened(self, kind: str, token: str) -> tuple[str, int]:
+        """The organisation and the number that a token of ours carries; no organisation for any other text."""
+        parts = token.split(".")
+        if len(parts) != 4 or not parts[2].isdecimal() or len(parts[2]) > 18:
+            return "", 0
+        org, number = parts[1], int(parts[2])
+        return (
+            (org, number) if hmac.compare_digest(self._sealed(kind, org, number).encode(), token.encode()) else ("", 0)
+        )
+
+
+def _basic(id: str, secret: str) -> bytes:
+    return b"Basic " + base64.b64encode(f"{id}:{secret}".encode())
+
+
+def _normal(encoded: str) -> bytes:
+    """The header as we would write it: schemes in any case and missing padding are taken too."""
+    try:
+        plain = base64.b64decode(encoded.strip() + "==")
+    except (binascii.Error, ValueError):
+        return b""
+    return b"Basic " + base64.b64encode(plain)
+
+
+def _parameters(content_type: str, body: bytes) -> Mapping[str, str] | None:
+    if "json" not in content_type:
+        try:
+            return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=PARAMETERS_MAX))
+        except ValueError:
+            return None
+    try:
+        given = msgspec.json.decode(body, type=dict[str, object])
+    except msgspec.DecodeError:
+        return None
+    return {name: value for name, value in given.items() if isinstance(value, str)}
+
+
+def _refused(status: int, code: str, description: str) -> Answer:
+    return json(status, {"error": code, "error_description": description})

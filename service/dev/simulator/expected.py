@@ -1,0 +1,53 @@
+"""What a complete copy of an organisation must contain, in a form that two sides can compare.
+
+The content hash of an entity is the lower-case hex SHA-256 over, for each record in the order of its id compared as
+UTF-8 bytes: the id, a line feed, the record's canonical JSON, a line feed. Canonical JSON is of the keys `id`, `type`,
+`attributes` and `relationships` (those that the served record has; reference values have no relationships), as parsed
+from a page that was asked for without include and fields, with keys sorted at every level, without spaces, in
+unescaped UTF-8: `msgspec.json.encode(value, order="deterministic")`. Of an entity that stands under a parent, the
+records of all parents are taken together.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from service.dev.simulator.catalog import ENTITIES
+from service.dev.simulator.query import Ask
+from service.dev.simulator.render import Writer
+from service.dev.simulator.schema import Entity
+from service.dev.simulator.store import Organisation, Record
+
+CANONICAL_KEYS = ("id", "type", "attributes", "relationships")
+
+
+def expected(org: Organisation, names: list[str], with_hidden: bool) -> dict[str, Any]:
+    """Row count and content hash by entity. Without `with_hidden`: what unfiltered lists show, and what is below."""
+    writer = Writer(org, "", Ask.read(""), included_when_empty=False)
+    return {name: _entity(org, ENTITIES[name], writer, with_hidden) for name in names}
+
+
+def _entity(org: Organisation, entity: Entity, writer: Writer, with_hidden: bool) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    rows = 0
+    for id, record in sorted(org.records(entity.name).items(), key=lambda item: item[0].encode()):
+        if with_hidden or _is_shown(org, entity, record):
+            digest.update(id.encode() + b"\n" + canonical(writer.resource(entity, record)) + b"\n")
+            rows += 1
+    return {"rows": rows, "sha256": digest.hexdigest()}
+
+
+def canonical(resource: dict[str, Any]) -> bytes:
+    kept = {key: resource[key] for key in CANONICAL_KEYS if key in resource}
+    parsed = msgspec.json.decode(msgspec.json.encode(kept))
+    return msgspec.json.encode(parsed, order="deterministic")
+
+
+def _is_shown(org: Organisation, entity: Entity, record: Record) -> bool:
+    if entity.hidden_by and getattr(record.attributes, entity.hidden_by) is not None:
+        return False
+    if not entity.under:
+        return True
+    parent = org.find(entity.under, record.parent)
+    return parent is not None and _is_shown(org, ENTITIES[entity.under], parent)

@@ -1,0 +1,183 @@
+"""Groups. Nothing here has an updated_at."""
+
+from service.dev.simulator.draw import Draw
+from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, fixed
+from service.dev.simulator.words import COLORS, SENTENCES, TOPICS
+
+GROUPS_MAX = 60
+EVENTS_MAX = 80
+BIG_GROUP = 130  # more members than fit on a page
+BIG_EVENT = 110
+PERSON_STRIDE = 37
+ARCHIVED_EVERY = 15
+GROUP_TYPES = ("Small Groups", "Classes", "Teams", "Seasonal")
+TAG_GROUPS = ("Day", "Stage of life", "Place")
+
+
+def _group_type(draw: Draw) -> Values:
+    return {
+        "church_center_visible": draw.index < 3,
+        "color": COLORS[draw.index % len(COLORS)],
+        "description": None,
+        "name": GROUP_TYPES[draw.index % len(GROUP_TYPES)],
+        "position": draw.index + 1,
+    }
+
+
+def _is_archived(index: int) -> bool:
+    return index % ARCHIVED_EVERY == ARCHIVED_EVERY - 1
+
+
+def _group(draw: Draw) -> Values:
+    return {
+        "archived_at": draw.later() if _is_archived(draw.index) else None,
+        "contact_email": f"group{draw.index}@{draw.shape.org}.example.org" if draw.chance(0.5) else None,
+        "description": draw.pick(SENTENCES),
+        "events_visibility": draw.pick(("public", "members")),
+        "header_image": {"thumbnail": f"https://images.example.org/{draw.index}-t.png", "original": None},
+        "listed": draw.chance(0.8),
+        "location_type_preference": draw.pick(("physical", "virtual")),
+        "memberships_count": draw.size("groups.membership", draw.index),
+        "name": f"{TOPICS[draw.index % len(TOPICS)]} {draw.index + 1}",
+        "schedule": draw.pick(("Tuesdays @7pm", "Weekly", None)),
+        "group_type": draw.any("groups.group_type"),
+    }
+
+
+def _membership(draw: Draw) -> Values:
+    return {
+        "joined_at": draw.created,
+        "role": "leader" if draw.slot == 0 else "member",
+        "group": draw.one("groups.group", draw.parent),
+        "person": draw.one("people.person", draw.parent * PERSON_STRIDE + draw.slot),
+    }
+
+
+def _event(draw: Draw) -> Values:
+    start = draw.created[:11]
+    group = draw.below(draw.shape.counts["groups.group"])
+    is_canceled = draw.chance(0.05)
+    return {
+        "canceled": is_canceled,
+        "canceled_at": draw.created if is_canceled else None,
+        "description": draw.pick(SENTENCES),
+        "ends_at": f"{start}21:00:00Z",
+        "multi_day": False,
+        "name": draw.pick(TOPICS),
+        "repeating": draw.chance(0.5),
+        "starts_at": f"{start}19:30:00Z",
+        "group": draw.one("groups.group", 0 if _is_archived(group) else group),
+        "attendance_submitter": draw.maybe(0.3, "people.person"),
+    }
+
+
+def _attendance(draw: Draw) -> Values:
+    return {
+        "attended": draw.chance(0.7),
+        "role": draw.pick(("member", "leader", "visitor", "applicant")),
+        "person": draw.one("people.person", draw.parent * PERSON_STRIDE + draw.slot),
+        "event": draw.one("groups.event", draw.parent),
+    }
+
+
+def _tag_group(draw: Draw) -> Values:
+    return {"name": TAG_GROUPS[draw.index % len(TAG_GROUPS)], "position": draw.index + 1}
+
+
+def _tag(draw: Draw) -> Values:
+    return {
+        "name": TOPICS[(draw.parent * 7 + draw.slot) % len(TOPICS)],
+        "position": draw.slot + 1,
+        "tag_group": draw.one("groups.tag_group", draw.parent),
+    }
+
+
+ENTITIES: tuple[Entity, ...] = (
+    entity(
+        "groups.group_type",
+        "GroupType",
+        "group_types",
+        "name description color position:i church_center_visible:b",
+        fixed(len(GROUP_TYPES)),
+        _group_type,
+        order="name position",
+    ),
+    entity(
+        "groups.group",
+        "Group",
+        "groups",
+        "created_at:t archived_at:t name description schedule contact_email memberships_count:i "
+        "location_type_preference events_visibility listed:b header_image:o",
+        capped(60, 2, GROUPS_MAX),
+        _group,
+        relations=(Relation("group_type", "groups.group_type", required=True), Relation("location")),
+        where="archive_status name",
+        order="name",
+        include="group_type",
+        hidden_by="archived_at",
+        counts={"memberships_count": "groups.membership"},
+    ),
+    entity(
+        "groups.membership",
+        "Membership",
+        "memberships",
+        "joined_at:t role",
+        Fan("groups.group", 8, first=BIG_GROUP),
+        _membership,
+        relations=(
+            Relation("group", "groups.group", required=True),
+            Relation("person", "people.person", required=True),
+        ),
+        under="groups.group",
+        where="role",
+    ),
+    entity(
+        "groups.event",
+        "Event",
+        "events",
+        "name starts_at:t ends_at:t canceled:b canceled_at:t description multi_day:b repeating:b",
+        capped(50, 3, EVENTS_MAX),
+        _event,
+        relations=(
+            Relation("group", "groups.group", required=True),
+            Relation("location"),
+            Relation("attendance_submitter", "people.person"),
+            Relation("repeating_event"),
+        ),
+        where="name starts_at ends_at",
+        order="name starts_at ends_at",
+        include="group",
+    ),
+    entity(
+        "groups.attendance",
+        "Attendance",
+        "attendances",
+        "attended:b role",
+        Fan("groups.event", 6, first=BIG_EVENT),
+        _attendance,
+        relations=(
+            Relation("person", "people.person", required=True),
+            Relation("event", "groups.event", required=True),
+        ),
+        under="groups.event",
+        has_own_get=False,
+    ),
+    entity(
+        "groups.tag_group",
+        "TagGroup",
+        "tag_groups",
+        "name position:i",
+        fixed(len(TAG_GROUPS)),
+        _tag_group,
+    ),
+    entity(
+        "groups.tag",
+        "Tag",
+        "tags",
+        "name position:i",
+        Fan("groups.tag_group", 5),
+        _tag,
+        relations=(Relation("tag_group", "groups.tag_group", required=True),),
+        under="groups.tag_group",
+    ),
+)

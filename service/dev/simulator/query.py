@@ -1,0 +1,245 @@
+"""A request's parameters, and the records that they ask for. What the API does not know it ignores, as we do."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from service.dev.simulator.schema import Entity
+from service.dev.simulator.store import Organisation, Record, Selection, pointers
+
+PER_PAGE = 25
+PER_PAGE_MAX = 100
+PARAMETERS_MAX = 100
+ORGANISATION_ZONE = timezone(timedelta(hours=-6))  # where a bare date begins
+ARCHIVE_STATUS = "archive_status"
+INCLUDE_DELETED = "include_deleted"
+
+_WHERE = re.compile(r"^where\[(\w+)\](?:\[(gt|gte|lt|lte)\])?$")
+_FIELDS = re.compile(r"^fields\[(\w+)\]$")
+
+Test = Callable[[Record], bool]
+Condition = tuple[str, str, str]  # key, operator ("" is equal), value
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Parameters as they were sent, sorted by name, and what they mean. Raises ValueError if there are too many."""
+
+    pairs: tuple[tuple[str, str], ...]
+    offset: int
+    per_page: int
+    order: tuple[str, ...]
+    where: tuple[Condition, ...]
+    filters: tuple[str, ...]
+    include: tuple[str, ...]
+    fields: dict[str, frozenset[str]]
+
+    @classmethod
+    def read(cls, query: str) -> "Ask":
+        pairs = sorted(parse_qsl(query, keep_blank_values=True, max_num_fields=PARAMETERS_MAX))
+        given = dict(pairs)
+        wheres = ((_WHERE.match(name), value) for name, value in pairs)
+        fields = ((_FIELDS.match(name), value) for name, value in pairs)
+        return cls(
+            pairs=tuple(pairs),
+            offset=_number(given.get("offset"), 0),
+            per_page=min(_number(given.get("per_page"), PER_PAGE), PER_PAGE_MAX),
+            order=_list(given.get("order")),
+            where=tuple((match[1], match[2] or "", value) for match, value in wheres if match),
+            filters=_list(given.get("filter")),
+            include=_list(given.get("include")),
+            fields={match[1]: frozenset(_list(value)) for match, value in fields if match},
+        )
+
+    def text(self, **changes: int) -> str:
+        """The query as the API writes it in links: sorted by name, brackets as they are."""
+        pairs = dict(self.pairs) | {name: str(value) for name, value in changes.items()}
+        return "&".join(f"{quote(name, safe='[]')}={quote(value, safe='')}" for name, value in sorted(pairs.items()))
+
+
+def abilities(entity: Entity) -> dict[str, tuple[str, ...]]:
+    """What a listing says of itself in its meta."""
+    hidden = (INCLUDE_DELETED,) if entity.hidden_by == "deleted_at" else ()
+    return {
+        "can_order_by": entity.order,
+        "can_query_by": entity.where,
+        "can_include": entity.include,
+        "can_filter": (*entity.filters, *hidden),
+    }
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text is not None and text.isdecimal() and len(text) < 12 else default
+
+
+def _list(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def select(org: Organisation, entity: Entity, ask: Ask, scope: str, records: Iterable[Record]) -> Selection:
+    """The records of a listing that the request asks for, in its order. `scope` is empty for all of an entity.
+
+    Only those are remembered: what stands below one record is short.
+    """
+    key = (entity.name, ask.where, ask.order, ask.filters)
+    known = None if scope else org.selection(key)
+    if known is not None:
+        return known
+    tests = _tests(entity, ask)
+    kept = [record for record in records if all(test(record) for test in tests)] if tests else list(records)
+    selection = tuple(_ordered(entity, ask.order, kept))
+    if not scope:
+        org.remember(key, selection)
+    return selection
+
+
+def _tests(entity: Entity, ask: Ask) -> list[Test]:
+    tests = [test for condition in ask.where if (test := _test(entity, condition)) is not None]
+    for name in ask.filters:
+        if name in entity.filters:
+            tests.append(_filter_test(*entity.filters[name]))
+    hidden = _hidden(entity, ask)
+    return [*tests, hidden] if hidden else tests
+
+
+def _filter_test(attribute: str, value: object) -> Test:
+    return lambda record: bool(getattr(record.attributes, attribute) == value)
+
+
+def _hidden(entity: Entity, ask: Ask) -> Test | None:
+    """Deleted definitions and archived groups show only when they are asked for."""
+    attribute = entity.hidden_by
+    if not attribute or (INCLUDE_DELETED in ask.filters and INCLUDE_DELETED in abilities(entity)["can_filter"]):
+        return None
+    status = next((value for key, _, value in ask.where if key == ARCHIVE_STATUS), "")
+    if ARCHIVE_STATUS in entity.where and status in ("include", "only"):
+        return None if status == "include" else lambda record: getattr(record.attributes, attribute) is not None
+    return lambda record: getattr(record.attributes, attribute) is None
+
+
+def _test(entity: Entity, condition: Condition) -> Test | None:
+    """None where the API would ignore the condition."""
+    key, operator, value = condition
+    if key not in entity.where or key == ARCHIVE_STATUS:
+        return None
+    if key not in entity.attributes:
+        return None if operator else _identity_test(key, value)
+    kind = entity.attributes[key]
+    if kind in ("time", "date"):
+        return _time_test(key, operator, _span(value, is_date=kind == "date"))
+    return None if operator else _value_test(key, kind, value)
+
+
+def _identity_test(key: str, value: str) -> Test:
+    if key == "id":
+        return lambda record: record.id == value
+    relation = key.removesuffix("_id")
+    return lambda record: any(pointer.id == value for pointer in pointers(record, relation))
+
+
+def _value_test(key: str, kind: str, value: str) -> Test:
+    if kind == "text":
+        return _text_test(key, fold(value, with_accents=True))
+    wanted = _typed(kind, value)
+    return lambda record: wanted is not None and getattr(record.attributes, key) == wanted
+
+
+def _text_test(key: str, wanted: str) -> Test:
+    """Exact but for case; a `%` at an end stands for anything."""
+    start, end = wanted.startswith("%"), wanted.endswith("%")
+    bare = wanted.strip("%")
+
+    def is_met(record: Record) -> bool:
+        value = getattr(record.attributes, key)
+        if value is None:
+            return False
+        text = fold(str(value), with_accents=True)
+        if start and end:
+            return bare in text
+        if start or end:
+            return text.endswith(bare) if start else text.startswith(bare)
+        return text == bare
+
+    return is_met
+
+
+def _typed(kind: str, value: str) -> Any:
+    """The value in the attribute's type, None where it is not one: then no record is found."""
+    try:
+        if kind == "integer":
+            return int(value)
+        if kind == "number":
+            return float(value)
+    except ValueError:
+        return None
+    return {"true": True, "false": False}.get(value.lower()) if kind == "boolean" else None
+
+
+def _span(value: str, is_date: bool) -> tuple[str, str] | None:
+    """From (with) and to (without) the value, as the API writes times: a second, or a whole day for a bare date."""
+    try:
+        if is_date:
+            day = date.fromisoformat(value[:10])
+            return day.isoformat(), (day + timedelta(days=1)).isoformat()
+        at = datetime.fromisoformat(value)
+    except (ValueError, OverflowError):
+        return None
+    is_bare = len(value) == len("2026-01-05")
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=ORGANISATION_ZONE if is_bare else UTC)
+    return _written(at), _written(at + (timedelta(days=1) if is_bare else timedelta(seconds=1)))
+
+
+def _written(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()[:19] + "Z"
+
+
+def _time_test(key: str, operator: str, span: tuple[str, str] | None) -> Test:
+    if span is None:
+        return lambda record: False
+    low, high = span
+    compare: dict[str, Callable[[str], bool]] = {
+        "": lambda at: low <= at < high,
+        "gt": lambda at: at >= high,
+        "gte": lambda at: at >= low,
+        "lt": lambda at: at < low,
+        "lte": lambda at: at < high,
+    }
+    is_met = compare[operator]
+
+    def is_within(record: Record) -> bool:
+        at = getattr(record.attributes, key)
+        return at is not None and is_met(at)
+
+    return is_within
+
+
+def _ordered(entity: Entity, order: Sequence[str], records: list[Record]) -> list[Record]:
+    """By each known key, nothing first; ties, also of a descending key, by id ascending (records come so)."""
+    for name in reversed(order):
+        attribute = name.removeprefix("-")
+        if attribute in entity.order:
+            records = sorted(records, key=_sort_key(attribute), reverse=name.startswith("-"))
+    return records
+
+
+def _sort_key(attribute: str) -> Callable[[Record], tuple[Any, ...]]:
+    def key(record: Record) -> tuple[Any, ...]:
+        value = getattr(record.attributes, attribute)
+        if value is None or isinstance(value, dict):
+            return (0,)
+        return (1, fold(value) if isinstance(value, str) else value)
+
+    return key
+
+
+def fold(text: str, with_accents: bool = False) -> str:
+    """Text as the API compares it: without case and, in orders, without accents."""
+    if text.isascii() or with_accents:
+        return text.casefold()
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold()

@@ -1,0 +1,144 @@
+"""Documents: JSON:API as Planning Center writes it, key order included."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from service.dev.simulator.catalog import EDGES, ENTITIES, TOP_LEVEL, Edge
+from service.dev.simulator.draw import Pointer
+from service.dev.simulator.query import Ask, abilities, select
+from service.dev.simulator.routes import Listing, Root, Single
+from service.dev.simulator.schema import Entity, Relation
+from service.dev.simulator.store import Organisation, Record
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes one document. `root` is the API's address without a path, as the client sees it."""
+
+    org: Organisation
+    root: str
+    ask: Ask
+    included_when_empty: bool
+
+    def listing(self, listing: Listing, path: str) -> bytes:
+        selection = select(self.org, listing.entity, self.ask, listing.scope, listing.records)
+        ask = self.ask
+        shown = selection[ask.offset : ask.offset + ask.per_page]
+        moves = self._moves(len(selection))
+        base = self.root + path
+        links = {"self": _address(base, ask.text())}
+        links.update({name: _address(base, ask.text(offset=offset)) for name, offset in moves.items()})
+        document: Json = {"links": links, "data": [self.resource(listing.entity, record) for record in shown]}
+        self._include(document, listing.entity, shown)
+        document["meta"] = {
+            "total_count": len(selection),
+            "count": len(shown),
+            **{name: {"offset": offset} for name, offset in moves.items()},
+            **{name: names for name, names in abilities(listing.entity).items() if names},
+            "parent": {"id": listing.owner.id, "type": listing.owner.type},
+        }
+        return msgspec.json.encode(document)
+
+    def _moves(self, total: int) -> dict[str, int]:
+        """Offsets of the next and the previous page, where there is one. Without rows (per_page=0) it stands still."""
+        moves: dict[str, int] = {}
+        if self.ask.offset + self.ask.per_page < total:
+            moves["next"] = self.ask.offset + self.ask.per_page
+        if self.ask.offset > 0:
+            moves["prev"] = max(0, self.ask.offset - self.ask.per_page)
+        return moves
+
+    def single(self, single: Single) -> bytes:
+        entity = single.entity
+        data = self.resource(entity, single.record)
+        data["links"] = self._edge_links(entity, single.record) | data["links"]
+        document: Json = {"data": data}
+        self._include(document, entity, [single.record])
+        able = {"can_include": entity.include} if entity.include else {}
+        organization = self.org.shape.organization
+        document["meta"] = able | {"parent": {"id": organization.id, "type": organization.type}}
+        return msgspec.json.encode(document)
+
+    def root_document(self, root: Root) -> bytes:
+        base = f"{self.root}/{root.product}/v2"
+        segments = sorted(segment for product, segment in TOP_LEVEL if product == root.product)
+        pointer = self.org.shape.organization
+        data = {
+            "type": pointer.type,
+            "id": pointer.id,
+            "attributes": {"name": self.org.name},
+            "links": {segment: f"{base}/{segment}" for segment in segments} | {"self": base},
+        }
+        return msgspec.json.encode({"data": data, "meta": {"parent": {"id": pointer.id, "type": pointer.type}}})
+
+    def resource(self, entity: Entity, record: Record, is_included: bool = False) -> Json:
+        """As it stands in a list. What was asked to be included shows only on the resources of `data`."""
+        own = self.root + self.org.path(entity, record)
+        resource: Json = {"type": entity.type, "id": record.id, "attributes": record.attributes}
+        relationships: Json = {
+            relation.name: {"data": record.targets[relation.name]} for relation in entity.relations if relation.shown
+        }
+        for name in () if is_included else self._included_names(entity):
+            relationships[name] = {"data": self._related(entity, record, name), "links": {"related": f"{own}/{name}"}}
+        fields = self.ask.fields.get(entity.type)
+        if fields is not None:
+            values = msgspec.structs.asdict(record.attributes)
+            resource["attributes"] = {name: value for name, value in values.items() if name in fields}
+            relationships = {name: value for name, value in relationships.items() if name in fields}
+        if relationships:
+            resource["relationships"] = relationships
+        resource["links"] = {"self": own}
+        if entity.has_page:
+            resource["links"] |= {"html": f"{self.root}/pages/{record.id}"}
+        return resource
+
+    def _included_names(self, entity: Entity) -> list[str]:
+        return [name for name in self.ask.include if name in entity.include] if self.ask.include else []
+
+    def _related(self, entity: Entity, record: Record, name: str) -> Pointer | tuple[Pointer, ...] | None:
+        if entity.relation(name) is not None:
+            return record.targets[name]
+        edge = EDGES[entity.name][name]
+        type = ENTITIES[edge.child].type
+        return tuple(Pointer(type, child.id) for child in self.org.children(edge, record.id))
+
+    def _include(self, document: Json, entity: Entity, shown: Iterable[Record]) -> None:
+        """The included resources, each once, in the order in which the data names them."""
+        resources: dict[tuple[str, str], Json] = {}
+        for record in shown:
+            for name in self._included_names(entity):
+                target, records = self._targets(entity, record, name)
+                for one in records:
+                    if (target.type, one.id) not in resources:
+                        resources[(target.type, one.id)] = self.resource(target, one, is_included=True)
+        if resources or self.included_when_empty:
+            document["included"] = list(resources.values())
+
+    def _targets(self, entity: Entity, record: Record, name: str) -> tuple[Entity, list[Record]]:
+        relation: Relation | None = entity.relation(name)
+        edge: Edge | None = EDGES[entity.name].get(name)
+        if relation is None and edge is not None:
+            return ENTITIES[edge.child], self.org.children(edge, record.id)
+        assert relation is not None, f"{entity.name} cannot include {name}"
+        target = ENTITIES[relation.to]
+        related = self._related(entity, record, name)
+        pointers = (related,) if isinstance(related, Pointer) else related or ()
+        found = (self.org.find(target.name, pointer.id) for pointer in pointers)
+        return target, [one for one in found if one is not None]
+
+    def _edge_links(self, entity: Entity, record: Record) -> dict[str, str | None]:
+        """One address for each edge; null for a to-one that is not set."""
+        own = self.root + self.org.path(entity, record)
+        links: dict[str, str | None] = {segment: f"{own}/{segment}" for segment in EDGES[entity.name]}
+        for relation in entity.relations:
+            links[relation.name] = f"{own}/{relation.name}" if record.targets[relation.name] else None
+        return dict(sorted(links.items()))
+
+
+def _address(base: str, query: str) -> str:
+    return f"{base}?{query}" if query else base

@@ -1,0 +1,162 @@
+"""The shape of what the API serves: entities, their attributes, relationships, paths and how many there are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from service.dev.simulator.draw import Draw
+
+Kind = Literal["text", "integer", "number", "boolean", "time", "date", "object", "array"]
+KINDS: Mapping[str, Kind] = {
+    "": "text",
+    "i": "integer",
+    "n": "number",
+    "b": "boolean",
+    "t": "time",
+    "d": "date",
+    "o": "object",
+    "a": "array",
+}
+TIMESTAMPS = "created_at:t updated_at:t"
+URL_PRODUCTS = {"checkins": "check-ins"}
+EMPTY_EVERY = 5  # each fifth parent has no children
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relationship. `to` is an entity, or empty for things that the simulator does not serve (always null).
+
+    required: the record goes when its target goes. history: it stays and dangles. shown: without being included.
+    Where the entity has an attribute `<name>_id`, that repeats the target's id.
+    """
+
+    name: str
+    to: str = ""
+    required: bool = False
+    many: bool = False
+    shown: bool = True
+    history: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """Children of each parent of `parent`: about `each`, the first parent `first`, some none (unless `is_full`)."""
+
+    parent: str
+    each: int
+    first: int = 0
+    is_full: bool = False
+
+    def sizes(self, parents: int, people: int) -> list[int]:
+        """`first` is cut to the number of people, so that a group never has a person twice."""
+        sizes = [max(0, self.each + index % 3 - 1) for index in range(parents)]
+        if not self.is_full:
+            sizes[EMPTY_EVERY - 1 :: EMPTY_EVERY] = [0] * len(sizes[EMPTY_EVERY - 1 :: EMPTY_EVERY])
+        if self.first and sizes:
+            sizes[0] = self.first
+        return [min(size, people) for size in sizes]
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One kind of record. Lists of attribute names are in the API's order; attributes are alphabetical.
+
+    `hidden_by`: an attribute that takes a record out of unfiltered lists when it is set. `counts`: attributes that
+    say how many children there are. `product` is as it stands in URLs.
+    """
+
+    name: str
+    product: str
+    type: str
+    segment: str
+    attributes: Mapping[str, Kind]
+    relations: tuple[Relation, ...]
+    amount: Callable[[int], int] | Fan
+    make: Callable[[Draw], Values]
+    under: str
+    where: tuple[str, ...]
+    order: tuple[str, ...]
+    include: tuple[str, ...]
+    filters: Mapping[str, tuple[str, object]]
+    hidden_by: str
+    counts: Mapping[str, str]
+    has_page: bool
+    has_own_get: bool
+    struct: Callable[..., msgspec.Struct]
+
+    def relation(self, name: str) -> Relation | None:
+        return next((relation for relation in self.relations if relation.name == name), None)
+
+
+def entity(
+    name: str,
+    type: str,
+    segment: str,
+    attributes: str,
+    amount: Callable[[int], int] | Fan,
+    make: Callable[[Draw], Values],
+    *,
+    relations: Sequence[Relation] = (),
+    under: str = "",
+    where: str = "",
+    order: str = "",
+    include: str = "",
+    filters: Mapping[str, tuple[str, object]] | None = None,
+    hidden_by: str = "",
+    counts: Mapping[str, str] | None = None,
+    has_page: bool = False,
+    has_own_get: bool = True,
+) -> Entity:
+    """An entity from short notation: `T` is both timestamps; `:i :n :b :t :d :o :a` say what is not text."""
+    kinds = _kinds(attributes)
+    fields = [(attribute, Any, None) for attribute in kinds]
+    return Entity(
+        name=name,
+        product=URL_PRODUCTS.get(name.partition(".")[0], name.partition(".")[0]),
+        type=type,
+        segment=segment,
+        attributes=kinds,
+        relations=tuple(relations),
+        amount=amount,
+        make=make,
+        under=under,
+        where=_names(where),
+        order=_names(order),
+        include=_names(include),
+        filters=filters or {},
+        hidden_by=hidden_by,
+        counts=counts or {},
+        has_page=has_page,
+        has_own_get=has_own_get,
+        struct=msgspec.defstruct(f"{type}Attributes", fields, frozen=True, gc=False, kw_only=True),
+    )
+
+
+def _kinds(attributes: str) -> dict[str, Kind]:
+    pairs = [word.partition(":") for word in _words(attributes)]
+    return {name: KINDS[suffix] for name, _, suffix in sorted(pairs)}
+
+
+def _names(words: str) -> tuple[str, ...]:
+    return tuple(word.partition(":")[0] for word in _words(words))
+
+
+def _words(text: str) -> list[str]:
+    return [word for part in text.split() for word in (TIMESTAMPS.split() if part == "T" else [part])]
+
+
+def capped(people_each: float, least: int, most: int) -> Callable[[int], int]:
+    """One for every `people_each` persons, within bounds."""
+    return lambda people: max(least, min(most, int(people / people_each)))
+
+
+def fixed(count: int) -> Callable[[int], int]:
+    return lambda people: count
+
+
+def share(of_people: float) -> Callable[[int], int]:
+    return lambda people: max(1, int(people * of_people))

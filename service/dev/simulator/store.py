@@ -1,0 +1,167 @@
+"""An organisation's records. A collection is made when it is first asked for, and then changed in place."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from service.dev.simulator.catalog import EDGES, ENTITIES, Edge, shape
+from service.dev.simulator.draw import Draw, Pointer
+from service.dev.simulator.schema import Entity, Fan, Relation, Values
+
+SELECTIONS_MAX = 64  # filtered and ordered lists remembered for an organisation; the oldest goes
+
+Target = Pointer | tuple[Pointer, ...] | None
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One resource. `parent` is the id that stands in its path, empty at the top level."""
+
+    id: str
+    parent: str
+    attributes: Any
+    targets: dict[str, Target]
+
+
+Selection = tuple[Record, ...]
+
+
+class Organisation:
+    """All collections of one customer, and what is derived from them."""
+
+    def __init__(self, name: str, seed: int, people: int) -> None:
+        self.name = name
+        self.shape = shape(name, seed, people)
+        self._draws: dict[str, Draw] = {}
+        self._records: dict[str, dict[str, Record]] = {}
+        self._indexes: dict[tuple[str, str], dict[str, list[Record]]] = {}
+        self._selections: dict[object, Selection] = {}
+
+    def records(self, entity: str) -> dict[str, Record]:
+        """By id, in the order of ids as numbers."""
+        found = self._records.get(entity)
+        if found is None:
+            found = self._records[entity] = {record.id: record for record in self._made(ENTITIES[entity])}
+        return found
+
+    def find(self, entity: str, id: str) -> Record | None:
+        return self.records(entity).get(id)
+
+    def children(self, edge: Edge, parent: str) -> list[Record]:
+        """The edge's records below the parent with this id, in the order of ids as numbers."""
+        key = (edge.child, edge.via)
+        index = self._indexes.get(key)
+        if index is None:
+            index = self._indexes[key] = self._indexed(edge)
+        return index.get(parent, [])
+
+    def _indexed(self, edge: Edge) -> dict[str, list[Record]]:
+        index: dict[str, list[Record]] = {}
+        type = ENTITIES[_relation(edge).to].type if edge.via else ""
+        for record in self.records(edge.child).values():
+            ids = (p.id for p in pointers(record, edge.via) if p.type == type) if edge.via else (record.parent,)
+            for id in ids:
+                index.setdefault(id, []).append(record)
+        return index
+
+    def path(self, entity: Entity, record: Record) -> str:
+        """The record's own path below the API's root."""
+        if not entity.under:
+            return f"/{entity.product}/v2/{entity.segment}/{record.id}"
+        parent = self.find(entity.under, record.parent)
+        above = self.path(ENTITIES[entity.under], parent) if parent else f"/{entity.product}/v2"
+        return f"{above}/{entity.segment}/{record.id}"
+
+    def selection(self, key: object) -> Selection | None:
+        return self._selections.get(key)
+
+    def remember(self, key: object, selection: Selection) -> None:
+        if len(self._selections) >= SELECTIONS_MAX:
+            del self._selections[next(iter(self._selections))]
+        self._selections[key] = selection
+
+    def make(self, entity: Entity, parent: str = "") -> Record:
+        """A further record, made like those before it, with the next id. Not stored."""
+        self.records(entity.name)
+        draw = self._draws[entity.name]
+        parents = list(self.records(entity.under)) if entity.under else []
+        above = parents.index(parent) if parent in parents else 0
+        draw.move(draw.index + 1, above, draw.index + 1)
+        return self._record(entity, draw, parent)
+
+    def put(self, entity: str, record: Record) -> None:
+        self.records(entity)[record.id] = record
+        self._forget()
+
+    def remove(self, entity: str, id: str) -> None:
+        self.records(entity).pop(id, None)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._indexes.clear()
+        self._selections.clear()
+
+    def _made(self, entity: Entity) -> Iterator[Record]:
+        draw = self._draws[entity.name] = Draw(self.shape, entity.name)
+        for index, (parent, slot) in enumerate(self._places(entity)):
+            draw.move(index, parent, slot)
+            above = str(self.shape.number(entity.under, parent)) if entity.under else ""
+            yield self._record(entity, draw, above)
+
+    def _places(self, entity: Entity) -> Iterable[tuple[int, int]]:
+        if isinstance(entity.amount, Fan):
+            sizes = enumerate(self.shape.sizes[entity.name])
+            return ((parent, slot) for parent, size in sizes for slot in range(size))
+        return ((0, slot) for slot in range(self.shape.counts[entity.name]))
+
+    def _record(self, entity: Entity, draw: Draw, parent: str) -> Record:
+        values = entity.make(draw)
+        targets: dict[str, Target] = {
+            relation.name: values.pop(relation.name, () if relation.many else None) for relation in entity.relations
+        }
+        if "created_at" in entity.attributes:
+            values["created_at"] = draw.created
+        if "updated_at" in entity.attributes:
+            values["updated_at"] = draw.updated
+        values.update(repeated_ids(entity, targets))
+        return Record(str(self.shape.number(entity.name, draw.index)), parent, entity.struct(**values), targets)
+
+
+def repeated_ids(entity: Entity, targets: dict[str, Target]) -> Values:
+    """The attributes that repeat a to-one relationship's id, in the type the API gives them."""
+    repeated: Values = {}
+    for name, target in targets.items():
+        attribute = f"{name}_id"
+        if attribute in entity.attributes:
+            id = target.id if isinstance(target, Pointer) else None
+            repeated[attribute] = int(id) if id and entity.attributes[attribute] == "integer" else id
+    return repeated
+
+
+def pointers(record: Record, relation: str) -> tuple[Pointer, ...]:
+    """Where a relationship points, to-one or to-many."""
+    target = record.targets.get(relation)
+    if target is None:
+        return ()
+    return (target,) if isinstance(target, Pointer) else target
+
+
+def _relation(edge: Edge) -> Relation:
+    relation = ENTITIES[edge.child].relation(edge.via)
+    assert relation is not None, f"{edge} goes by a relationship that does not exist"
+    return relation
+
+
+def edges_to(entity: str) -> list[tuple[Entity, Relation]]:
+    """Every relationship of any entity that points at `entity` and follows its fate."""
+    return [
+        (child, relation)
+        for child in ENTITIES.values()
+        for relation in child.relations
+        if relation.to == entity and not relation.history
+    ]
+
+
+def own_children(entity: str) -> list[Edge]:
+    """The collections that stand nowhere but under `entity`."""
+    return [edge for edge in EDGES[entity].values() if not edge.via]

@@ -1,0 +1,1 @@
+"""Views of published runs for people: progress, explanations and times."""

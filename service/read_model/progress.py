@@ -1,0 +1,253 @@
+"""How runs go: published states in, views with rates and estimates out. Pure; the caller brings both clocks."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tables.kinds.entity import EntityState
+from tables.kinds.sync import Child, SyncState, SyncStatus
+
+RATE_WINDOW_SECONDS = 10.0  # a rate is what happened within the last so many seconds
+SAMPLES_MAX = 64  # kept for rates, per run; with more, the oldest goes and the window is shorter
+
+Phase = Literal["retrying", "running", "finishing", "failed", "blocked", "cancelled", "done", "waiting"]
+ACTIVE: tuple[Phase, ...] = ("retrying", "running", "finishing")
+BAD: tuple[Phase, ...] = ("failed", "blocked", "cancelled")
+_ORDER: Mapping[Phase, int] = {
+    "running": 0, "retrying": 1, "finishing": 1, "failed": 2, "blocked": 3, "cancelled": 4, "done": 5, "waiting": 6,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was published of a run when it was looked at: `at` in monotonic seconds, `now` in Unix ms."""
+
+    at: float
+    now: int
+    sync: SyncState
+    entities: tuple[EntityState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityView:
+    """One entity of a run. Times are Unix ms, 0 for none; what is not known is None.
+
+    `done_part` is how much of it is read, 0 to 1. `reason` says why it ended badly or what its last error was;
+    `resume_at` when it tries again; `waits_for` which entities must end first.
+    """
+
+    name: str
+    phase: Phase
+    pages: int
+    pages_total: int | None
+    records: int
+    rejected: int
+    done_part: float | None
+    records_per_second: float | None
+    eta_seconds: float | None
+    started_at: int
+    ended_at: int
+    reason: str
+    resume_at: int
+    waits_for: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with its sums. The entities stand in the order in which they matter: active, bad, ended last, waiting."""
+
+    run_id: str
+    workflow: str
+    org: str
+    adapter: str
+    type: str
+    request: str
+    status: SyncStatus
+    reason: str
+    started_at: int
+    ended_at: int
+    elapsed_seconds: float
+    quiet_seconds: float
+    pages: int
+    records: int
+    rejected: int
+    records_per_second: float
+    counts: Mapping[Phase, int]
+    entities: tuple[EntityView, ...]
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status != "running"
+
+    @property
+    def last_error(self) -> str:
+        """Why the run did not complete or, while it runs, the first trouble there is."""
+        troubled = (f"{one.name}: {one.reason}" for one in self.entities if one.reason)
+        return self.reason or next(troubled, "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    at: float
+    counts: Mapping[str, tuple[int, int]]  # units and records by entity
+
+    @property
+    def records(self) -> int:
+        return sum(records for _, records in self.counts.values())
+
+
+class RunProgress:
+    """Follows one run: give it each snapshot, in order."""
+
+    def __init__(self) -> None:
+        self._samples: deque[_Sample] = deque(maxlen=SAMPLES_MAX)
+        self._seen: tuple[SyncState, tuple[EntityState, ...]] | None = None
+        self._changed_at = 0.0
+
+    def view(self, snapshot: Snapshot) -> RunView:
+        if self._seen != (snapshot.sync, snapshot.entities):
+            self._seen = (snapshot.sync, snapshot.entities)
+            self._changed_at = snapshot.at
+        states = newest_states(snapshot.sync, snapshot.entities)
+        self._remember(_Sample(snapshot.at, {name: (one.units, one.records) for name, one in states.items()}))
+        views = [
+            self._entity(snapshot, name, child, states.get(name)) for name, child in snapshot.sync.children.items()
+        ]
+        return self._run(snapshot, views)
+
+    def _remember(self, sample: _Sample) -> None:
+        self._samples.append(sample)
+        while len(self._samples) > 2 and self._samples[1].at <= sample.at - RATE_WINDOW_SECONDS:
+            self._samples.popleft()
+
+    def _run(self, snapshot: Snapshot, views: list[EntityView]) -> RunView:
+        sync = snapshot.sync
+        elapsed = _seconds(sync.started_at, sync.ended_at or snapshot.now)
+        records = sum(one.records for one in views)
+        moved = self._samples[-1].records - self._samples[0].records
+        return RunView(
+            run_id=sync.run_id,
+            workflow=sync.key,
+            org=sync.org,
+            adapter=sync.adapter,
+            type=sync.type,
+            request=sync.request,
+            status=sync.status,
+            reason=sync.reason,
+            started_at=sync.started_at,
+            ended_at=sync.ended_at,
+            elapsed_seconds=elapsed,
+            quiet_seconds=0.0 if sync.has_ended else snapshot.at - self._changed_at,
+            pages=sum(one.pages for one in views),
+            records=records,
+            rejected=sum(one.rejected for one in views),
+            records_per_second=records / max(elapsed, 0.001) if sync.has_ended else self._rate(moved, records, elapsed),
+            counts=Counter(one.phase for one in views),
+            entities=tuple(sorted(views, key=lambda one: (_ORDER[one.phase], -one.ended_at, one.name))),
+        )
+
+    def _entity(self, snapshot: Snapshot, name: str, child: Child, state: EntityState | None) -> EntityView:
+        phase = phase_of(child, state)
+        started_at = child.started_at
+        elapsed = _seconds(started_at, child.ended_at or snapshot.now)
+        pages, records, rejected = _counts(child, state)
+        return EntityView(
+            name=name,
+            phase=phase,
+            pages=pages,
+            pages_total=_pages_total(state),
+            records=records,
+            rejected=rejected,
+            done_part=1.0 if phase == "done" else _done_part(state),
+            records_per_second=self._entity_rate(phase, name, records, elapsed),
+            eta_seconds=self._eta(name, state, elapsed) if state and phase == "running" else None,
+            started_at=started_at,
+            ended_at=child.ended_at,
+            reason=_reason(child, state),
+            resume_at=_resume_at(state) if state and phase == "retrying" else 0,
+            waits_for=pending_needs(snapshot.sync, child) if phase == "waiting" else (),
+        )
+
+    def _entity_rate(self, phase: Phase, name: str, records: int, elapsed: float) -> float | None:
+        if phase in ("waiting", "blocked", "cancelled"):
+            return None
+        if phase not in ACTIVE:
+            return records / elapsed if elapsed else None
+        return self._rate(self._moved(name)[1], records, elapsed)
+
+    def _eta(self, name: str, state: EntityState, elapsed: float) -> float | None:
+        total = units_total(state)
+        rate = self._rate(self._moved(name)[0], state.units, elapsed)
+        return (total - state.units) / rate if total is not None and rate else None
+
+    def _moved(self, name: str) -> tuple[int, int]:
+        """Units and records since the window's beginning; a run that was begun anew has moved by nothing."""
+        first, last = self._samples[0].counts.get(name, (0, 0)), self._samples[-1].counts.get(name, (0, 0))
+        return max(last[0] - first[0], 0), max(last[1] - first[1], 0)
+
+    def _rate(self, moved: int, in_all: int, elapsed: float) -> float:
+        """Per second within the window, or since the beginning if that is later; from one sample, all over all."""
+        window = min(self._samples[-1].at - self._samples[0].at, elapsed)
+        if window:
+            return max(moved, 0) / window
+        return in_all / elapsed if elapsed else 0.0
+
+
+def newest_states(sync: SyncState, entities: Iterable[EntityState]) -> dict[str, EntityState]:
+    """The state of each entity of this run: of one that was begun anew under it, the newest."""
+    states: dict[str, EntityState] = {}
+    for state in entities:
+        known = states.get(state.entity)
+        if (state.parent, state.parent_run) == (sync.key, sync.run) and (known is None or known.run < state.run):
+            states[state.entity] = state
+    return states
+
+
+def phase_of(child: Child, state: EntityState | None) -> Phase:
+    """What the entity does now. The main sync's word counts; while it runs, its own state says how."""
+    if child.status != "running" or state is None:
+        return child.status
+    if state.status != "fetching":
+        return "finishing"
+    return "retrying" if state.error and any(lease.resume_at for lease in state.leases) else "running"
+
+
+def pending_needs(sync: SyncState, child: Child) -> tuple[str, ...]:
+    """The entities that must end before it starts."""
+    return tuple(name for name in (*child.hard, *child.soft) if not sync.children[name].has_ended)
+
+
+def units_total(state: EntityState) -> int | None:
+    """How many units there are, as far as anybody knows; the source's claim is only a claim."""
+    total = state.last_unit if state.last_unit is not None else state.total_units
+    return None if total is None else max(total, state.units)
+
+
+def _counts(child: Child, state: EntityState | None) -> tuple[int, int, int]:
+    """Pages, records and rejected ones: the database's sums once they are told, before that what leases told."""
+    source = child if child.run_id or state is None else state
+    return source.pages, source.records, source.rejected
+
+
+def _pages_total(state: EntityState | None) -> int | None:
+    return units_total(state) if state and state.mode == "fan-out" and not state.has_ended else None
+
+
+def _done_part(state: EntityState | None) -> float | None:
+    total = units_total(state) if state else None
+    return state.units / total if state and total else None
+
+
+def _reason(child: Child, state: EntityState | None) -> str:
+    if child.has_ended or state is None:
+        return child.reason
+    return state.reason or state.error_reason
+
+
+def _resume_at(state: EntityState) -> int:
+    return min(lease.resume_at for lease in state.leases if lease.resume_at)
+
+
+def _seconds(start: int, end: int) -> float:
+    return max(end - start, 0) / 1000 if start else 0.0

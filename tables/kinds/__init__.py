@@ -1,0 +1,1 @@
+"""States of each kind of workflow, with their transitions."""

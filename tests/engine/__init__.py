@@ -1,0 +1,1 @@
+"""The whole engine in one process, with a movable clock."""

@@ -1,0 +1,274 @@
+"""The whole engine in one process: what a sync does, in which order, and what survives."""
+
+from collections.abc import Callable
+
+import pytest
+
+from agents.activities.source import FetchRequest
+from tests.engine.engine import Engine
+from tests.engine.local import Crash
+from tests.support.adapters import toy_data
+from topics.errors import Rejected, Retryable, SluiceError
+
+ENTITIES = ("a.house", "a.room", "a.pet", "a.guest", "a.log")
+
+
+async def test_a_start_becomes_every_row_of_every_entity() -> None:
+    engine = Engine()
+    engine.start()
+    await engine.settle()
+    assert engine.sync().status == "done"
+    assert {name: engine.keys(name) for name in ENTITIES} == {name: engine.expected(name) for name in ENTITIES}
+
+
+async def test_every_page_is_fetched_once() -> None:
+    engine = Engine()
+    engine.start()
+    await engine.settle()
+    assert engine.served_twice() == {}
+
+
+async def test_the_totals_of_a_run_are_those_of_the_database() -> None:
+    engine = Engine()
+    engine.start()
+    await engine.settle()
+    child = engine.sync().children["a.room"]
+    assert (child.pages, child.records) == (18, 45)
+
+
+async def test_an_empty_collection_completes() -> None:
+    engine = Engine(data={})
+    engine.start()
+    await engine.settle()
+    assert {child.status for child in engine.sync().children.values()} == {"done"}
+
+
+async def test_a_child_is_fetched_only_when_its_required_parent_is_complete() -> None:
+    engine = Engine()
+
+    def look(ask: FetchRequest) -> None:
+        if ask.entity.name in ("a.room", "a.pet"):
+            assert engine.sync().children["a.house"].status == "done"
+
+    engine.source.on_fetch = look
+    engine.start()
+    await engine.settle()
+    assert engine.sync().status == "done"
+
+
+async def test_a_failed_entity_blocks_its_hard_dependents_and_nothing_else() -> None:
+    engine = Engine()
+    engine.source.trouble = failing("a.house", Rejected("403 forbidden"))
+    engine.start()
+    await engine.settle()
+    children = engine.sync().children
+    assert {name: child.status for name, child in children.items()} == {
+        "a.house": "failed",
+        "a.room": "blocked",
+        "a.pet": "blocked",
+        "a.guest": "done",
+        "a.log": "done",
+    }
+    assert children["a.house"].reason == "403 forbidden"
+    assert children["a.pet"].reason == "a.house failed"
+    assert engine.sync().status == "failed"
+
+
+async def test_a_soft_dependency_is_waited_for_and_its_failure_blocks_nobody() -> None:
+    engine = Engine()
+    engine.source.trouble = failing("a.pet", Rejected("gone"))
+
+    def look(ask: FetchRequest) -> None:
+        if ask.entity.name == "a.guest":
+            assert engine.sync().children["a.pet"].status == "failed"
+
+    engine.source.on_fetch = look
+    engine.start()
+    await engine.settle()
+    assert engine.sync().children["a.guest"].status == "done"
+
+
+async def test_an_api_that_is_down_is_waited_for_and_then_read_where_it_stopped() -> None:
+    engine = Engine()
+    engine.source.trouble = failing("a.pet", Retryable("503 unavailable"), page=3)
+    engine.start()
+    await engine.settle()
+    waiting = engine.entity("a.pet")
+    assert (waiting.error, waiting.error_reason) == ("retryable", "503 unavailable")
+    engine.source.trouble = None
+    await engine.advance(600)
+    assert engine.sync().status == "done"
+    assert engine.served_twice() == {}
+
+
+async def test_an_api_that_stays_down_fails_the_entity_with_the_reason() -> None:
+    engine = Engine()
+    engine.source.trouble = failing("a.pet", Retryable("503 unavailable"))
+    engine.start()
+    for _ in range(30):
+        await engine.advance(301)
+    assert engine.sync().children["a.pet"].reason == "gave up after 20 attempts: 503 unavailable"
+
+
+async def test_a_lease_whose_answer_is_lost_is_asked_for_again_by_its_deadline() -> None:
+    engine = Engine()
+    engine.start()
+    lost = 0
+
+    def lose(instant: str) -> None:
+        nonlocal lost
+        told = engine.log.records["page-done"]
+        if instant == "told" and not lost and told:
+            told.pop()
+            lost += 1
+
+    engine._may_crash = lose
+    await engine.settle()
+    assert engine.sync().status == "running"
+    await engine.advance(1_000)
+    assert engine.sync().status == "done"
+    assert engine.served_twice() == {}
+
+
+async def test_two_starts_for_one_key_are_one_run() -> None:
+    engine = Engine()
+    engine.start()
+    engine.start()
+    await engine.settle()
+    assert engine.served_twice() == {}
+    assert len(engine.sink.runs) == len(ENTITIES)
+
+
+async def test_the_same_request_never_runs_twice() -> None:
+    engine = Engine()
+    engine.start("request-1")
+    await engine.settle()
+    first = engine.sync().run
+    engine.start("request-1")
+    await engine.settle()
+    assert engine.sync().run == first
+
+
+async def test_a_new_request_after_the_end_is_a_new_run() -> None:
+    engine = Engine()
+    engine.start("request-1")
+    await engine.settle()
+    first = engine.sync().run
+    engine.start("request-2")
+    await engine.settle()
+    assert engine.sync().run > first
+    assert engine.sync().status == "done"
+
+
+async def test_a_queued_request_runs_when_the_one_before_has_ended() -> None:
+    engine = Engine()
+    engine.start("request-1")
+    engine.start("request-2", on_conflict="queue")
+    await engine.settle()
+    assert (engine.sync().request, engine.sync().status) == ("request-2", "done")
+    assert set(engine.served_twice().values()) == {2}
+
+
+async def test_a_queue_has_an_end() -> None:
+    engine = Engine()
+    for number in range(18):
+        engine.start(f"request-{number}", on_conflict="queue")
+    await engine.settle()
+    assert [letter.reason.split(" for run")[0] for letter in engine.dead_letters()] == ["16 requests already wait"]
+
+
+async def test_a_restart_closes_the_run_before_and_begins_anew() -> None:
+    engine = Engine()
+    restarted: list[bool] = []
+
+    def restart(ask: FetchRequest) -> None:
+        if ask.entity.name == "a.house" and ask.page == 2 and not restarted:
+            restarted.append(True)
+            engine.start("request-2", on_conflict="restart")
+
+    engine.source.on_fetch = restart
+    engine.start("request-1")
+    await engine.settle()
+    assert (engine.sync().request, engine.sync().status) == ("request-2", "done")
+    first, *_ = [run for run in engine.sink.runs.values() if run.ref.entity == "a.house"]
+    assert first.state != "open"
+    assert engine.keys("a.house") == engine.expected("a.house")
+
+
+async def test_a_rejected_conflict_is_a_dead_letter_with_the_reason() -> None:
+    engine = Engine()
+    engine.start("request-1")
+    engine.start("request-2", on_conflict="reject")
+    await engine.settle()
+    (letter,) = engine.dead_letters()
+    assert "is in progress and the request says on_conflict=reject" in letter.reason
+
+
+async def test_an_ended_run_leaves_the_table_after_its_retention() -> None:
+    engine = Engine()
+    engine.start()
+    await engine.settle()
+    await engine.advance(9 * 86_400)
+    assert engine._table.values == {}
+
+
+async def test_a_table_that_lost_its_memory_takes_a_newer_number_than_the_database_knows() -> None:
+    engine = Engine()
+    engine.start("request-1")
+    await engine.settle()
+    engine.log.records["sluice-workflows-changelog"].clear()
+    engine._restart()
+    engine.start("request-2")
+    await engine.settle()
+    assert engine.sync().status == "done"
+
+
+@pytest.mark.parametrize("deliveries", [2, 3])
+async def test_everything_delivered_more_than_once_ends_the_same(deliveries: int) -> None:
+    engine = Engine(deliveries=deliveries)
+    engine.start()
+    await engine.settle()
+    assert engine.sync().status == "done"
+    assert engine.served_twice() == {}
+    assert {name: engine.keys(name) for name in ENTITIES} == {name: engine.expected(name) for name in ENTITIES}
+
+
+async def instants() -> int:
+    """How many instants there are at which a process could die in one sync."""
+    count = 0
+
+    def tick(instant: str) -> None:
+        nonlocal count
+        count += 1
+
+    engine = Engine(data=toy_data(houses=2, rooms=1, pets=9, guests=1, logs=5), may_crash=tick)
+    engine.start()
+    await engine.settle()
+    return count
+
+
+async def test_a_crash_at_every_single_instant_loses_and_repeats_nothing() -> None:
+    data = toy_data(houses=2, rooms=1, pets=9, guests=1, logs=5)
+    for fatal in range(await instants()):
+        left = fatal
+
+        def crash(instant: str) -> None:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                raise Crash(instant)
+
+        engine = Engine(data=data, may_crash=crash)
+        engine.start()
+        await engine.settle()
+        assert engine.crashes == 1
+        assert engine.sync().status == "done", f"crash at instant {fatal}"
+        assert engine.served_twice() == {}, f"crash at instant {fatal}"
+        assert {name: engine.keys(name) for name in ENTITIES} == {name: engine.expected(name) for name in ENTITIES}
+
+
+def failing(entity: str, error: SluiceError, page: int | None = None) -> Callable[[FetchRequest], SluiceError | None]:
+    def trouble(ask: FetchRequest) -> SluiceError | None:
+        return error if ask.entity.name == entity and page in (None, ask.page) else None
+
+    return trouble
