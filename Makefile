@@ -1,11 +1,11 @@
-# `make` tells what there is to make.
+# `make` lists the targets.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Releases of the last week are left alone: what is wrong with one is mostly found in its first days. Move the date,
-# then `make lock`.
+# Releases of the last week are not used: most faults of a release are found in its first days. Move the date, then run
+# `make lock`.
 LOCK_BEFORE := 2026-11-14T00:00:00Z
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --exclude-newer $(LOCK_BEFORE) \
 	--generate-hashes --no-emit-index-url --no-header
@@ -15,40 +15,40 @@ INPUT_requirements-dev := pyproject.toml --extra dev
 INPUT_requirements-setup := --group pyproject.toml:setup
 FRESH := build/locks
 CHECKS := check-tests check-types check-locks check-style check-layers
-# What two jobs say does not mix, where make can do that.
-UNMIXED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+# Outputs of two jobs are not mixed, if make supports that.
+OUTPUT_SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .PHONY: help setup demo test check simulate chaos bench bench-peers fix lock clean $(CHECKS)
 
-help: ## Tell what there is to make.
+help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name meaning; do \
 		printf 'make %-8s %s\n' "$$name" "$$meaning"; done
 
-setup: $(STAMP) ## Install what the locks say into .venv, and the command .venv/bin/sluice. PYTHON=... is its interpreter.
+setup: $(STAMP) ## Install the locked packages into .venv, and the command .venv/bin/sluice. PYTHON=... is its interpreter.
 
-demo: setup ## Start all, sync simulated organisations, compare rows. REPORT=FILE keeps the figures.
+demo: setup ## Start everything, sync simulated organisations, compare rows. REPORT=FILE keeps the figures.
 	$(BIN)/sluice demo $(if $(REPORT),--report '$(REPORT)')
 
 test: setup ## Run all tests, those on real Kafka and PostgreSQL too (they are started by the tests).
 	$(BIN)/python -m pytest
 
-check: setup ## Check locks, style, types and layers, and run the fast tests: under a minute. Tells all that is wrong.
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(UNMIXED) $(CHECKS)
+check: setup ## Check locks, style, types and layers, and run the fast tests: under a minute. Shows all problems.
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(OUTPUT_SYNC) $(CHECKS)
 
 simulate: setup ## Run SEEDS (1000) random histories of the whole engine in one process; SEED is the first.
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1)
 
-chaos: setup ## Break real parts for MINUTES (2) by SEED (1), BROKERS (1 or 3), then check all. REPORT=FILE keeps the figures.
+chaos: setup ## Inject faults for MINUTES (2) by SEED (1), BROKERS (1 or 3), then check everything. REPORT=FILE keeps the figures.
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),2) --brokers $(or $(BROKERS),1) \
 		$(if $(REPORT),--report '$(REPORT)')
 
-bench: setup ## Measure speed, recovery and scale; ONLY='NAME ...' names some. ROUNDS (4), REPORT=FILE keeps the figures.
+bench: setup ## Measure speed, recovery and scale; ONLY='NAME ...' selects some. ROUNDS (4), REPORT=FILE keeps the figures.
 	$(BIN)/python -m tests.bench --rounds $(or $(ROUNDS),4) $(if $(REPORT),--report '$(REPORT)') $(ONLY)
 
-bench-peers: setup ## Measure beside Restate and DBOS where build/peers has them; tells how to install them where not.
+bench-peers: setup ## Measure Restate and DBOS as well, if build/peers has them; else print how to install them.
 	$(BIN)/python -m tests.bench --rounds $(or $(ROUNDS),4) $(if $(REPORT),--report '$(REPORT)') peers
 
-fix: setup ## Format, repair what can be repaired, and write the generated pages and schemas again.
+fix: setup ## Format, fix what the linter can fix, and write the generated pages and schemas anew.
 	$(BIN)/python -m service.reference
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
@@ -62,17 +62,17 @@ clean: ## Remove .venv, caches and build output. Keeps .sluice, which holds data
 	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A lock is up to date if resolving again, from its own pins, changes nothing. What setup left in uv's cache is mostly
-# enough for that; if not, the package index is asked.
+# A lock is up to date if resolving again, from its own pins, changes nothing. The cache that setup has filled is mostly
+# enough for that; if not, uv reads the package index.
 check-locks: $(LOCKS:%=check-%)
 
 check-%.lock: setup
 	@mkdir -p $(FRESH); cp $*.lock $(FRESH)
 	@$(COMPILE) --offline $(INPUT_$*) --output-file $(FRESH)/$*.lock 2>/dev/null \
 		|| $(COMPILE) $(INPUT_$*) --output-file $(FRESH)/$*.lock \
-		|| { echo 'cannot tell whether $*.lock is up to date: is a package index within reach?' >&2; exit 1; }
+		|| { echo 'cannot check $*.lock: uv reaches no package index, see its error above' >&2; exit 1; }
 	@cmp -s $*.lock $(FRESH)/$*.lock || { diff $*.lock $(FRESH)/$*.lock | grep '^[<>] [a-z0-9]'; \
-		echo '$*.lock is not what pyproject.toml asks for: run make lock' >&2; exit 1; }
+		echo '$*.lock does not fit pyproject.toml: run make lock' >&2; exit 1; }
 	@echo '$*.lock is up to date'
 
 check-style: setup
@@ -89,7 +89,7 @@ check-tests: setup
 	$(BIN)/python -m coverage run -m pytest tests/unit tests/engine
 	$(BIN)/python -m coverage report
 
-# The interpreter, then uv by its hashes, then all the rest by theirs, then the command.
+# The interpreter; then uv, checked by its hashes; then all other packages, checked by theirs; then the command.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo '$(PYTHON) is not Python 3.11 or newer: make setup PYTHON=python3.11 (or newer)' >&2; exit 1; }

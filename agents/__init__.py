@@ -1,1 +1,1 @@
-"""What is done: deciders (own state, do no IO), activities (do IO, own no state), and the shell that joins them."""
+"""Behaviour: deciders (own state, do no IO), activities (do IO, own no state), and the core that runs them."""

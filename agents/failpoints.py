@@ -20,15 +20,15 @@ Action = Literal["crash", "stall", "drop"]
 
 INSTANTS: dict[str, str] = {
     "after_fetch": "a page was fetched and is not committed yet",
-    "after_db_commit": "pages are in the database and nobody was told",
-    "after_tell": "a result was told and its command's offset is not committed yet",
-    "after_store": "a batch is in RocksDB and not handed over to the changelog yet",
-    "after_changelog": "a batch was handed over to the changelog and what follows from it was not",
+    "after_db_commit": "pages are in the database and nothing is reported yet",
+    "after_report": "a result was published and its command's offset is not committed yet",
+    "after_store": "a batch is in RocksDB and not published to the changelog yet",
+    "after_changelog": "a batch was published to the changelog and what follows from it was not",
     "after_flush": "the broker has confirmed everything and no source offset is committed yet",
 }
 MESSAGES: dict[str, str] = {
-    "tell": "a fetcher is about to tell a result",
-    "emit": "a worker is about to hand over a command that follows from a decision",
+    "report": "a fetcher is about to publish a result",
+    "emit": "a worker is about to publish a command that follows from a decision",
 }
 POINTS = INSTANTS | MESSAGES
 POINTS_MAX = 16  # in one setting
@@ -49,7 +49,7 @@ class Failpoint:
 
 
 def parse_failpoints(text: str) -> tuple[Failpoint, ...]:
-    """`after_db_commit=crash@3,tell=drop@2`. Rejected says what is wrong with it, and what there is."""
+    """`after_db_commit=crash@3,report=drop@2`. Rejected says what is wrong with it, and what there is."""
     found = tuple(_parsed(part.strip()) for part in text.split(",")) if text.strip() else ()
     if len(found) > POINTS_MAX:
         raise Rejected(f"{len(found)} failpoints are too many: at most {POINTS_MAX} at once")

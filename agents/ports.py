@@ -1,4 +1,4 @@
-"""What agents need from the outside, as small protocols. `service` implements them and hands them over."""
+"""Ports: what agents need from outside, as small protocols with their values. `service` implements them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from manifests.entity import Adapter, Entity
-from topics.commands import RunOutcome
+from topics.command import NO_COUNTS, Counts, RunOutcome
 from topics.ids import run_id
 
 PAGES_PER_COMMIT_MAX = 64  # pages of one entity that share a database transaction
@@ -32,7 +32,7 @@ class RunRef:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """What a fetcher is about to read: `units` pages from page `first`, or all pages of the named parents."""
+    """What a fetcher is about to fetch: `units` pages from page `first`, or all pages of the named parents."""
 
     run: RunRef
     first: int
@@ -46,31 +46,30 @@ class LedgerLine:
 
     parent: str
     page: int
-    records: int
-    rejected: int
+    counts: Counts
     is_last: bool
     next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """Whether the run may write, and which of the asked pages the ledger holds already.
+    """Whether the run may write, and which of the requested pages the ledger holds already.
 
-    `done`: it may not, because it is complete; a run that was closed in any other way has no sums to tell. `newest` is
-    the highest number of its workflow that is known, where the run is not open.
+    `done`: it may not, because it is complete; a run that was closed in any other way has no counts. `newest` is the
+    highest number of its workflow that is known, where the run is not open.
     """
 
     is_open: bool
     lines: tuple[LedgerLine, ...] = ()
-    done: "RunTotals | None" = None
+    done: Counts | None = None
     newest: int | None = None
 
 
 class RowWrite(msgspec.Struct, frozen=True):
     """A record as it is stored: typed values in the order of the entity's columns, and the record itself.
 
-    `content_hash` is over what the record says, not over how it was written (see agents.records).
-    `updated_at` is the source's own time, None where it has none.
+    `content_hash` is over what the record says, not over how it was written (see agents.records). `updated_at` is the
+    source's own time, None where it has none.
     """
 
     key: str
@@ -90,6 +89,17 @@ class RejectedRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PageBody:
+    """The content of a page. `records` counts rows and rejected ones; `total` is the source's claim, a hint only."""
+
+    rows: tuple[RowWrite, ...]
+    rejected: tuple[RejectedRecord, ...]
+    next: str | None
+    total: int | None
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class PageWrite:
     """All of one page: stored whole or not at all."""
 
@@ -103,25 +113,21 @@ class PageWrite:
     next_cursor: str | None
     fetched_at: datetime
 
-
-@dataclass(frozen=True, slots=True)
-class RunTotals:
-    pages: int
-    records: int
-    rejected: int
+    @property
+    def counts(self) -> Counts:
+        return Counts(1, len(self.rows), len(self.rejected))
 
 
 @dataclass(frozen=True, slots=True)
 class PageOutcome:
     """committed: now in the database. already: the ledger held it before. fenced: the run is closed, nothing written.
 
-    What follows is the ledger's own line (for "already": that of the commit that won, which may have read the page at
-    another moment).
+    What follows is the ledger's own line (for "already": that of the commit that won, which may have fetched the page
+    at another moment).
     """
 
     status: Literal["committed", "already", "fenced"]
-    records: int = 0
-    rejected: int = 0
+    counts: Counts = NO_COUNTS
     is_last: bool = False
     next_cursor: str | None = None
 
@@ -136,18 +142,30 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class ClosedRun:
-    """As what the run is closed: the first who closed it decided. One that a newer run closed ends as it was asked."""
+    """As what the run is closed: the first that closed it decided. One that a newer run closed ends as requested."""
 
     outcome: RunOutcome
-    totals: RunTotals
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A row under which children are read: its key, and its columns that the child's path names."""
+    """A row under which children are fetched: its key, and its columns that the child's path names."""
 
     key: str
     columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """A page of an entity: by its number, or by the link that the page before named; for a child under its parent."""
+
+    org: str
+    adapter: Adapter
+    entity: Entity
+    page: int
+    link: str | None = None
+    parent: Parent | None = None
 
 
 class Clock(Protocol):
@@ -157,6 +175,16 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
+        ...
+
+
+class Source(Protocol):
+    async def fetch(self, request: FetchRequest) -> PageBody | None:
+        """The page, read and typed. None: the parent it stands under is gone.
+
+        Waits for the connection's budget and its turn, and retries for a while. Raises Retryable when that was not
+        enough, Rejected when the API will never answer this.
+        """
         ...
 
 
@@ -171,7 +199,7 @@ class Sink(Protocol):
         """Create what the adapter's entities need: a table each, and the columns that are not there yet."""
         ...
 
-    async def grant(self, asks: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
+    async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         """Open each run unless it or a newer one of its workflow was closed or opened; read the ledger.
 
         Opening a run closes every older open run of its workflow ("superseded").
@@ -196,8 +224,8 @@ class Sink(Protocol):
         """How many rows the organisation has of an entity."""
         ...
 
-    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
-        """Close each run (opened or not) and fold its ledger lines into totals. Repeated: the same answer."""
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+        """Close each run (opened or not) and fold its ledger lines into counts. Repeated: the same answer."""
         ...
 
     async def close(self) -> None: ...

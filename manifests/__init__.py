@@ -1,1 +1,1 @@
-"""What can be synced: one YAML file per adapter and per entity, a strict loader, and checks over all of them."""
+"""Manifests: one YAML file per adapter and per entity, a strict loader, and checks over all of them."""

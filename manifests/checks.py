@@ -1,4 +1,4 @@
-"""What a shape cannot say: that names fit each other, over all files of an adapter. Pure; tells the first problem."""
+"""Checks across the files of an adapter: names, references, columns. Pure; reports the first problem."""
 
 import re
 from collections import Counter
@@ -18,7 +18,7 @@ Found = Iterator[tuple[tuple[str | int, ...], str]]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong and where: an entity's file, or adapter.yaml where `entity` is empty."""
+    """A problem and its place: an entity's file, or adapter.yaml where `entity` is empty."""
 
     entity: str
     place: tuple[str | int, ...]
@@ -112,7 +112,7 @@ def _graph(adapter: Adapter) -> Iterator[Problem]:
     if stray:
         yield Problem(stray.entity, stray.place, f"there is no entity {stray.target} in adapter {adapter.name}")
     elif loop := hard_loop(found):
-        reason = f"hard dependencies run in a circle: {loop_text(loop)}; one of the references must be optional"
+        reason = f"hard dependencies form a cycle: {loop_text(loop)}; one of the references must be optional"
         yield Problem(loop[0].entity, loop[0].place, reason)
 
 

@@ -80,7 +80,7 @@ class FullRead(Shape):
 
 
 class DeltaRead(Shape):
-    """What changed since a watermark, as far as the API can tell.
+    """Changes since a watermark, as far as the API can report them.
 
     where-and-order: filtered and ordered by the field. where: filtered, in key order. order: newest first, read down
     to the watermark. append: an append-only log by its creation time. `field` is a path in a record; the last part of
@@ -139,7 +139,7 @@ class RateLimit(Shape):
 
 
 class Body(Shape):
-    """Where things stand in a page of this API, as dotted paths."""
+    """Places of the parts of a page of this API, as dotted paths."""
 
     records: Dotted
     total: Dotted | None = None

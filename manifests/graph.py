@@ -1,6 +1,7 @@
-"""What waits for what: dependencies derived from references, never written down twice. Pure; knows no files.
+"""Dependency graph of entities, derived from references. Pure; knows no files.
 
-A hard dependency is complete before an entity starts; a soft one has ended, well or badly. Nobody waits for itself.
+A hard dependency is complete before an entity starts; a soft one has ended, in whatever way. References of an entity to
+itself do not count.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ class Edge:
 class Dependencies:
     """What an entity waits for, by name.
 
-    `dangling`: optional references between entities that need each other in a circle; nobody waits for those.
+    `dangling`: optional references between entities that form a cycle; nobody waits for those.
     `level`: 0 with no hard dependency, else one more than the highest among them.
     """
 
@@ -67,15 +68,15 @@ def unknown_target(found: Edges) -> Edge | None:
 
 
 def hard_loop(found: Edges) -> tuple[Edge, ...]:
-    """The edges of one circle of hard dependencies, from its first entity by name on; empty if there is none."""
+    """The edges of one cycle of hard dependencies, from its first entity by name on; empty if there is none."""
     try:
         TopologicalSorter(_hard_targets(found)).prepare()
     except CycleError as error:
-        circle: list[str] = error.args[1][:0:-1]  # told from the dependency to its dependants, first one twice
+        cycle: list[str] = error.args[1][:0:-1]  # from the dependency to its dependants, the first one twice
     else:
         return ()
-    start = circle.index(min(circle))
-    names = [*circle[start:], *circle[:start]]
+    start = cycle.index(min(cycle))
+    names = [*cycle[start:], *cycle[:start]]
     return tuple(
         next(edge for edge in found[name] if edge.kind == "hard" and edge.target == target)
         for name, target in zip(names, [*names[1:], names[0]], strict=True)
@@ -89,14 +90,14 @@ def loop_text(loop: Iterable[Edge]) -> str:
 
 
 def plan(adapter: Adapter) -> Mapping[str, Dependencies]:
-    """The dependencies of every entity, sorted by name. Rejected for an unknown target or a circle of hard ones."""
+    """The dependencies of every entity, sorted by name. Rejected for an unknown target or a cycle of hard ones."""
     found = adapter_edges(adapter)
     stray = unknown_target(found)
     if stray:
         raise Rejected(f"{stray.entity} names {stray.target}, which adapter {adapter.name} does not have")
     loop = hard_loop(found)
     if loop:
-        raise Rejected(f"hard dependencies run in a circle: {loop_text(loop)}")
+        raise Rejected(f"hard dependencies form a cycle: {loop_text(loop)}")
     levels = _levels(found)
     reach = {name: _reached(found, name) for name in found}
     return {name: _dependencies(some, levels[name], reach) for name, some in found.items()}

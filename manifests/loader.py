@@ -1,4 +1,4 @@
-"""From a directory of files to a catalogue that can be trusted, or to one sentence about the first bad file.
+"""Loader: a directory of manifests becomes a checked catalogue, or one sentence about the first bad file.
 
     DIRECTORY/ADAPTER/adapter.yaml
     DIRECTORY/ADAPTER/PRODUCT/TYPE.yaml    the entity PRODUCT.TYPE

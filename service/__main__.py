@@ -1,4 +1,4 @@
-"""`python -m service` is `sluice`."""
+"""Entry point of `python -m service`, which is the command `sluice`."""
 
 from service.cli import main
 

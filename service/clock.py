@@ -1,4 +1,4 @@
-"""The only caller of the system's clocks."""
+"""System clock: the only module that reads the machine's time."""
 
 import time
 from datetime import UTC, datetime

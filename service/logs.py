@@ -1,22 +1,14 @@
-"""Log lines for tired people: time, level, what happened, and the facts as name=value at the end."""
+"""Log lines: time, level, logger, message, then the facts as name=value."""
 
 import logging
 import sys
 
-_QUIET = (
-    "aiokafka",
-    "faust",
-    "mode",
-    "kafka",
-    "asyncio",
-    "httpx",
-    "agents",
-    "tables",
-)  # the last two: what Faust says as us
+# The last two are names of our modules under which Faust logs.
+_QUIET = ("aiokafka", "faust", "mode", "kafka", "asyncio", "httpx", "agents", "tables")
 
 
 class Line(logging.Formatter):
-    """A message is a constant; what varies stands in attributes that start with `sluice.`."""
+    """A message is a constant; its facts are attributes whose names start with `sluice.`."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S")
@@ -28,7 +20,7 @@ class Line(logging.Formatter):
 
 
 def configure(verbose: bool = False) -> None:
-    """Ours from INFO on, what libraries say from WARNING on; `verbose` shows theirs from INFO on, too."""
+    """Show our log lines from INFO on, the libraries' from WARNING on, or from INFO on with `verbose`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Line())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

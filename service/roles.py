@@ -1,20 +1,23 @@
-"""The composition root: each role of the one image, put together from its parts."""
+"""Composition root: builds and runs each role of the image."""
 
 import asyncio
 import gc
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
-from urllib.parse import urlsplit
 
 import uvloop
 
+from agents.activities.actions import Activity
 from agents.activities.database import Database
-from agents.activities.leases import LeaseReader
+from agents.activities.fetch import LeaseReader
+from agents.activities.runner import ActivityRunner
+from agents.core.registry import Registry
 from agents.failpoints import failpoints, parse_failpoints
 from agents.faust.app import run_app
-from agents.faust.wiring import WorkerConfig, build_app, make_processor, partitioner
+from agents.faust.wiring import WorkerConfig, build_app
+from agents.kinds import SHIPPED
 from manifests.loader import load_with
 from service.api.client import ApiClient
 from service.api.connections import read_connections
@@ -23,29 +26,26 @@ from service.api.transport import HttpTransport, Transport
 from service.clock import SystemClock
 from service.fetcher.liveness import Liveness, WatchedTransport
 from service.fetcher.process import Fetcher
-from service.fetcher.work import Work
 from service.kafka.client import access, client_arguments
 from service.kafka.topics import check_topics
 from service.settings import Settings, environment
 from service.sinks import open_sink
-from service.sinks.address import sqlite_path
-from service.status.postgres import PostgresStatus
+from service.status import open_status
 from service.status.projector import project
-from service.status.sqlite import SqliteStatus
-from service.status.store import StatusStore
+from topics.partitions import partitioner
 
 ROLES = ("worker", "fetcher", "projector")
-# Records come and go by the thousand and hold no cycles: looking for some after every 700 allocations cost a third of
-# the fetcher's time. What was loaded at the start is never looked at again.
-COLLECT_AFTER = (50_000, 20, 50)
+# Records are created and freed by the thousand and are in no cycle: a garbage collection after every 700 allocations
+# (the default) took a third of the fetcher's time. Objects that were loaded at the start are never collected.
+GC_THRESHOLDS = (50_000, 20, 50)
 
 
-def run_worker(settings: Settings, name: str) -> None:
-    """Decide: consume the control topics and keep the workflows' table. Returns after SIGTERM."""
-    _collect_seldom()
+def run_worker(settings: Settings, name: str, registry: Registry = SHIPPED) -> None:
+    """Run a worker: consume the control topics and keep the workflows' table. Returns after SIGTERM."""
+    _tune_garbage_collection()
     failpoints.arm(parse_failpoints(settings.failpoints or ""))
     clock = SystemClock()
-    asyncio.run(check_topics(settings, clock))
+    asyncio.run(check_topics(settings, clock, registry.catalog))
     found = access(settings)
     datadir = settings.home.absolute() / "tables" / name
     datadir.mkdir(parents=True, exist_ok=True)
@@ -62,28 +62,32 @@ def run_worker(settings: Settings, name: str) -> None:
     )
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = build_app(
-        config, make_processor(load_with(settings.manifests).adapters), lambda: int(clock.now().timestamp() * 1000)
-    )
-    run_app(app, loop)
+    adapters = load_with(settings.manifests).adapters
+    run_app(build_app(config, registry, adapters, lambda: int(clock.now().timestamp() * 1000)), loop)
 
 
-def run_fetcher(settings: Settings, name: str) -> None:
-    """Read pages and run actions. Returns after SIGTERM; raises what must end the process."""
+def run_fetcher(
+    settings: Settings, name: str, registry: Registry = SHIPPED, activities: Mapping[str, Activity] | None = None
+) -> None:
+    """Run a fetcher: fetch pages and run actions. `activities` are those of kinds that are not shipped.
+
+    Returns after SIGTERM; raises an error that must end the process.
+    """
 
     async def run(stop: asyncio.Event) -> None:
         clock = SystemClock()
         failpoints.arm(parse_failpoints(settings.failpoints or ""))
-        await check_topics(settings, clock)
+        await check_topics(settings, clock, registry.catalog)
         adapters = load_with(settings.manifests).adapters
         sink = open_sink(settings.sink, clock)
         for adapter in adapters.values():
             await sink.prepare(adapter)
-        signs = Liveness()
-        database = Database(sink, signs.sleep)
-        source = open_source(settings, clock, WatchedTransport(HttpTransport(), signs))
-        work = Work(LeaseReader(source, database, adapters, clock), database)
-        fetcher = Fetcher(client_arguments(settings), name, work.do, partitioner(settings.partitions), signs)
+        liveness = Liveness()
+        database = Database(sink, liveness.sleep)
+        source = open_source(settings, clock, WatchedTransport(HttpTransport(), liveness))
+        runner = ActivityRunner(LeaseReader(source, database, adapters, clock), database, activities)
+        partition_of = partitioner(settings.partitions)
+        fetcher = Fetcher(client_arguments(settings), name, registry, runner.run, partition_of, liveness)
         try:
             await fetcher.run(stop)
         finally:
@@ -93,15 +97,15 @@ def run_fetcher(settings: Settings, name: str) -> None:
     _run_until_stopped(run)
 
 
-def run_projector(settings: Settings, name: str) -> None:
-    """Publish what the journal says. Returns after SIGTERM."""
+def run_projector(settings: Settings, name: str, registry: Registry = SHIPPED) -> None:
+    """Run a projector: publish the journal as status tables. Returns after SIGTERM."""
 
     async def run(stop: asyncio.Event) -> None:
         clock = SystemClock()
-        await check_topics(settings, clock)
-        store = open_status(settings, clock)
+        await check_topics(settings, clock, registry.catalog)
+        store = open_status(settings, clock, registry)
         try:
-            await project(client_arguments(settings), name, store, stop)
+            await project(client_arguments(settings), name, registry, store, stop)
         finally:
             await store.close()
 
@@ -109,22 +113,13 @@ def run_projector(settings: Settings, name: str) -> None:
 
 
 def open_source(settings: Settings, clock: SystemClock, transport: Transport) -> ApiSource:
-    """The APIs, as the connections file says how to reach them."""
+    """The source of pages: the APIs, reached as the connections file says."""
     client = ApiClient(clock, Random(), settings.home, environment(), transport=transport)
     return ApiSource(client, read_connections(settings.connections))
 
 
-def open_status(settings: Settings, clock: SystemClock) -> StatusStore:
-    """The status tables in the sink's database; to be called where an event loop runs."""
-    path = sqlite_path(settings.sink)
-    if path is not None:
-        return SqliteStatus(path, clock)
-    parts = urlsplit(settings.sink)
-    return PostgresStatus(settings.sink, clock, f"PostgreSQL at {parts.hostname or ''}{parts.path}")
-
-
 def _run_until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    _collect_seldom()
+    _tune_garbage_collection()
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -136,12 +131,12 @@ def _run_until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     uvloop.run(main())
 
 
-def _collect_seldom() -> None:
+def _tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def default_name(role: str) -> str:
-    """The static membership of the only process of its role on a machine."""
+    """The name of the only process of its role on a machine; its static membership in Kafka has the same name."""
     return f"{os.uname().nodename}-{role}"

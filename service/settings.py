@@ -22,7 +22,7 @@ def _checked_failpoints(text: str) -> str:
 
 
 class Settings(BaseModel):
-    """What one process is told from outside. Field `kafka_bootstrap` is SLUICE_KAFKA_BOOTSTRAP, and so on."""
+    """The settings of one process. Field `kafka_bootstrap` is SLUICE_KAFKA_BOOTSTRAP, and so on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,7 +74,7 @@ class Settings(BaseModel):
         Annotated[str, AfterValidator(_checked_failpoints)] | None,
         Field(
             description="For tests: where a process fails on purpose, as POINT=crash|stall|drop@N,… (at the Nth "
-            f"arrival, once a process). Points: {', '.join(POINTS)}; only tell and emit can drop."
+            f"arrival, once a process). Points: {', '.join(POINTS)}; only report and emit can drop."
         ),
     ] = None
 

@@ -1,1 +1,1 @@
-"""What is remembered: one record per workflow, its states, and how they are stored. Answers "what is true"."""
+"""Records of workflows: one per workflow, with its state, and how they are stored."""

@@ -1,4 +1,4 @@
-"""A store whose files are damaged is discarded: the changelog has everything that it held."""
+"""Damaged stores: one whose files are damaged is discarded, since the changelog has everything that it held."""
 
 import logging
 import shutil

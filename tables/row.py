@@ -1,7 +1,7 @@
-"""The one record per workflow: state, deduplication and position together, since Kafka writes one record atomically.
+"""The record of a workflow: state, deduplication and position in one, since Kafka writes one record atomically.
 
-On disk and in the changelog it is a head of three big-endian 64-bit numbers (generation, seq, due) and JSON. The head
-lets recovery compare two versions, and the timer index find a deadline, without decoding the rest.
+On disk and in the changelog it is a head of three big-endian 64-bit numbers (epoch, seq, due) and JSON. The head lets
+recovery compare two versions of a record without decoding the rest.
 """
 
 import struct
@@ -14,59 +14,79 @@ from topics.errors import Broken
 S = TypeVar("S")
 
 ROW_VERSION = 1
-REQUEST_IDS_MAX = 128  # ids of outside commands remembered; the oldest is forgotten first
-HISTORY_MAX = 16  # notable transitions remembered; the oldest is forgotten first
-_HEAD = struct.Struct(">QQQ")
+HISTORY_MAX = 16  # notable transitions that are kept; the oldest goes first
+HEAD = struct.Struct(">QQQ")
+CLOCK_BITS = 42  # of an epoch: Unix ms until 2109; the rest of 63 bits is enough for two million rebalances
+GUARD_BYTES = 16  # (epoch, seq): the higher one is newer
 _encode = msgspec.json.Encoder().encode
-CLOCK_BITS = 42  # of a generation: Unix ms until 2109; what is left of 63 bits is enough for two million rebalances
-GUARD_BYTES = 16  # (generation, seq): the higher one is newer
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, array_like=True):
-    """A notable transition: which seq, when (Unix ms), by which command, and what happened, in words."""
+    """A notable transition: its seq, when (Unix ms), the id of the command that caused it, what happened in words.
+
+    Where a request from outside was accepted: its `request_id`, and the number of the `run` that it started or was
+    attached to (0: it waits for one).
+    """
 
     seq: int
     at: int
     cause: str
-    note: str
+    event: str
+    request_id: str = ""
+    run: int = 0
 
 
-class Row(msgspec.Struct, Generic[S], frozen=True, omit_defaults=True):
+class Row(
+    msgspec.Struct,
+    Generic[S],
+    frozen=True,
+    omit_defaults=True,
+    rename={"epoch": "generation", "history": "trail", "request_ids": "seen"},
+):
     """All that a workflow remembers.
 
-    `seq` counts the transitions. `last_offset` is the position in each topic up to which events are folded in: an
-    event at or below it is a replay. `seen` holds the ids of outside commands, `trail` the last notable transitions.
+    `epoch` is the life of the worker that wrote it, `seq` counts the transitions. `due` is its deadline, `due_set_at`
+    when that was set (Unix ms on the broker's clock, 0 for none). `last_offset` is the position in each topic up to
+    which events are folded in: an event at or below it is a replay. `request_ids` are those that an older program kept
+    here; newer ones are in the request log (tables.requests). `history` holds the last notable transitions.
     """
 
     version: int = ROW_VERSION
-    generation: int = 0
+    epoch: int = 0
     seq: int = 0
     due: int = 0
+    due_set_at: int = 0
     state: S | None = None
     last_offset: dict[str, int] = {}
-    seen: tuple[str, ...] = ()
-    trail: tuple[HistoryEntry, ...] = ()
+    request_ids: tuple[str, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
 
     def has_folded(self, topic: str, offset: int | None) -> bool:
-        """Whether it is a replay; what has no offset is none."""
+        """Whether the event is a replay; one without an offset never is."""
         return offset is not None and offset <= self.last_offset.get(topic, -1)
 
-    def with_request(self, command_id: str) -> "Row[S]":
-        return msgspec.structs.replace(self, seen=(*self.seen, command_id)[-REQUEST_IDS_MAX:])
+    def with_event(self, entry: HistoryEntry) -> "Row[S]":
+        return msgspec.structs.replace(self, history=(*self.history, entry)[-HISTORY_MAX:])
 
-    def with_event(self, at: int, cause: str, note: str) -> "Row[S]":
-        entry = HistoryEntry(self.seq, at, cause, note)
-        return msgspec.structs.replace(self, trail=(*self.trail, entry)[-HISTORY_MAX:])
+
+class Deadline(msgspec.Struct, frozen=True):
+    """A workflow's deadline and when it was set: the part of a record that timers need. 0 is none."""
+
+    due: int = 0
+    due_set_at: int = 0
+
+
+_deadline = msgspec.json.Decoder(Deadline).decode
 
 
 def encode_row(row: Row[S]) -> bytes:
-    return _HEAD.pack(row.generation, row.seq, row.due) + _encode(row)
+    return HEAD.pack(row.epoch, row.seq, row.due) + _encode(row)
 
 
 def decode_row(value: bytes, decoder: msgspec.json.Decoder[Row[S]]) -> Row[S]:
     """The record in `value`. Broken if it was written by a newer version, or is not a record."""
     try:
-        row = decoder.decode(memoryview(value)[_HEAD.size :])
+        row = decoder.decode(memoryview(value)[HEAD.size :])
     except msgspec.DecodeError as error:
         raise Broken(f"a workflow record cannot be read: {error}") from None
     if row.version > ROW_VERSION:
@@ -77,27 +97,27 @@ def decode_row(value: bytes, decoder: msgspec.json.Decoder[Row[S]]) -> Row[S]:
     return row
 
 
-def due_of(value: bytes) -> int:
-    """The record's deadline (Unix ms), 0 for none."""
-    due: int = _HEAD.unpack_from(value)[2]
-    return due
+def deadline_of(value: bytes) -> Deadline | None:
+    """The deadline in an encoded record, None if it has none."""
+    due: int = HEAD.unpack_from(value)[2]
+    return _deadline(memoryview(value)[HEAD.size :]) if due else None
 
 
-def generation_of(value: bytes) -> int:
-    """The generation of an encoded record, without decoding it."""
-    generation: int = _HEAD.unpack_from(value)[0]
-    return generation
+def epoch_of(value: bytes) -> int:
+    """The epoch of an encoded record, without decoding it."""
+    epoch: int = HEAD.unpack_from(value)[0]
+    return epoch
 
 
-def next_generation(group: int, now_ms: int, newest: int) -> int:
-    """The generation of a life that begins now in a group's generation, above the `newest` one in its table.
+def next_epoch(generation: int, now_ms: int, newest: int) -> int:
+    """The epoch of a worker's life that begins now in a generation of its group, above the `newest` in its table.
 
-    The group's number comes first, since no clock can bend it; but it stays the same when a static member comes back,
-    so the time follows.
+    The group's generation comes first, since no clock can change it; but it stays the same when a static member comes
+    back, so the time follows.
     """
-    return max((group << CLOCK_BITS) + now_ms, newest + 1)
+    return max((generation << CLOCK_BITS) + now_ms, newest + 1)
 
 
 def guard_of(value: bytes) -> bytes:
-    """What tells an older version of a record from a newer one; compares as bytes."""
+    """The (epoch, seq) of an encoded record; compares as bytes."""
     return value[:GUARD_BYTES]

@@ -1,7 +1,7 @@
-"""How the table is stored: RocksDB with bounded memory, written in batches, restored from the changelog in batches.
+"""The store of the table: RocksDB with bounded memory, written in batches, restored from the changelog in batches.
 
 Faust opens and closes the databases and keeps the position in the changelog; each read and write is ours. A record of
-the changelog replaces the stored one unless its guard (generation, seq) is lower: a frozen process may have written
+the changelog replaces the stored one unless its guard (epoch, seq) is lower: a frozen process may have written
 after its successor.
 """
 
@@ -14,7 +14,8 @@ import faust
 from rocksdict import WriteBatch
 
 from tables.corruption import damage_is_marked, open_or_discard
-from tables.row import due_of, generation_of, guard_of, next_generation
+from tables.requests import is_request_log
+from tables.row import Deadline, deadline_of, epoch_of, guard_of, next_epoch
 
 BLOCK_CACHE_BYTES = 16 * 2**20  # per partition, like all below: 8 partitions hold at most about 200 MB
 WRITE_BUFFER_BYTES = 4 * 2**20
@@ -45,7 +46,7 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "options": dict(OPTIONS)})
         self.stale = 0
-        self.generations: dict[int, int] = {}  # by partition that is held: what outranks every record met so far
+        self.epochs: dict[int, int] = {}  # by partition that is held: above every record met so far
         self._delivered: dict[Any, int] = {}
         self.app.strict_tables.append(self)
 
@@ -71,20 +72,18 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
         with self._opened(partition):
             self.data._db_for_partition(partition).write(_write_batch(changes))
 
-    def deadlines(self, partition: int) -> Iterator[tuple[str, int]]:
-        """Key and deadline (Unix ms) of every record that has one."""
+    def deadlines(self, partition: int) -> Iterator[tuple[str, Deadline]]:
+        """Key and deadline of every workflow that has one."""
         for key, value in self._records(partition):
-            if due := due_of(value):
-                yield key.decode(), due
+            if not is_request_log(key) and (deadline := deadline_of(value)) is not None:
+                yield key.decode(), deadline
 
-    def begin_generations(self, partitions: Iterable[int], group: int, now_ms: int) -> None:
-        """To be called when these partitions have been restored, and are held from now on: a life of its own."""
-        self.generations = {
-            partition: next_generation(group, now_ms, self._newest(partition)) for partition in partitions
-        }
+    def begin_epochs(self, partitions: Iterable[int], generation: int, now_ms: int) -> None:
+        """To be called when these partitions have been restored, and are held from now on: an epoch of its own."""
+        self.epochs = {partition: next_epoch(generation, now_ms, self._newest(partition)) for partition in partitions}
 
     def _newest(self, partition: int) -> int:
-        return max((generation_of(value) for _, value in self._records(partition)), default=0)
+        return max((epoch_of(value) for _, value in self._records(partition)), default=0)
 
     def _records(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         with self._opened(partition):
@@ -97,7 +96,7 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
             found.status()  # an iterator that meets a damaged block just ends
 
     def note_delivered(self, tp: Any, offset: int) -> None:
-        """The broker has confirmed the changelog up to `offset`; told to the store with the next commit."""
+        """The broker has confirmed the changelog up to `offset`; the store learns of it with the next commit."""
         self._delivered[tp] = offset
 
     def persist_offsets(self) -> None:

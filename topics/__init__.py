@@ -1,1 +1,1 @@
-"""What may be said: commands, their ids, keys and topics. Knows nothing of Kafka."""
+"""Commands, their ids, keys and topics. Knows nothing of Kafka."""

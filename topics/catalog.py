@@ -1,29 +1,22 @@
-"""Every topic: what it carries, how it is keyed, how long it is kept. A topic that is not here does not exist."""
+"""The catalogue of topics: what each carries, how it is keyed, how long it is kept. A topic that is not here does not
+exist. Shared topics stand here; each kind of workflow declares its own.
+"""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from topics.commands import (
-    ActionComplete,
-    CancelRun,
-    ChildDone,
-    Command,
-    FetchPages,
-    FinishRun,
-    PageDone,
-    RetryNow,
-    StaleRun,
-    StartEntity,
-    StartSync,
-    TimerDue,
-)
+from topics.actions import ActionComplete, RunAction
+from topics.command import CancelRun, Command, RetryNow, TimerDue
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+MESSAGE_RETENTION_MS = 7 * DAY_MS
+WORKFLOW_RETENTION_MS = 8 * DAY_MS  # of an ended workflow's record: longer than any message about it is kept
 RECORD_BYTES_MAX = 900_000  # a record of any topic; Kafka's own default limit is 1,048,588
 COMMAND_BYTES_MAX = 64_000  # a command; longer ones go to the dead letters
-# How long a consumer's fetch may wait for records. A partition whose records wait for us longer than 0.1 s is left out
-# of the next fetch (aiokafka's way); it must not be out for long.
+# How long a consumer's fetch may wait for records. aiokafka leaves a partition whose records wait for us longer than
+# 0.1 s out of its next fetch; it must not be out for long.
 FETCH_WAIT_MS = 50
 APP_ID = "sluice"
 TABLE = "workflows"
@@ -41,9 +34,8 @@ class TopicSpec:
     plane: Plane
     keyed_by: str
     meaning: str
-    commands: tuple[type[Command], ...] = ()
     cleanup: Literal["delete", "compact"] = "delete"
-    retention_ms: int | None = 7 * DAY_MS
+    retention_ms: int | None = MESSAGE_RETENTION_MS
 
     @property
     def config(self) -> dict[str, str]:
@@ -58,19 +50,10 @@ class TopicSpec:
         return config
 
 
-TOPICS: tuple[TopicSpec, ...] = (
-    TopicSpec("start-sync", "control", "workflow", "People and programs ask for a sync.", (StartSync,)),
-    TopicSpec(
-        "control",
-        "control",
-        "workflow",
-        "Between workflows, from timers, from operators.",
-        (StartEntity, ChildDone, CancelRun, RetryNow, StaleRun, TimerDue),
-    ),
-    TopicSpec("page-done", "control", "workflow", "Fetchers tell what a lease committed.", (PageDone,)),
-    TopicSpec("action-complete", "control", "workflow", "Fetchers tell an action's effect.", (ActionComplete,)),
-    TopicSpec("fetch-page", "data", "connection", "Deciders lease pages to fetchers.", (FetchPages,)),
-    TopicSpec("run-action", "data", "connection", "Deciders ask for an effect.", (FinishRun,)),
+SHARED_TOPICS = (
+    TopicSpec("control", "control", "workflow", "Between workflows, from timers, from operators."),
+    TopicSpec("action-complete", "control", "workflow", "Fetchers report an action's result."),
+    TopicSpec("run-action", "data", "connection", "Deciders ask for an action."),
     TopicSpec(
         CHANGELOG,
         "journal",
@@ -87,7 +70,19 @@ TOPICS: tuple[TopicSpec, ...] = (
         retention_ms=30 * DAY_MS,
     ),
 )
+SHARED_COMMANDS: tuple[type[Command], ...] = (CancelRun, RetryNow, TimerDue, RunAction, ActionComplete)
 
-BY_NAME: dict[str, TopicSpec] = {spec.name: spec for spec in TOPICS}
-CONTROL_TOPICS: tuple[str, ...] = tuple(spec.name for spec in TOPICS if spec.plane == "control")
-DATA_TOPICS: tuple[str, ...] = tuple(spec.name for spec in TOPICS if spec.plane == "data")
+
+class Catalog:
+    """Every topic of an installation, and the commands that each carries."""
+
+    def __init__(self, topics: Iterable[TopicSpec], commands: Iterable[type[Command]]) -> None:
+        """`topics` and `commands` are those of the kinds of workflows; what is shared is added."""
+        self.topics: tuple[TopicSpec, ...] = (*topics, *SHARED_TOPICS)
+        self.by_name: Mapping[str, TopicSpec] = {spec.name: spec for spec in self.topics}
+        every = (*commands, *SHARED_COMMANDS)
+        self.commands: Mapping[str, tuple[type[Command], ...]] = {
+            spec.name: tuple(command for command in every if command.topic == spec.name) for spec in self.topics
+        }
+        self.control: tuple[str, ...] = tuple(spec.name for spec in self.topics if spec.plane == "control")
+        self.data: tuple[str, ...] = tuple(spec.name for spec in self.topics if spec.plane == "data")

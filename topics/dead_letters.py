@@ -1,13 +1,13 @@
-"""A dead letter: a message that can never be handled, as it came, with where it came from and why in its headers."""
+"""Dead letters: messages that can never be handled, unchanged, with their origin and the reason in headers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from topics.catalog import RECORD_BYTES_MAX
 from topics.codec import Headers
+from topics.errors import REASON_CHARS_MAX
 
 PREFIX = "sluice-dead-"
-REASON_BYTES_MAX = 2000
 LETTER_BYTES_MAX = RECORD_BYTES_MAX - 20_000  # key, headers and value; a longer value is cut, which a header says
 OFFSET_DIGITS_MAX = 20
 
@@ -30,17 +30,17 @@ def to_record(letter: DeadLetter) -> tuple[bytes | None, bytes | None, Headers]:
     """Key, value and headers of the record in the dead-letter topic."""
     value = letter.value
     cut: Headers = ()
-    beside = len(letter.key or b"") + sum(len(name) + len(content or b"") for name, content in letter.headers)
-    room = max(LETTER_BYTES_MAX - beside, 0)
-    if value is not None and len(value) > room:
+    other_bytes = len(letter.key or b"") + sum(len(name) + len(content or b"") for name, content in letter.headers)
+    value_bytes_max = max(LETTER_BYTES_MAX - other_bytes, 0)
+    if value is not None and len(value) > value_bytes_max:
         cut = ((PREFIX + "cut-from-bytes", str(len(value)).encode()),)
-        value = value[:room]
+        value = value[:value_bytes_max]
     origin = (
         (PREFIX + "topic", letter.topic.encode()),
         (PREFIX + "partition", str(letter.partition).encode()),
         (PREFIX + "offset", str(letter.offset).encode()),
         (PREFIX + "at", str(letter.at).encode()),
-        (PREFIX + "reason", letter.reason.encode(errors="replace")[:REASON_BYTES_MAX]),
+        (PREFIX + "reason", letter.reason.encode(errors="replace")[:REASON_CHARS_MAX]),
     )
     kept = tuple((name, content) for name, content in letter.headers if not name.startswith(PREFIX))
     return letter.key, value, (*kept, *origin, *cut)

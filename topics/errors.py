@@ -6,6 +6,10 @@ SluiceError
 └── Broken      our own bug or a broken installation: the process stops before it writes anything wrong
 """
 
+REASON_CHARS_MAX = 2000  # of a reason that is stored or published
+EXCERPT_CHARS_MAX = 300  # of somebody else's words within a reason
+SHOWN_CHARS_MAX = 80  # of a wrong value within a reason
+
 
 class SluiceError(Exception):
     """The root of every error that Sluice raises on purpose. Its text is a sentence for the person on call."""
@@ -25,3 +29,8 @@ class Rejected(SluiceError):
 
 class Broken(SluiceError):
     """An invariant does not hold. Stop first, ask afterwards."""
+
+
+def shortened(text: str, chars_max: int = REASON_CHARS_MAX) -> str:
+    """The text, cut with an ellipsis where it is longer than `chars_max`."""
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"

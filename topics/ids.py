@@ -1,25 +1,15 @@
 """Keys and ids. All are computed from what they name, so that a decision made twice names the same things."""
 
 import re
+from dataclasses import dataclass
 from hashlib import blake2b
 from struct import Struct
-from typing import NamedTuple
 
 from topics.errors import Rejected
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _NAME = re.compile(NAME_PATTERN)
 _length = Struct(">I").pack
-
-
-class WorkflowKey(NamedTuple):
-    """A workflow key taken apart; `entity` is empty for a main sync."""
-
-    kind: str
-    org: str
-    adapter: str
-    entity: str
-    type: str
 
 
 def derive_id(*parts: str) -> str:
@@ -31,37 +21,44 @@ def derive_id(*parts: str) -> str:
     return blake2b(framed, digest_size=16).hexdigest()
 
 
-def sync_key(org: str, adapter: str, type_: str) -> str:
-    return f"main-sync:{org}:{adapter}:{type_}"
+@dataclass(frozen=True, slots=True)
+class KeyPattern:
+    """The keys of one kind of workflow: `main-sync:{org}:{adapter}:{type}` is KeyPattern("main-sync", (org, …))."""
+
+    kind: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ":".join((self.kind, *(f"{{{name}}}" for name in self.names)))
+
+    def key(self, *values: str) -> str:
+        return ":".join((self.kind, *values))
+
+    def parse(self, key: str) -> dict[str, str]:
+        """The names in a key of this kind; Rejected for any other key."""
+        kind, *values = key.split(":")
+        if kind != self.kind or len(values) != len(self.names):
+            raise Rejected(f"workflow key {key!r} is not of the form {self}")
+        if any(not _NAME.fullmatch(value) for value in values):
+            raise Rejected(f"workflow key {key!r} holds a name outside {NAME_PATTERN}")
+        return dict(zip(self.names, values, strict=True))
 
 
-def entity_key(org: str, adapter: str, entity: str, type_: str) -> str:
-    return f"entity-sync:{org}:{adapter}:{entity}:{type_}"
-
-
-def parse_key(key: str) -> WorkflowKey:
-    """The inverse of `sync_key` and `entity_key`; Rejected for anything else."""
-    kind, *names = key.split(":")
-    if any(not _NAME.fullmatch(name) for name in names):
-        raise Rejected(f"workflow key {key!r} holds a name outside {NAME_PATTERN}")
-    match kind, names:
-        case "main-sync", [org, adapter, type_]:
-            return WorkflowKey(kind, org, adapter, "", type_)
-        case "entity-sync", [org, adapter, entity, type_]:
-            return WorkflowKey(kind, org, adapter, entity, type_)
-    raise Rejected(
-        f"workflow key {key!r} is neither main-sync:ORG:ADAPTER:TYPE nor entity-sync:ORG:ADAPTER:ENTITY:TYPE"
-    )
+def kind_of(key: str) -> str:
+    """The kind of workflow that a key names."""
+    return key.partition(":")[0]
 
 
 def connection_key(org: str, adapter: str) -> str:
-    """What shares one rate limit."""
+    """An organisation's connection to one API: everything with this key shares one rate limit."""
     return f"{org}/{adapter}"
 
 
 def partition_key(key: str) -> str:
-    """What decides a key's partition: of a workflow its connection, so that a sync, its entities and what is fetched
-    for them lie together; anything else stands for itself.
+    """The part of a key that decides its partition.
+
+    A workflow key of the form KIND:ORG:ADAPTER:… has the partition of its connection, so that a sync, its entities and
+    the pages fetched for them share one; any other key has its own.
     """
     parts = key.split(":", 3)
     return connection_key(parts[1], parts[2]) if len(parts) == 4 else key

@@ -1,1 +1,1 @@
-"""Activities: do IO, own no state. A lease is read page by page; pages share commits; a run is closed and added up."""
+"""Activities: do IO, own no state. Leases are read page by page, pages share commits, actions report a result."""

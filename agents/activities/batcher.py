@@ -1,6 +1,6 @@
-"""Calls that come at the same time share one trip: what arrives while a trip is under way goes together in the next.
+"""Batching of concurrent calls: calls that arrive while a batch is under way share the next one (group commit).
 
-This is the group commit: alone, a call costs what it always did; under load, a trip carries many.
+A call that comes alone is not delayed; under load one statement carries many calls.
 """
 
 import asyncio
@@ -17,70 +17,70 @@ BatchCall = Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]]
 
 
 class Batcher(Generic[T, R]):
-    """`await call(item)` answers what the trip answered for the item.
+    """`await batcher(item)` returns what the batch call returned for the item.
 
-    At most `trips_max` trips are under way, each of one group and of at most `size_max` in all (an item counts what
-    `size_of` says; one that is larger travels alone). Groups take turns. If a trip fails, each of its items gets the
-    error. What waits is bounded by the callers: each waits for its answer.
+    At most `concurrency_max` batches are under way, each of one group and of at most `batch_size_max` in all (an item
+    counts what `size_of` says; a larger one goes alone). Groups take turns. If a batch fails, each of its items gets
+    the error. What waits is bounded by the callers: each waits for its answer.
     """
 
     def __init__(
         self,
-        trip: BatchCall[T, R],
+        call: BatchCall[T, R],
         *,
         batch_size_max: int,
         concurrency_max: int,
         group_of: Callable[[T], Hashable] = lambda item: None,
         size_of: Callable[[T], int] = lambda item: 1,
     ) -> None:
-        self._trip = trip
-        self._size_max = batch_size_max
-        self._size_of = size_of
-        self._trips_max = concurrency_max
+        self._call = call
+        self._batch_size_max = batch_size_max
+        self._concurrency_max = concurrency_max
         self._group_of = group_of
+        self._size_of = size_of
         self._waiting: dict[Hashable, deque[tuple[T, asyncio.Future[R]]]] = {}
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, item: T) -> R:
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(self._group_of(item), deque()).append((item, answer))
-        self._depart()
+        self._flush()
         return await answer
 
-    def _depart(self) -> None:
-        while self._waiting and len(self._under_way) < self._trips_max:
+    def _flush(self) -> None:
+        while self._waiting and len(self._running) < self._concurrency_max:
             group = next(iter(self._waiting))
             queue = self._waiting.pop(group)
-            passengers = self._board(queue)
+            items = self._take(queue)
             if queue:
                 self._waiting[group] = queue  # behind the other groups
-            task = asyncio.create_task(self._travel(passengers))
-            self._under_way.add(task)
-            task.add_done_callback(self._arrived)
+            task = asyncio.create_task(self._run(items))
+            self._running.add(task)
+            task.add_done_callback(self._ran)
 
-    def _board(self, queue: deque[tuple[T, asyncio.Future[R]]]) -> list[tuple[T, asyncio.Future[R]]]:
-        passengers = [queue.popleft()]
-        room = self._size_max - self._size_of(passengers[0][0])
-        while queue and (size := self._size_of(queue[0][0])) <= room:
-            passengers.append(queue.popleft())
-            room -= size
-        return passengers
+    def _take(self, queue: deque[tuple[T, asyncio.Future[R]]]) -> list[tuple[T, asyncio.Future[R]]]:
+        items = [queue.popleft()]
+        left = self._batch_size_max - self._size_of(items[0][0])
+        while queue and (size := self._size_of(queue[0][0])) <= left:
+            items.append(queue.popleft())
+            left -= size
+        return items
 
-    def _arrived(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        self._depart()
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._flush()
 
-    async def _travel(self, passengers: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+    async def _run(self, items: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         try:
-            answers = await self._trip([item for item, _ in passengers])
-            if len(answers) != len(passengers):
-                raise Broken(f"a trip with {len(passengers)} items came back with {len(answers)} answers")
+            answers = await self._call([item for item, _ in items])
+            if len(answers) != len(items):
+                raise Broken(f"a batch of {len(items)} items came back with {len(answers)} answers")
         except Exception as error:  # every kind: it belongs to the callers, not to this task
-            for _, answer in passengers:
+            for _, answer in items:
                 if not answer.done():
                     answer.set_exception(error)
             return
-        for (_, answer), result in zip(passengers, answers, strict=True):
+        for (_, answer), result in zip(items, answers, strict=True):
             if answer.done():
                 continue
             if isinstance(result, Exception):

@@ -1,4 +1,4 @@
-"""Pages that name each other: fetched one after the other, committed in that order, and both at the same time.
+"""Chains of pages, each of which names the next: fetched and committed in order, both at the same time.
 
 No page is committed before the one in front of it: a retry could otherwise find the page that is missing changed, and
 a gap where it used to end.
@@ -8,20 +8,18 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from agents import concurrency
 from agents.activities.pages import Pages
-from agents.activities.units import REPORTABLE, Failure, Fenced, UnitResult, failure_of, from_ledger
-from agents.ports import LedgerLine, PageOutcome
-from agents.records.reader import PageBody
+from agents.activities.results import REPORTABLE, Failure, Fenced, UnitResult, failure_of, from_ledger
+from agents.ports import LedgerLine, PageBody, PageOutcome
 from topics.errors import Rejected, Retryable
-
-COMMITS_AHEAD_MAX = 4  # pages that wait for their commit while the next is fetched
 
 Fetched = tuple[int, PageBody]
 Queue: TypeAlias = "asyncio.Queue[Fetched | None]"
 
 
 class Chain:
-    """A stretch of a chain: `units` pages from page `first` on, which `cursor` leads to, until `must_stop`."""
+    """Part of a chain: `units` pages from page `first` on, whose link is `cursor`, until `must_stop`."""
 
     def __init__(self, pages: Pages, first: int, units: int, cursor: str | None, must_stop: Callable[[], bool]) -> None:
         self._pages = pages
@@ -30,22 +28,22 @@ class Chain:
         self._must_stop = must_stop
         self._failed = False
         self._fetched: Queue = asyncio.Queue()
-        self._slots = asyncio.Semaphore(COMMITS_AHEAD_MAX)
+        self._slots = asyncio.Semaphore(concurrency.COMMITS_AHEAD)
         self._committing: asyncio.Task[list[UnitResult]] | None = None
 
     async def read(self, known: Mapping[int, LedgerLine]) -> list[UnitResult]:
-        """What became of each page, in order; of `known` ones the ledger tells."""
-        told: list[UnitResult] = []
+        """The result of each page, in order; that of `known` ones is from the ledger."""
+        reported: list[UnitResult] = []
         async with asyncio.TaskGroup() as group:
-            failure = await self._fetch(known, told, group)
+            failure = await self._fetch(known, reported, group)
             self._fetched.put_nowait(None)
             committed = await (self._committing or self._commit())
-        return [*told, *committed, *([failure] if failure else [])]
+        return [*reported, *committed, *([failure] if failure else [])]
 
     async def _fetch(
-        self, known: Mapping[int, LedgerLine], told: list[UnitResult], group: asyncio.TaskGroup
+        self, known: Mapping[int, LedgerLine], reported: list[UnitResult], group: asyncio.TaskGroup
     ) -> Failure | None:
-        """From the ledger as far as it goes, then from the API; what ended it, if that was a failure.
+        """Read the ledger as far as it goes, then the API. The failure that ended it, if there was one.
 
         Commits begin as soon as there is something to be fetched meanwhile.
         """
@@ -55,7 +53,7 @@ class Chain:
                 return None
             line = None if links else known.get(page)
             if line is not None:
-                told.append(from_ledger(line))
+                reported.append(from_ledger(line))
                 link, is_last = line.next_cursor, line.is_last
             else:
                 await self._slots.acquire()
@@ -64,7 +62,7 @@ class Chain:
                 except REPORTABLE as error:
                     return failure_of(error)
                 self._fetched.put_nowait((page, body))
-                link, is_last = body.next, self._pages.ends(page, body)
+                link, is_last = body.next, self._pages.is_last(page, body)
             if is_last:
                 return None
             if self._committing is None:
@@ -79,34 +77,34 @@ class Chain:
         return body
 
     async def _commit(self) -> list[UnitResult]:
-        """What was fetched meanwhile shares a transaction. After a failure nothing more is committed."""
+        """Pages that were fetched during a commit share the next one. After a failure nothing more is committed."""
         results: list[UnitResult] = []
-        while bundle := await self._whatever_waits():
+        while group := await self._whatever_waits():
             if not self._failed:
-                results += await self._committed(bundle)
-            for _ in bundle:
+                results += await self._committed(group)
+            for _ in group:
                 self._slots.release()
         return results
 
     async def _whatever_waits(self) -> list[Fetched]:
-        """At least one; none at the end, which is then seen again."""
-        bundle: list[Fetched] = []
+        """All fetched pages, at least one; none at the end of the chain."""
+        group: list[Fetched] = []
         one = await self._fetched.get()
         while one is not None:
-            bundle.append(one)
+            group.append(one)
             if self._fetched.empty():
-                return bundle
+                return group
             one = self._fetched.get_nowait()
         self._fetched.put_nowait(None)
-        return bundle
+        return group
 
-    async def _committed(self, bundle: list[Fetched]) -> list[UnitResult]:
+    async def _committed(self, group: list[Fetched]) -> list[UnitResult]:
         try:
-            outcomes = await self._pages.commit_in_order(bundle)
+            outcomes = await self._pages.commit_in_order(group)
         except REPORTABLE as error:
             self._failed = True
             return [failure_of(error)]
-        said = zip(bundle, outcomes, strict=False)
+        said = zip(group, outcomes, strict=False)
         results = [self._result(body, one) for (_, body), one in said]
         self._failed = any(isinstance(result, Failure) for result in results)
         return results

@@ -1,4 +1,4 @@
-"""Leases of one run that ask for the same units run one after the other in a process.
+"""A lock on ranges of units: leases of one run that ask for the same units run one after the other in a process.
 
 Two are out where a worker has asked again for what it then hears is done. Side by side, each could ask for a page just
 after the other has committed it; the later one finds it in the ledger.
@@ -10,15 +10,15 @@ from contextlib import asynccontextmanager
 
 
 class RangeLock:
-    """The units in hand, by run. Size: the leases in hand. Whoever comes later waits, so nobody waits in a circle."""
+    """The ranges in use, by run. Memory: the leases in flight. Whoever comes later waits, so there is no deadlock."""
 
     def __init__(self) -> None:
-        self._in_hand: dict[str, list[tuple[range, asyncio.Event]]] = {}
+        self._held: dict[str, list[tuple[range, asyncio.Event]]] = {}
 
     @asynccontextmanager
-    async def single_instance(self, run: str, units: range) -> AsyncIterator[None]:
-        """Within, no lease that came before has any of these units in hand."""
-        others = self._in_hand.setdefault(run, [])
+    async def acquire(self, run: str, units: range) -> AsyncIterator[None]:
+        """Within, no lease that came before holds any of these units."""
+        others = self._held.setdefault(run, [])
         before = [done for theirs, done in others if theirs.start < units.stop and units.start < theirs.stop]
         mine = units, asyncio.Event()
         others.append(mine)
@@ -30,4 +30,4 @@ class RangeLock:
             mine[1].set()
             others.remove(mine)
             if not others:
-                del self._in_hand[run]
+                del self._held[run]

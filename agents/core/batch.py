@@ -1,4 +1,4 @@
-"""What a handler sees: some records of one partition, the table's part that belongs to it, and a way out."""
+"""A batch: some records of one partition, the part of the table that belongs to it, and a way out."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -38,10 +38,10 @@ class Out(NamedTuple):
 class Batch:
     """Reads see the batch's own writes. Nothing here waits, and nothing leaves before the handler has returned."""
 
-    def __init__(self, table: Table, tp: Any, records: Sequence[Record], generation: int) -> None:
+    def __init__(self, table: Table, tp: Any, records: Sequence[Record], epoch: int) -> None:
         self.tp = tp
         self.records = records
-        self.generation = generation
+        self.epoch = epoch
         self.changes: dict[bytes, bytes | None] = {}
         self.changelog: list[Out] = []
         self.outputs: dict[tuple[str, int], list[Out]] = {}

@@ -1,32 +1,32 @@
-"""A step's room in a batch: records decoded once per batch, commands encoded and sent to the partition of their key.
+"""The context of a batch: records decoded once, commands encoded and sent to the partition of their key.
 
-What one workflow tells another of the same partition is handed over within the batch: no message, and no wait for one.
+What one workflow sends another of the same partition is delivered within the batch: no message, and no wait for one.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agents.core.batch import Batch, Out, Record
-from agents.core.intake import dead_letter, read_command
-from agents.core.processor import Event, Processor
-from tables.catalog import State, read_row
-from tables.row import Row, encode_row
+from agents.core.delivery import Delivery
+from agents.core.processor import Processor
+from agents.core.registry import Registry
+from agents.core.timers import Timers
+from tables.requests import RequestLog, decode_requests, encode_requests, log_key
+from tables.row import Deadline, Row, encode_row
 from topics.catalog import DEAD_LETTERS
 from topics.codec import encode, headers, trace_of
-from topics.commands import Command, Control
-from topics.dead_letters import to_record
-from topics.errors import Rejected
+from topics.command import Command, Control
+from topics.dead_letters import DeadLetter, to_record
+from topics.errors import Broken, Rejected
+from topics.partitions import PartitionOf
 
-PartitionOf = Callable[[str], int]
-
-# Commands that one batch hands over; the rest goes by the broker, so that a batch has an end. What is sent again is not
-# counted: a message would not tell that it is, and each workflow repeats but once a batch.
-HANDED_MAX = 1_000
+# Local deliveries that one record may lead to: a sync with a thousand entities needs some thousand. More are workflows
+# that send each other commands without end.
+LOCAL_DELIVERIES_MAX = 100_000
 
 
 class LocalDelivery(NamedTuple):
-    """A command on its way within the batch; `is_again` if it was sent before and may have been lost."""
+    """A command on its way within the batch; `redelivered` if it was sent before and may have been lost."""
 
     command: Command
     trace: str
@@ -34,85 +34,128 @@ class LocalDelivery(NamedTuple):
 
 
 class BatchContext:
-    """The records of one partition as typed rows. `deadlines` collects what the timers must know afterwards."""
+    """The records of one partition as typed rows, for all steps of one batch."""
 
-    def __init__(self, batch: Batch, partition_of: PartitionOf, sent_by: str, handed_max: int = HANDED_MAX) -> None:
-        self.deadlines: dict[str, int] = {}
-        self._handed: deque[LocalDelivery] = deque()
-        self._hands = handed_max
-        self._repeated: set[str] = set()
+    def __init__(self, batch: Batch, registry: Registry, partition_of: PartitionOf, sent_by: str) -> None:
         self._batch = batch
+        self._registry = registry
         self._partition: int = batch.tp.partition
         self._partition_of = partition_of
         self._sent_by = sent_by
-        self._rows: dict[str, Row[State] | None] = {}
+        self._local: deque[LocalDelivery] = deque()
+        self._resent: set[str] = set()
+        self._rows: dict[str, Row[Any] | None] = {}
+        self._deadlines: dict[str, Deadline] = {}
+        self._postponed: list[tuple[str, int, int]] = []
         self._trace: tuple[str, str] = ("", "")
 
     def holds(self, key: str) -> bool:
-        """Whether the workflow lives in this partition."""
+        """Whether the workflow belongs to this partition."""
         return self._partition_of(key) == self._partition
 
-    def get(self, key: str) -> Row[State] | None:
+    def get(self, key: str) -> Row[Any] | None:
         if key not in self._rows:
             value = self._batch.get(key.encode())
-            self._rows[key] = None if value is None else read_row(value)
+            self._rows[key] = None if value is None else self._registry.read_row(value)
         return self._rows[key]
 
-    def put(self, key: str, row: Row[State] | None) -> None:
+    def put(self, key: str, row: Row[Any] | None) -> None:
         self._rows[key] = row
-        self.deadlines[key] = row.due if row else 0
+        self._deadlines[key] = Deadline(row.due, row.due_set_at) if row else Deadline()
         self._batch.put(key.encode(), None if row is None else encode_row(row))
 
-    def emit(self, command: Command, trace: str, redelivered: bool = False) -> None:
-        if not (isinstance(command, Control) and self.holds(command.key) and (redelivered or self._hands)):
-            self.send(command, trace)
-            return
-        if not redelivered:
-            self._hands -= 1
-        self._handed.append(LocalDelivery(command, trace, redelivered))
+    def get_requests(self, key: str, slot: int) -> RequestLog:
+        value = self._batch.get(log_key(key, slot))
+        return RequestLog() if value is None else decode_requests(value)
 
-    def send(self, command: Command, trace: str) -> None:
-        """By the broker."""
+    def put_requests(self, key: str, slot: int, log: RequestLog | None) -> None:
+        self._batch.put(log_key(key, slot), None if log is None else encode_requests(log))
+
+    def send(self, command: Command, trace: str, redelivered: bool = False) -> None:
+        if isinstance(command, Control) and self.holds(command.key):
+            self._local.append(LocalDelivery(command, trace, redelivered))
+        else:
+            self.publish(command, trace)
+
+    def publish(self, command: Command, trace: str) -> None:
+        """Send by the broker."""
         if self._trace[0] != trace:
             self._trace = (trace, trace_of(trace))
         key = command.key
         out = Out(key.encode(), encode(command), headers(command, self._trace[1], self._sent_by))
         self._batch.emit(command.topic, self._partition_of(key), out)
 
-    def handed(self) -> Iterator[LocalDelivery]:
-        """What was handed over and not taken yet, up to the last that comes while these are taken."""
-        while self._handed:
-            yield self._handed.popleft()
+    def next_local(self) -> LocalDelivery | None:
+        return self._local.popleft() if self._local else None
 
     def first_redelivery(self, key: str) -> bool:
-        is_first = key not in self._repeated
-        self._repeated.add(key)
+        is_first = key not in self._resent
+        self._resent.add(key)
         return is_first
 
-    def to_record(self, record: Record, reason: str) -> None:
+    def postpone(self, key: str, due: int, milliseconds: int) -> None:
+        self._postponed.append((key, due, milliseconds))
+
+    def reject(self, record: Record, reason: str) -> None:
+        """Put the record among the dead letters."""
         key, value, kept = to_record(dead_letter(record, reason))
         self._batch.emit(DEAD_LETTERS, record.partition, Out(key, value, kept))
 
+    def update_timers(self, timers: Timers, now: int) -> None:
+        """Set the timers of the partition to the deadlines that the batch changed; `now` is our clock (Unix ms)."""
+        for key, deadline in self._deadlines.items():
+            timers.set(key, deadline, now)
+        for key, due, milliseconds in self._postponed:
+            timers.postpone(key, due, now + milliseconds)
 
-def step(batch: Batch, room: BatchContext, shell: Processor) -> None:
-    """Handle a batch's records, one after the other. What cannot be handled is buried, and the partition goes on."""
+
+def process_batch(batch: Batch, context: BatchContext, processor: Processor) -> None:
+    """Process a batch's records in order. What cannot be handled is a dead letter, and the partition continues."""
     for record in batch.records:
         try:
-            command = read_command(record)
-            if not room.holds(command.key):
-                room.send(command, command.key)  # a client's own partitioner: send it where its workflow lives
+            command = read_command(record, processor.registry)
+            if not context.holds(command.key):
+                context.publish(command, command.key)  # a client's own partitioner: send it where its workflow lives
                 continue
-            event = Event(record.topic, record.offset, record.timestamp, batch.generation, command)
-            shell.handle(event, room)
+            processor.process(Delivery(record.topic, record.offset, record.timestamp, batch.epoch, command), context)
         except Rejected as error:
-            room.to_record(record, str(error))
-        _deliver_locally(room, shell, record.timestamp, batch.generation)
+            context.reject(record, str(error))
+        _deliver_locally(context, processor, record.timestamp, batch.epoch)
 
 
-def _deliver_locally(room: BatchContext, shell: Processor, at: int, generation: int) -> None:
-    """All that follows within the partition. What is refused goes by the broker, to be buried as itself."""
-    for command, trace, redelivered in room.handed():
+def _deliver_locally(context: BatchContext, processor: Processor, at: int, epoch: int) -> None:
+    """Everything that follows within the partition. What is rejected goes by the broker, for its own dead letter."""
+    for _ in range(LOCAL_DELIVERIES_MAX):
+        local = context.next_local()
+        if local is None:
+            return
         try:
-            shell.handle(Event("", None, at, generation, command, redelivered), room)
+            processor.process(Delivery("", None, at, epoch, local.command, local.redelivered), context)
         except Rejected:
-            room.send(command, trace)
+            context.publish(local.command, local.trace)
+    raise Broken(
+        f"one record led to {LOCAL_DELIVERIES_MAX:,} deliveries within its partition, the last to "
+        f"{local.command.key if local else 'nobody'}: workflows send each other commands without end"
+    )
+
+
+def read_command(record: Record, registry: Registry) -> Command:
+    """The command in a record; Rejected says why there is none.
+
+    A request without an id is named after the message itself, so that the same message read twice is one request.
+    """
+    command = registry.decode(record.topic, record.value, record.headers)
+    return command.named_after(f"{record.topic}/{record.partition}/{record.offset}")
+
+
+def dead_letter(record: Record, reason: str) -> DeadLetter:
+    return DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        at=record.timestamp,
+        reason=reason,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+    )

@@ -1,161 +1,189 @@
-"""Skip or replay, decide, put, emit. One shell joins any decider to any topic; nothing here waits for the broker.
+"""The processor: one step of any workflow. Skip or replay, decide, put the record, send the commands.
 
-An offset is committed only after a flush has confirmed every record handed over for it, so a crash anywhere leads to
-redelivery, and redelivery repeats the same record and the same ids. What one workflow handed to another has no offset
-of its own: it hangs on the event that it follows from, whose replay hands it over again.
+An offset is committed only after a flush has confirmed every record that its step led to, so a crash anywhere leads to
+redelivery, and redelivery puts the same record and sends the same ids. A command that one workflow sends another of
+its partition is delivered locally, within the batch: it has no offset of its own and is delivered again when the event
+is replayed that it follows from.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
 from agents.core.decision import Decider, Decision
-from tables.catalog import State
-from tables.row import Row
-from topics.commands import Command, StartSync
+from agents.core.delivery import Delivery, StepContext
+from agents.core.registry import Kind, Registry
+from agents.core.requests import Requests
+from manifests.entity import Adapter
+from tables.row import HistoryEntry, Row
+from topics.command import TimerDue
 from topics.errors import Rejected
 
-Outcome = Literal["decided", "ignored", "replayed", "echo"]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A command and where it was met. `at` is the broker's time (Unix ms), `generation` that of the process's life.
-
-    Without an offset it was handed over by another workflow of the partition; `is_again`: it may have been before.
-    """
-
-    topic: str
-    offset: int | None
-    at: int
-    generation: int
-    command: Command
-    redelivered: bool = False
-
-
-class StepContext(Protocol):
-    """Where a step happens: the records of one partition, and a way out for commands."""
-
-    def get(self, key: str) -> Row[State] | None: ...
-
-    def put(self, key: str, row: Row[State] | None) -> None:
-        """The record from now on; None takes it out of the table."""
-        ...
-
-    def emit(self, command: Command, trace: str, redelivered: bool = False) -> None:
-        """Send a command or hand it over; `trace` is its run's. `is_again`: that may have been done before."""
-        ...
-
-    def first_redelivery(self, key: str) -> bool:
-        """True the first time: what a workflow owes is repeated once a batch because of what was handed to it."""
-        ...
+Outcome = Literal["decided", "ignored", "replayed", "duplicate"]
 
 
 class Processor:
-    """Handles an event for whichever kind of workflow its key names."""
+    """Processes a delivery for whichever kind of workflow its key names."""
 
-    def __init__(self, deciders: Mapping[str, Decider[Any]]) -> None:
-        self._deciders = deciders
+    def __init__(self, registry: Registry, adapters: Mapping[str, Adapter]) -> None:
+        self.registry = registry
+        self._deciders: dict[str, Decider[Any]] = {
+            name: kind.decider(adapters) for name, kind in registry.kinds.items()
+        }
 
-    def handle(self, event: Event, room: StepContext) -> Outcome:
-        """One step. Of a Rejected event only its offset is remembered; any other error must stop the process."""
-        key = event.command.key
-        decider = self._decider(key)
-        stored = room.get(key) or Row[State]()
-        row = _adopt_epoch(stored, event, room)
-        if row.has_folded(event.topic, event.offset):
-            outcome = _repeat(row, key, decider, room)
-            _refuse_again(row, event, decider)
-            return outcome
-        if isinstance(event.command, StartSync) and event.command.id in row.seen:
-            return "echo"
-        decision = _decided(row, event, decider, room)
-        if decision.state is not row.state or decision.note or (decision.commands and event.offset is not None):
-            room.put(key, _folded(row, event, decision))
+    def process(self, delivery: Delivery, context: StepContext) -> Outcome:
+        """One step. Of a Rejected command only its offset is remembered; any other error must stop the process."""
+        kind = self.registry.kind(delivery.command.key)
+        return _Step(kind, self._deciders[kind.name], delivery, context).run()
+
+
+class _Step:
+    """One delivery to one workflow."""
+
+    def __init__(self, kind: Kind[Any], decider: Decider[Any], delivery: Delivery, context: StepContext) -> None:
+        self._kind = kind
+        self._decider = decider
+        self._delivery = delivery
+        self._command = delivery.command
+        self._context = context
+        self._requests = Requests(delivery, context)
+        self._key = delivery.command.key
+
+    def run(self) -> Outcome:
+        stored = self._context.get(self._key) or Row[Any]()
+        row = self._adopt_epoch(stored)
+        if row.has_folded(self._delivery.topic, self._delivery.offset):
+            self._resend(row)
+            self._reject_again(row)
+            return "replayed"
+        if self._command.is_request and self._is_duplicate(row):
+            return "duplicate"
+        if isinstance(self._command, TimerDue):
+            if row.state is None or not self._is_due(row, self._command):
+                return "ignored"
+            if row.state.has_ended and not row.state.due:
+                return self._forget()
+        return self._apply(stored, row, self._decide(row))
+
+    def _apply(self, stored: Row[Any], row: Row[Any], decision: Decision[Any]) -> Outcome:
+        self._kind.check_transition(row.state, decision.state)
+        is_notable = decision.state is not row.state or bool(decision.event)
+        if is_notable or (decision.commands and self._delivery.offset is not None):
+            self._remember(row, decision)
         elif not decision.commands:
-            return _repeat(row, key, decider, room) if _needs_resend(stored, event, room) else "ignored"
-        for made in decision.commands:
-            room.emit(made, decision.state.trace if decision.state else key)
+            return self._answer_redelivery(stored, row)
+        for command in decision.commands:
+            self._context.send(command, decision.state.trace if decision.state else self._key)
         return "decided"
 
-    def _decider(self, key: str) -> Decider[Any]:
-        kind = key.partition(":")[0]
-        decider = self._deciders.get(kind)
-        if decider is None:
-            raise Rejected(f"workflow {key!r} is of no known kind; there are: {', '.join(sorted(self._deciders))}")
-        return decider
+    def _is_duplicate(self, row: Row[Any]) -> bool:
+        return self._requests.is_duplicate() or self._command.id in row.request_ids
+
+    def _is_due(self, row: Row[Any], timer: TimerDue) -> bool:
+        """Whether the timer is the current one, and its time has come by the broker's clock.
+
+        Where that clock shows a time before the deadline was set, it was put back since: what our own clock measured
+        counts.
+        """
+        if timer.due != row.due:
+            return False
+        if row.due_set_at <= self._delivery.at < row.due:
+            self._context.postpone(self._key, row.due, row.due - self._delivery.at)
+            return False
+        return True
+
+    def _forget(self) -> Outcome:
+        """The record of an ended workflow leaves the table after its retention."""
+        self._requests.forget()
+        self._context.put(self._key, None)
+        return "decided"
+
+    def _decide(self, row: Row[Any]) -> Decision[Any]:
+        """What was rejected stays rejected, however it is replayed: its offset is folded in."""
+        try:
+            if self._command.is_request:
+                self._requests.check_bound()
+            return self._decider.decide(row.state, self._command, self._delivery.at)
+        except Rejected as error:
+            if row.state is not None and self._delivery.offset is not None:
+                if self._command.is_request:
+                    self._requests.add_rejected(str(error))
+                positions = _positions(row, self._delivery)
+                self._context.put(self._key, msgspec.structs.replace(row, last_offset=positions))
+            raise
+
+    def _remember(self, row: Row[Any], decision: Decision[Any]) -> None:
+        """The request log first: the workflow's record may be lost behind it, but never it behind the record."""
+        if self._command.is_request and decision.state is not None:
+            self._requests.add()
+        self._context.put(self._key, self._folded(row, decision))
+
+    def _folded(self, row: Row[Any], decision: Decision[Any]) -> Row[Any] | None:
+        state, delivery = decision.state, self._delivery
+        if state is None:
+            return None
+        due = state.due or (state.ended_at + self._kind.retention_ms if state.has_ended else 0)
+        after = msgspec.structs.replace(
+            row,
+            epoch=max(row.epoch, delivery.epoch),
+            seq=row.seq + 1 if row.seq else delivery.at,
+            due=due,
+            due_set_at=row.due_set_at if due == row.due else delivery.at,
+            state=state,
+            last_offset=_positions(row, delivery),
+        )
+        if not decision.event:
+            return after
+        accepted = decision.accepted
+        entry = HistoryEntry(after.seq, delivery.at, self._command.id, decision.event)
+        if accepted is not None:
+            entry = msgspec.structs.replace(entry, request_id=accepted.request_id, run=accepted.run)
+        return after.with_event(entry)
+
+    def _answer_redelivery(self, stored: Row[Any], row: Row[Any]) -> Outcome:
+        """A local delivery that changes nothing was met in a life before, and what followed from it may be lost.
+
+        A delivery from the broker is repeated by its own offset; a local one has none.
+        """
+        if self._delivery.offset is not None or stored.state is None:
+            return "ignored"
+        is_repeated = self._delivery.redelivered or stored.epoch < self._delivery.epoch
+        if not is_repeated or not self._context.first_redelivery(self._key):
+            return "ignored"
+        self._resend(row)
+        return "replayed"
+
+    def _adopt_epoch(self, row: Row[Any]) -> Row[Any]:
+        """A record met for the first time in an epoch is put under it, whatever becomes of the delivery.
+
+        A store that was lost and came back older may hold a record of this event that never reached the changelog. It
+        must be older than ours by epoch, or restoring would take ours for the stale one.
+        """
+        if row.state is None or row.epoch >= self._delivery.epoch:
+            return row
+        adopted = msgspec.structs.replace(row, epoch=self._delivery.epoch)
+        self._requests.put_again(self._delivery.epoch)
+        self._context.put(self._key, adopted)
+        return adopted
+
+    def _resend(self, row: Row[Any]) -> None:
+        """Put and send again: a crash may have lost either, and neither does harm twice."""
+        self._requests.put_again()
+        self._context.put(self._key, row)
+        if row.state is not None:
+            for command in self._decider.pending_commands(row.state):
+                self._context.send(command, row.state.trace, redelivered=True)
+
+    def _reject_again(self, row: Row[Any]) -> None:
+        """The dead letter of a rejected command may be lost: Rejected, as the first time."""
+        if self._command.is_request:
+            if reason := self._requests.rejection():
+                raise Rejected(reason)
+            self._requests.check_bound()  # one that was too many is in no log
+        elif not isinstance(self._command, TimerDue):
+            self._decider.decide(row.state, self._command, self._delivery.at)
 
 
-def _decided(row: Row[State], event: Event, decider: Decider[Any], room: StepContext) -> Decision[Any]:
-    """What was refused stays refused, however it is replayed: its offset is folded in."""
-    try:
-        return decider.decide(row.state, event.command, event.at)
-    except Rejected:
-        if row.state is not None and event.offset is not None:
-            room.put(event.command.key, msgspec.structs.replace(row, last_offset=_positions(row, event)))
-        raise
-
-
-def _needs_resend(stored: Row[State], event: Event, room: StepContext) -> bool:
-    """Handed over and known already: then it was told in a life before, and what followed from it may be lost.
-
-    What came by the broker is told again by its own offset; what was handed over has none.
-    """
-    if event.offset is not None or stored.state is None:
-        return False
-    return (event.redelivered or stored.generation < event.generation) and room.first_redelivery(event.command.key)
-
-
-def _adopt_epoch(row: Row[State], event: Event, room: StepContext) -> Row[State]:
-    """A record met for the first time under a generation is put under it, whatever becomes of the event.
-
-    A store that was lost and came back older may hold a record of this event that never reached the changelog. It
-    must be older than ours by generation, or restoring would take ours for the stale one.
-    """
-    if row.state is None or row.generation >= event.generation:
-        return row
-    claimed = msgspec.structs.replace(row, generation=event.generation)
-    room.put(event.command.key, claimed)
-    return claimed
-
-
-def _repeat(row: Row[State], key: str, decider: Decider[Any], room: StepContext) -> Outcome:
-    """Put and emit again: a crash may have lost either, and neither hurts twice."""
-    room.put(key, row)
-    if row.state is not None:
-        for pending_commands in decider.pending_commands(row.state):
-            room.emit(pending_commands, row.state.trace, redelivered=True)
-    return "replayed"
-
-
-def _refuse_again(row: Row[State], event: Event, decider: Decider[Any]) -> None:
-    """A refused command left nothing but its offset, and its dead letter may be lost: Rejected, as the first time."""
-    command = event.command
-    if isinstance(command, StartSync) and command.id in row.seen:
-        return
-    decider.decide(row.state, command, event.at)
-    if isinstance(command, StartSync):
-        raise Rejected("it was refused when it was first met, before a crash; ask again if it is still wanted")
-
-
-def _folded(row: Row[State], event: Event, decision: Decision[State]) -> Row[State] | None:
-    state = decision.state
-    if state is None:
-        return None
-    after = msgspec.structs.replace(
-        row,
-        generation=max(row.generation, event.generation),
-        seq=row.seq + 1 if row.seq else event.at,
-        due=state.due,
-        state=state,
-        last_offset=_positions(row, event),
-    )
-    if isinstance(event.command, StartSync):
-        after = after.with_request(event.command.id)
-    return after.with_event(event.at, event.command.id, decision.note) if decision.note else after
-
-
-def _positions(row: Row[State], event: Event) -> dict[str, int]:
-    return row.last_offset if event.offset is None else {**row.last_offset, event.topic: event.offset}
+def _positions(row: Row[Any], delivery: Delivery) -> dict[str, int]:
+    return row.last_offset if delivery.offset is None else {**row.last_offset, delivery.topic: delivery.offset}

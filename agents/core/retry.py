@@ -1,10 +1,34 @@
-"""How long to wait before the next attempt. Pure."""
+"""Retry policies: how long to wait before the next attempt, and how many there are. Pure."""
+
+from dataclasses import dataclass
 
 
-def backoff_seconds(attempt: int, first: float, longest: float, asked: float | None = None) -> float:
-    """Exponential: `first`, twice that, and so on, at most `longest`; never less than the other side asked for.
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential backoff: `first_seconds`, twice that, and so on, at most `longest_seconds`.
 
-    What the other side asks for is believed up to `longest`, too.
+    `attempts_max` None: without end.
     """
-    doubled = first * 2.0 ** min(attempt - 1, 30)
-    return min(max(doubled, asked or 0.0), longest)
+
+    first_seconds: float
+    longest_seconds: float
+    attempts_max: int | None = None
+
+    def wait_seconds(self, attempt: int, asked: float | None = None) -> float:
+        """The wait after the attempt of this number, and not less than the other side `asked` for.
+
+        What the other side asks for counts up to `longest_seconds`, too.
+        """
+        doubled = self.first_seconds * 2.0 ** min(attempt - 1, 30)
+        return min(max(doubled, asked or 0.0), self.longest_seconds)
+
+    def is_exhausted(self, attempt: int) -> bool:
+        return self.attempts_max is not None and attempt >= self.attempts_max
+
+
+PAGE = RetryPolicy(0.5, 20.0, 6)  # a request for a page, within a lease; then the lease is given back
+DATABASE = RetryPolicy(0.5, 8.0, 6)  # a call of the database, within an activity: about 15 s
+LEASE = RetryPolicy(5.0, 300.0, 20)  # a lease: about an hour and a quarter of an API that is down
+CLOSE_RUN = RetryPolicy(5.0, 300.0, 20)  # closing a run in the database
+PUBLISH_STATUS = RetryPolicy(0.5, 10.0)  # the projector has nothing else to do
+RESTART = RetryPolicy(0.2, 10.0)  # a process of `sluice dev` that has ended

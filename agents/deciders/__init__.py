@@ -1,1 +1,1 @@
-"""The pure core: `decide(state, command, at)` and `owed(state)` for each kind of workflow."""
+"""Deciders: own a kind's state, do no IO."""

@@ -1,19 +1,23 @@
-"""The main sync: builds the plan of entities, starts each as its dependencies complete, ends with their outcomes."""
+"""Decider of a main sync: builds the plan of entities, starts each as its dependencies complete, ends with their
+outcomes.
+"""
 
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from agents.core.decision import Decision
+from agents.core.decision import Accepted, Decision
 from manifests.entity import Adapter
 from manifests.graph import plan
 from tables.kinds.sync import Child, SyncState, SyncStatus, children_of
-from topics.commands import CancelRun, ChildDone, Command, RetryNow, StaleRun, StartEntity, StartSync, TimerDue
+from topics.catalog import WORKFLOW_RETENTION_MS
+from topics.command import CancelRun, Command, RetryNow, TimerDue
 from topics.errors import Rejected
+from topics.kinds.entity import StartEntity
+from topics.kinds.sync import ChildDone, StaleRun, StartSync
 
 QUEUE_MAX = 16  # requests that wait for a run to end; one more is rejected
-PROGRESS_DEADLINE_MS = 600_000  # no entity told anything for so long: ask the running ones again
-RETENTION_MS = 8 * 86_400_000  # an ended run's record leaves the table; longer than any message can come back
+PROGRESS_DEADLINE_MS = 600_000  # no entity reported anything for so long: ask the running ones again
 TYPES_SERVED = ("full",)
 
 
@@ -27,15 +31,15 @@ class SyncDecider:
         match command:
             case StartSync():
                 return self._start(state, command, at)
+            case TimerDue() if state is not None:
+                return self._timer_due(state, at)
             case ChildDone() if state is not None and not state.has_ended:
                 return self._child_done(state, command, at)
             case CancelRun() if state is not None and command.run == state.run and not state.has_ended:
-                return _cancelled(state, command.reason, at, state.queue)
+                return _cancelled(state, command.reason, at)
             case StaleRun() if state is not None and command.parent_run == state.run and not state.has_ended:
                 lost = msgspec.structs.replace(state, run=command.newest)
                 return self._run(lost, state.org, state.adapter, state.type, state.request, at)
-            case TimerDue() if state is not None and command.due == state.due:
-                return self._timer_due(state, at)
             case RetryNow() if state is not None and not state.has_ended:
                 return self._retry_now(state, command.request_id)
             case ChildDone() | CancelRun() | RetryNow() | StaleRun() | TimerDue():
@@ -57,19 +61,24 @@ class SyncDecider:
             return self._run(state, command.org, command.adapter, command.type, request, at)
         match command.on_conflict:
             case "ignore":
-                return Decision(state, note=f"request {request} attached to run {state.run_id}")
+                event = f"request {request} attached to run {state.run_id}"
+                return Decision(state, event=event, accepted=Accepted(request, state.run))
             case "queue":
-                return _queued(state, request)
+                _check_queue(state)
+                after = msgspec.structs.replace(state, queue=(*state.queue, request))
+                event = f"request {request} queued behind run {state.run_id}"
+                return Decision(after, event=event, accepted=Accepted(request))
             case "restart":
-                _check_room(state)
-                return _cancelled(state, f"restarted by request {request}", at, (request, *state.queue))
+                _check_queue(state)
+                after = msgspec.structs.replace(state, queue=(request, *state.queue))
+                return _cancelled(after, f"restarted by request {request}", at, Accepted(request))
             case "reject":
                 raise Rejected(f"run {state.run_id} is in progress and the request says on_conflict=reject")
 
     def _run(
         self, before: SyncState | None, org: str, adapter: str, type_: str, request: str, at: int
     ) -> Decision[SyncState]:
-        """A new run. Its number is the time of its start, or one more than the last: it grows for ever."""
+        """A new run. Its number is the time of its start, or one more than the last: it only grows."""
         number = max(before.run + 1, at) if before else at
         state = SyncState(
             org=org,
@@ -82,13 +91,15 @@ class SyncDecider:
             children=children_of(self._plans.get(adapter, {})),
             queue=before.queue if before else (),
         )
+        accepted = Accepted(request, number)
         if adapter not in self._plans:
             reason = f"adapter {adapter!r} is not known here any more: deploy its manifests to every worker"
-            return Decision(_ended(state, "failed", at, reason), note=f"request {request} failed: {reason}")
-        return self._advanced(state, at, f"request {request} started run {state.run_id}")
+            event = f"request {request} failed: {reason}"
+            return Decision(_ended(state, "failed", at, reason), event=event, accepted=accepted)
+        return self._advanced(state, at, f"request {request} started run {state.run_id}", accepted)
 
     def _child_done(self, state: SyncState, done: ChildDone, at: int) -> Decision[SyncState]:
-        if done.parent_run > state.run:  # a frozen process began that run; asked, the entity says what it has met
+        if done.parent_run > state.run:  # a frozen process began that run; asked, the entity reports what it knows
             return Decision(state, tuple(self.pending_commands(state)))
         after = state.with_outcome(done, at) if done.parent_run == state.run else state
         if after is state:
@@ -97,71 +108,60 @@ class SyncDecider:
         because = f": {done.reason}" if done.reason else ""
         return self._advanced(after, at, f"{done.entity} {done.outcome}{because}")
 
-    def _advanced(self, state: SyncState, at: int, note: str) -> Decision[SyncState]:
+    def _advanced(self, state: SyncState, at: int, event: str, accepted: Accepted | None = None) -> Decision[SyncState]:
         """Start what is ready; with nothing left to wait for, the run has ended."""
         ready = state.ready()
         started = state.with_status(ready, "running", at)
         commands = tuple(_start_entity(started, name) for name in ready)
         if any(not child.has_ended for child in started.children.values()):
-            return Decision(started, commands, note)
+            return Decision(started, commands, event, accepted)
         bad = [name for name, child in started.children.items() if child.status != "done"]
         reason = f"{len(bad)} of {len(started.children)} entities did not complete: {', '.join(bad[:5])}" if bad else ""
         ended = _ended(started, "failed" if bad else "done", at, reason)
-        return Decision(ended, commands, f"{note}; run {ended.status}")
+        return Decision(ended, commands, f"{event}; run {ended.status}", accepted)
 
     def _retry_now(self, state: SyncState, request: str) -> Decision[SyncState]:
         running = [name for name, child in state.children.items() if child.status == "running"]
-        nudges = tuple(RetryNow(workflow=state.child_key(name), request_id=request) for name in running)
-        return Decision(state, (*self.pending_commands(state), *nudges), f"nudged ({request})")
+        retries = tuple(RetryNow(workflow=state.child_key(name), request_id=request) for name in running)
+        event = f"retried by request {request}"
+        return Decision(state, (*self.pending_commands(state), *retries), event, Accepted(request, state.run))
 
     def _timer_due(self, state: SyncState, at: int) -> Decision[SyncState]:
         if not state.has_ended:
             after = msgspec.structs.replace(state, due=at + PROGRESS_DEADLINE_MS)
-            return Decision(after, tuple(self.pending_commands(after)), "no entity told anything in time: asked again")
-        if not state.queue:
-            return self._cancelled_before(state, at)
-        request, *rest = state.queue
-        waiting = msgspec.structs.replace(state, queue=tuple(rest))
-        return self._run(waiting, state.org, state.adapter, state.type, request, at)
+            return Decision(after, tuple(self.pending_commands(after)), "no entity reported in time: asked again")
+        if state.queue:
+            request, *rest = state.queue
+            waiting = msgspec.structs.replace(state, queue=tuple(rest))
+            return self._run(waiting, state.org, state.adapter, state.type, request, at)
+        return self._cancel_again(state, at)
 
-    def _cancelled_before(self, state: SyncState, at: int) -> Decision[SyncState]:
-        """A cancel that was lost is told again, each time after twice as long, until the record leaves the table."""
-        gone_at, orders = state.ended_at + RETENTION_MS, tuple(self.pending_commands(state))
-        if at >= gone_at or not orders:
-            return Decision(None if at >= state.due else state)
+    def _cancel_again(self, state: SyncState, at: int) -> Decision[SyncState]:
+        """A cancel may be lost: it is sent again, after twice as long each time, as long as the record is kept."""
         longer = max(2 * (at - state.ended_at), PROGRESS_DEADLINE_MS)
-        return Decision(msgspec.structs.replace(state, due=min(gone_at, at + longer)), orders)
+        cancels = tuple(self.pending_commands(state))
+        is_over = not cancels or at + longer >= state.ended_at + WORKFLOW_RETENTION_MS
+        return Decision(msgspec.structs.replace(state, due=0 if is_over else at + longer), cancels)
 
 
 def _ended(state: SyncState, status: SyncStatus, at: int, reason: str) -> SyncState:
-    """Ended, with a timer: at once for the next request in the queue, or when the record may leave the table.
-
-    The next run begins in a step of its own, so that the end of this one is in the journal.
-    """
-    return msgspec.structs.replace(
-        state, status=status, ended_at=at, reason=reason, due=at if state.queue else at + RETENTION_MS
-    )
+    """Ended. With a queue a timer at once: the next run begins in a step of its own, so that the end of this one is in
+    the journal."""
+    return msgspec.structs.replace(state, status=status, ended_at=at, reason=reason, due=at if state.queue else 0)
 
 
-def _queued(state: SyncState, request: str) -> Decision[SyncState]:
-    _check_room(state)
-    after = msgspec.structs.replace(state, queue=(*state.queue, request))
-    return Decision(after, note=f"request {request} queued behind run {state.run_id}")
-
-
-def _check_room(state: SyncState) -> None:
+def _check_queue(state: SyncState) -> None:
     if len(state.queue) >= QUEUE_MAX:
         raise Rejected(f"{QUEUE_MAX} requests already wait for run {state.run_id} to end")
 
 
-def _cancelled(state: SyncState, reason: str, at: int, queue: tuple[str, ...]) -> Decision[SyncState]:
+def _cancelled(state: SyncState, reason: str, at: int, accepted: Accepted | None = None) -> Decision[SyncState]:
     running = [name for name, child in state.children.items() if child.status == "running"]
-    after = msgspec.structs.replace(state.with_status(state.children, "cancelled", at, reason), queue=queue)
-    ended = _ended(after, "cancelled", at, reason)
-    if running and not queue:
+    ended = _ended(state.with_status(state.children, "cancelled", at, reason), "cancelled", at, reason)
+    if running and not ended.queue:
         ended = msgspec.structs.replace(ended, due=at + PROGRESS_DEADLINE_MS)
     commands = tuple(_cancel(ended, name) for name in running)
-    return Decision(ended, commands, f"run {state.run_id} cancelled: {reason}")
+    return Decision(ended, commands, f"run {state.run_id} cancelled: {reason}", accepted)
 
 
 def _was_cancelled_here(child: Child) -> bool:

@@ -1,9 +1,9 @@
-"""The strict batch layer over faust-streaming 0.15.3: nothing undelivered is ever committed, nothing is skipped.
+"""The runtime over faust-streaming 0.15.3: nothing undelivered is ever committed, nothing is skipped.
 
 Faust keeps what it does well: the group and its assignment, opening and closing stores, seeks, the end of a recovery,
-the commit timer. Replaced is the path of each record: fetched in batches, checked for order, handed to one synchronous
+the commit timer. Replaced is the path of each record: fetched in batches, checked for order, given to one synchronous
 handler, stored in one write, published without a task per record, committed only when the broker has confirmed all.
 
-Reading order: batch (what a handler sees), order (the check), app (one chunk from fetch to publish), consumer
-(fetch, seek, revoke, commit), producer (flush), watchdog (when to give up).
+Reading order: wiring (the deciders on an app), app (one chunk from fetch to publish), consumer (fetch, seek, revoke,
+commit), producer (publish, flush), watchdog (when to end the process).
 """

@@ -1,4 +1,4 @@
-"""The Faust app of the strict layer: one chunk of records from the fetch to the handover."""
+"""The Faust app: one chunk of records from the fetch to the publish."""
 
 import asyncio
 import logging
@@ -12,21 +12,21 @@ from typing import Any
 import faust
 
 from agents.core.batch import Batch
+from agents.core.outbox import Outbox, check_order
 from agents.failpoints import failpoints
 from agents.faust.consumer import StrictTransport
-from agents.faust.order import check_order
-from agents.faust.outbox import Outbox
 from agents.faust.producer import Deliveries
-from agents.faust.watchdog import FreezeDetector, watch, watch_progress, worker_probes
+from agents.faust.watchdog import watch, worker_probes
+from agents.watchdog import FreezeDetector, watch_progress
 from tables.stores import StrictTable
 from topics.catalog import DEAD_LETTERS
+from topics.command import Control
 
-log = logging.getLogger("sluice.strict")
+log = logging.getLogger("sluice.worker")
 
 STOP_SECONDS_MAX = 30.0
 DIE_SECONDS_MAX = 5.0
-YIELD_SECONDS = 0.001  # in a long poll, so that what was handed over goes out while the rest is decided
-PASSED_ON = frozenset({"start-sync", DEAD_LETTERS})  # not decided here: nobody would ask for it again
+YIELD_SECONDS = 0.001  # in a long poll, so that what was published goes out while the rest is decided
 EXIT_DIE_WAS_SLOW = 70
 EXIT_STOP_WAS_SLOW = 71
 
@@ -36,14 +36,14 @@ Restored = Callable[[Sequence[int]], None]
 
 
 class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
-    """Exit codes: 1 a crash, 70 a crash that could not clean up, 71 a stop that hung, 72 the process was frozen,
-    73 work stood still."""
+    """A worker's app. Exit codes: 1 a crash, 70 a crash that could not clean up, 71 a stop that hung, 72 the process
+    was frozen, 73 no progress."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.strict_tables: list[StrictTable] = []
         self.next_offset: dict[Any, int | None] = {}  # source partition -> the offset that must come next
         self.deliveries = Deliveries(lambda error: self.die(repr(error)))
-        self.awake = FreezeDetector()
+        self.freeze_detector = FreezeDetector()
         self._handlers: dict[str, tuple[Handler, StrictTable]] = {}
         self._outboxes: dict[StrictTable, Outbox] = {}
         super().__init__(*args, **{"Table": StrictTable, **kwargs})
@@ -57,16 +57,16 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
     def handle_batches(
         self, channel: Any, table: StrictTable, handler: Handler, now_ms: Callable[[], int], on_restored: Restored
     ) -> None:
-        """Let `handler` take every batch of the channel's topics. One handler per table: two would lose updates.
+        """Give every batch of the channel's topics to `handler`. One handler per table: two would lose updates.
 
-        `on_restored` is told the partitions that are held from now on, before the first batch.
+        `on_restored` gets the partitions that are held from now on, before the first batch.
         """
         self._handlers.update({topic: (handler, table) for topic in channel.topics})
 
         async def restored() -> None:
             held = sorted({tp.partition for tp in self.tables.recovery.active_tps})
             try:
-                table.begin_generations(held, self.consumer_generation_id, now_ms())
+                table.begin_epochs(held, self.consumer_generation_id, now_ms())
                 on_restored(held)
             except Exception as error:  # Faust would swallow it, and no deadline would ever pass
                 self.die(f"the restored table cannot be read: {error!r}")
@@ -80,14 +80,14 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         self.agent(channel, name="deciders", concurrency=1)(subscription)
 
     async def handle_chunk(self, consumer: Any, tp: Any, records: Sequence[Any]) -> None:
-        """Records of one partition, in order: restore them, or decide on them. `hand_over` sends what follows."""
+        """Records of one partition, in order: restore them, or decide on them. `publish` sends what follows."""
         if tp in self.tables.recovery.tp_to_table:
             await self._restore(tp, records)
             return
-        self.awake.check(self.conf.broker_session_timeout)
+        self.freeze_detector.check(self.conf.broker_session_timeout)
         check_order(self.next_offset.get(tp), records, f"{tp.topic}/{tp.partition}")
         handler, table = self._handlers[tp.topic]
-        batch = Batch(table, tp, records, table.generations[tp.partition])
+        batch = Batch(table, tp, records, table.epochs[tp.partition])
         handler(batch)
         await self._store(batch, table)
         self.next_offset[tp] = records[-1].offset + 1
@@ -95,7 +95,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         outbox = self._outboxes.setdefault(table, Outbox())
         outbox.add(batch)
         if outbox.is_full:
-            await self.hand_over(consumer)
+            await self.publish(consumer)
             await asyncio.sleep(YIELD_SECONDS)
 
     async def _restore(self, tp: Any, records: Sequence[Any]) -> None:
@@ -115,8 +115,8 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
             if failpoints.armed:
                 await failpoints.reach("after_store")
 
-    async def hand_over(self, consumer: Any) -> None:
-        """All that was decided and not handed over yet; only then may its source be committed."""
+    async def publish(self, consumer: Any) -> None:
+        """Everything that was decided and not published yet; only then may its source be committed."""
         producer = self.producer._producer
         for table, outbox in self._outboxes.items():
             for partition, outs in outbox.changelog.items():
@@ -124,19 +124,27 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
             if failpoints.armed and outbox.changelog:
                 await failpoints.reach("after_changelog")
             for (topic, target), outs in outbox.outputs.items():
-                if failpoints.armed and topic not in PASSED_ON:
-                    outs = [out for out in outs if not await failpoints.reach("emit")]
+                if failpoints.armed:
+                    outs = [out for out in outs if not await self._is_dropped(topic)]
                 await self.deliveries.send(producer, topic, target, outs)
             consumer.handled.update(outbox.handled)
         self._outboxes = {}
 
+    async def _is_dropped(self, topic: str) -> bool:
+        """Whether a failpoint loses the record: a decision's output, which a deadline asks for again.
+
+        Not one that is passed on or a dead letter: nobody would send those again.
+        """
+        is_passed_on = topic in self._handlers and topic != Control.topic
+        return not is_passed_on and topic != DEAD_LETTERS and await failpoints.reach("emit")
+
     @property
     def decided(self) -> dict[Any, int]:
-        """Source partition -> the offset up to which it is decided on, where that is not all handed over."""
+        """Source partition -> the offset up to which it is decided on, where that is not all published."""
         return {tp: offset for outbox in self._outboxes.values() for tp, offset in outbox.handled.items()}
 
     def forget_decided(self) -> None:
-        """What was not handed over is decided again by whoever reads its source again."""
+        """What was not published is decided again by the process that reads its source again."""
         self._outboxes = {}
 
     def die(self, why: str) -> None:

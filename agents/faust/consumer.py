@@ -1,4 +1,4 @@
-"""Fetching, seeking, revoking and committing, each in the order that loses nothing."""
+"""Consumer: fetches, seeks, revokes and commits, each in the order that loses nothing."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +63,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
             fetched = await self._getmany(active_partitions=active, timeout=FETCH_SECONDS)
             async with self._batch_lock:
                 await self._handle(fetched, generation)
-                await self.app.hand_over(self)
+                await self.app.publish(self)
         return True
 
     async def _handle(self, fetched: Mapping[Any, Sequence[Any]], generation: int) -> None:

@@ -12,7 +12,7 @@ from topics.errors import Broken, Retryable
 
 
 class StrictProducer(driver.Producer):  # type: ignore[misc]  # faust has no types
-    """`flush` returns only when the broker has confirmed all that was handed over, and raises if it did not."""
+    """`flush` returns only when the broker has confirmed everything that was sent, and raises if it did not."""
 
     async def flush(self) -> None:
         if self._producer is not None:
@@ -51,7 +51,7 @@ class Deliveries:
         outs: Iterable[Out],
         on_delivered: Callable[[Any, int], None] | None = None,
     ) -> None:
-        """Hand records over in order. `on_delivered(topic_partition, last_offset)` is told of each confirmed batch."""
+        """Send records in order. `on_delivered(topic_partition, last_offset)` is called for each confirmed batch."""
         self.check()
         batch = producer.create_batch()
         for out in outs:

@@ -1,10 +1,9 @@
-"""The deciders on a Faust app: topics, table, handler, timers."""
+"""The wiring of a worker: processor, table, topics and timers on a Faust app."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any
@@ -12,29 +11,26 @@ from typing import Any
 from faust import SASLCredentials, SSLCredentials
 
 from agents.core.batch import Batch, Out
-from agents.core.context import BatchContext, PartitionOf, step
+from agents.core.context import BatchContext, process_batch
 from agents.core.processor import Processor
+from agents.core.registry import Registry
 from agents.core.timers import PartitionTimers
-from agents.deciders.entity import EntityDecider
-from agents.deciders.sync import SyncDecider
 from agents.faust.app import StrictApp
 from manifests.entity import Adapter
-from topics.catalog import APP_ID, CONTROL_TOPICS, TABLE
+from topics.catalog import APP_ID, TABLE
 from topics.codec import encode, headers, trace_of
-from topics.commands import TimerDue
-from topics.ids import partition_key
-from topics.partitions import partition_of
+from topics.command import TimerDue
+from topics.partitions import partitioner
 
 log = logging.getLogger("sluice.worker")
 
-TIMER_TICK_SECONDS = 0.5
-HOMES_CACHED_MAX = 100_000
+TIMER_TICK_SECONDS = 0.1
 SESSION_TIMEOUT_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """What a worker must be told. `name` is its static membership: unique, and the same after a restart.
+    """Configuration of a worker. `name` is its static membership: unique, and the same after a restart.
 
     `broker_urls` are kafka://host:port; a user means SASL, a TLS context means TLS.
     """
@@ -50,32 +46,20 @@ class WorkerConfig:
     ssl_context: SSLContext | None = None
 
 
-def partitioner(partitions: int) -> PartitionOf:
-    """Of a workflow, or of a connection, by its key: all workflows of a connection have the same."""
-
-    @lru_cache(maxsize=HOMES_CACHED_MAX)
-    def remembered(home: str) -> int:
-        return partition_of(home.encode(), partitions)
-
-    return lambda key: remembered(partition_key(key))
-
-
-def make_processor(adapters: Mapping[str, Adapter]) -> Processor:
-    return Processor({"main-sync": SyncDecider(adapters), "entity-sync": EntityDecider(adapters)})
-
-
-def build_app(config: WorkerConfig, shell: Processor, now_ms: Callable[[], int]) -> StrictApp:
-    """The worker: consumes the control topics, keeps the table, sends what follows."""
+def build_app(
+    config: WorkerConfig, registry: Registry, adapters: Mapping[str, Adapter], now_ms: Callable[[], int]
+) -> StrictApp:
+    """The worker: consumes the control topics, keeps the table, publishes what follows."""
     app = _faust_app(config)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=config.partitions)
-    channel = app.topic(*CONTROL_TOPICS, key_type=bytes, value_type=bytes)
+    channel = app.topic(*registry.catalog.control, key_type=bytes, value_type=bytes)
     partition_of = partitioner(config.partitions)
-    timers = PartitionTimers()
+    processor, timers = Processor(registry, adapters), PartitionTimers()
 
     def handle(batch: Batch) -> None:
-        room = BatchContext(batch, partition_of, config.name)
-        step(batch, room, shell)
-        timers.update(batch.tp.partition, room.deadlines.items(), now_ms())
+        context = BatchContext(batch, registry, partition_of, config.name)
+        process_batch(batch, context, processor)
+        context.update_timers(timers.of(batch.tp.partition), now_ms())
 
     def rebuild_timers(held: Sequence[int]) -> None:
         timers.rebuild({partition: table.deadlines(partition) for partition in held}, now_ms())

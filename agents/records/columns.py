@@ -1,7 +1,7 @@
-"""The typed values of a record in a few conversions instead of one per value. Pure; it runs for every record.
+"""Fast conversion of a record: its typed values in a few calls instead of one per value. Pure; runs for every record.
 
-Columns that stand in one object of the record are converted together, in C. Only what fits at once comes out: a value
-that is merely convertible, or does not fit at all, is left to the careful way (agents.records.reader), which says why.
+Columns that stand in one object of the record are converted together, in C. A value that is not of its column's type
+makes the whole conversion give up; agents.records.reader then converts value by value and says what is wrong.
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
 
 class TypedColumns:
-    """Compiled for one entity. `read` gives the values in the order of `places`, or None: look closely."""
+    """Compiled for one entity. `read` gives the values in the order of `places`, or None: convert value by value."""
 
     def __init__(self, places: Sequence[Place]) -> None:
         grouped = _grouped(places)

@@ -1,7 +1,7 @@
 """A page of an API, as bytes, to rows: typed values, canonical text, content hash. Pure; it runs for every record.
 
-A record that cannot be a row is set aside with its reason and never spoils its page; a body that is no page at all
-is Retryable, since half an answer or a proxy's HTML page passes.
+A record that cannot be a row is rejected with its reason, and its page is committed without it. A body that is no page
+at all is Retryable: half a response or a proxy's HTML page is a passing fault.
 
 Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 unescaped, the last of duplicate keys.
 `RowWrite.raw` is the canonical JSON of the record; `content_hash` is BLAKE2b (16 bytes) over the canonical JSON of
@@ -9,12 +9,11 @@ the record without its top-level `links`: links say where a record is served, no
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from agents.ports import RejectedRecord, RowWrite
+from agents.ports import PageBody, RejectedRecord, RowWrite
 from agents.records.columns import Place, TypedColumns
 from agents.records.values import (
     CONVERT,
@@ -36,17 +35,6 @@ READERS_MAX = 1_000  # compiled entities that are kept; at the maximum all are c
 
 _LINKS = "links"
 _NOTHING: Mapping[str, Any] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class PageBody:
-    """What a page says. `records` counts rows and rejected ones; `total` is the source's claim, a hint only."""
-
-    rows: tuple[RowWrite, ...]
-    rejected: tuple[RejectedRecord, ...]
-    next: str | None
-    total: int | None
-    records: int
 
 
 def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "") -> PageBody:
@@ -161,7 +149,7 @@ class RecordReader:
         return (parent, *values) if self._is_under else values, updated_at
 
     def _value(self, column: _Column, opened: Sequence[Mapping[str, Any]]) -> object:
-        """One value, converted with care; Misfit says what is wrong with it."""
+        """One value of its column's type; InvalidValue says what is wrong with it."""
         value = opened[column.holder].get(column.field)
         if value is None:
             if column.is_required:
@@ -211,7 +199,7 @@ def _dig(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _opened(value: Any, field: str) -> Mapping[str, Any]:
-    """What stands for something that is no object: nothing, where there is nothing."""
+    """What an absent or non-object value is read as: None if it is absent."""
     if value is None:
         return _NOTHING
     raise InvalidValue(f"{field}: not an object ({shown(value)})")

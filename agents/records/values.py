@@ -1,6 +1,6 @@
-"""What a value of a record becomes in a typed column, and what no database can hold. Pure; it runs for every value.
+"""Conversion of a record's values to column types, and checks of what databases can store. Pure; runs for every value.
 
-A value that does not fit raises Misfit; nothing is rounded, cut or guessed.
+A value that does not fit raises InvalidValue; nothing is rounded, cut or guessed.
 """
 
 import json
@@ -14,13 +14,12 @@ from typing import Any
 import msgspec
 
 from manifests.entity import FieldType
-from topics.errors import Retryable
+from topics.errors import SHOWN_CHARS_MAX, Retryable
 
-SHOWN_CHARS_MAX = 80  # of a value that a reason shows
 KEPT_CHARS_MAX = 16_000  # of a rejected record's text; the rest is cut off
 INTEGER_MAX = 2**63 - 1
 FLOAT_INTEGER_MAX = 2**53  # up to here each whole float is one integer
-DIGITS_MAX = 400  # of an integer that is kept as it is; a longer one is a Misnumber
+DIGITS_MAX = 400  # of an integer that is kept as it is; a longer one is an UnrepresentableNumber
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
@@ -52,7 +51,7 @@ def shown(value: Any) -> str:
 
 
 def parse(body: bytes) -> tuple[Any, bool]:
-    """The document, and whether it may hold what a database cannot: then each record is looked at closely.
+    """The document, and whether it may hold what a database cannot: then each record is checked value by value.
 
     One bad number, one lone surrogate or one wrong byte must cost one record, not the page: where the fast parser
     refuses, a tolerant one reads on. Retryable if the body is not JSON at all.
@@ -90,7 +89,7 @@ def start(body: bytes) -> str:
 
 
 def check_storable(value: Any) -> None:
-    """Misfit if it holds, however deep, what PostgreSQL or SQLite would refuse or change."""
+    """InvalidValue if it holds, however deep, what PostgreSQL or SQLite would refuse or change."""
     left: list[Any] = [value]
     while left:
         item = left.pop()
@@ -115,7 +114,7 @@ def storable_text(record: Any) -> str:
     """The record as JSON text without anything that a text column refuses, cut at KEPT_CHARS_MAX."""
     try:
         text = encode(record).decode()
-    except (UnicodeEncodeError, TypeError):  # lone surrogates and misnumbers: escaped, and as text
+    except (UnicodeEncodeError, TypeError):  # lone surrogates are escaped, unrepresentable numbers become text
         text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     if len(text) <= KEPT_CHARS_MAX:
         return text

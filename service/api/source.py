@@ -2,8 +2,8 @@
 
 from functools import lru_cache, partial
 
-from agents.activities.source import FetchRequest
-from agents.records.reader import PageBody, read_page
+from agents.ports import FetchRequest, PageBody
+from agents.records.reader import read_page
 from service.api.answers import Gone
 from service.api.client import ApiClient
 from service.api.connections import Connections

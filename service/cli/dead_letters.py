@@ -1,4 +1,4 @@
-"""`sluice dead-letters`: messages that could never be handled, where they came from, and why."""
+"""`sluice dead-letters`: messages that can never be handled, with their origin and the reason."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from typing import Annotated
 
 import typer
 
+from service.cli import group
 from service.cli.following import now_ms
-from service.cli.output import AsJson, show
-from service.cli.progress import say
+from service.cli.output import AsJson, say, show
 from service.clock import SystemClock
 from service.kafka.dead_letters import LISTED_MAX, SEARCHED_MAX, Newest, Origin, StoredDeadLetter, open_dead_letters
 from service.read_model.times import moment
 from service.settings import read_settings
 from topics.errors import Rejected
 
-BYTES_SHOWN_MAX = 20_000  # of a value or a header; the rest is cut, and that is said
+BYTES_SHOWN_MAX = 20_000  # of a value or a header; a longer one is cut, with its length at the end
 LIMIT_DEFAULT = 50
 
-app = typer.Typer(help="Messages that could never be handled.", no_args_is_help=True)
+app = group("List and show messages that can never be handled.")
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter in text: what is not UTF-8 is hex, behind `hex:`. Times are Unix ms, None is nothing at all."""
+    """A dead letter as text; bytes that are not UTF-8 are hex after `hex:`. Times are Unix ms. None: absent."""
 
     origin: str
     reason: str
@@ -48,16 +48,14 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=LISTED_MAX, help="How many, the newest first.")] = LIMIT_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Show the newest dead letters: when, from where, and why."""
+    """Show the newest dead letters: time, origin, reason."""
     found = asyncio.run(_newest(limit))
     show(Letters(tuple(_letter(one) for one in found.letters), found.more), as_json, _print_all)
 
 
 @app.command("show")
 def show_(
-    origin: Annotated[
-        str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET", help="Where it came from, as `list` shows.")
-    ],
+    origin: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET", help="Its origin, as `list` shows it.")],
     as_json: AsJson = False,
 ) -> None:
     """Show everything about one dead letter."""
@@ -102,7 +100,7 @@ def _letter(stored: StoredDeadLetter) -> Letter:
 
 
 def as_text(content: bytes) -> str:
-    """The text, or hex where it is none; cut at BYTES_SHOWN_MAX."""
+    """The text, or hex if it is not UTF-8; cut at BYTES_SHOWN_MAX."""
     start = content[:BYTES_SHOWN_MAX]
     cut = f"… (cut: {len(content):,} bytes)" if len(content) > len(start) else ""
     try:
@@ -129,7 +127,7 @@ def _print_one(letter: Letter) -> None:
     say(letter.origin, "bold")
     say(f"  reason  {letter.reason}", "red")
     say(f"  sent    {moment(letter.sent_at, now) if letter.sent_at else '-'}")
-    say(f"  buried  {moment(letter.stored_at, now)}")
+    say(f"  stored  {moment(letter.stored_at, now)}")
     say(f"  key     {letter.key if letter.key is not None else '-'}")
     for name, content in letter.headers:
         say(f"  header  {name}: {content}")

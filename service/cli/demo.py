@@ -1,4 +1,4 @@
-"""`sluice demo`: two simulated organisations, synced before your eyes, then compared row by row."""
+"""`sluice demo`: a sync of two simulated organisations, then a comparison row by row."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,17 +8,18 @@ from typing import Annotated
 import msgspec
 import typer
 
+from agents.kinds import SHIPPED
 from service.cli.following import NamedRun, display_for, follow
-from service.cli.output import console, table
+from service.cli.output import console, say, table
 from service.clock import SystemClock
-from service.dev.demo.environment import ADAPTER, ORGANISATIONS, Report, Stage
+from service.dev.demo.environment import ADAPTER, ORGANISATIONS, DemoEnvironment, Report
 from service.dev.demo.verify import Comparison
-from service.dev.single_instance import single_instance
+from service.dev.lock import single_instance
 from service.kafka.producer import produce
 from service.logs import configure
-from service.roles import open_status
 from service.settings import Settings, read_settings
-from topics.commands import StartSync
+from service.status import open_status
+from topics.kinds.sync import StartSync
 
 PEOPLE = 7_000  # of each organisation: about 33,000 records of each
 
@@ -32,32 +33,35 @@ def demo(
     Rows go to a SQLite file, or to SLUICE_SINK. Exit code 0 only if every row of every entity is equal.
     """
     configure()
-    figures = asyncio.run(_perform(read_settings(), people))
+    figures = asyncio.run(_run(read_settings(), people))
     if report is not None:
         report.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
     if not figures.is_equal:
         raise typer.Exit(1)
 
 
-async def _perform(settings: Settings, people: int) -> Report:
+async def _run(settings: Settings, people: int) -> Report:
     clock = SystemClock()
-    async with single_instance(settings.home, "demo", clock), Stage(settings, people, clock, _say) as stage:
+    async with (
+        single_instance(settings.home, "demo", clock),
+        DemoEnvironment(settings, people, clock, say) as environment,
+    ):
         began = clock.monotonic()
         requests = [f"demo-{int(clock.now().timestamp())}-{org}" for org in ORGANISATIONS]
         commands = [
             StartSync(org=org, adapter=ADAPTER, type="full", request_id=request)
             for org, request in zip(ORGANISATIONS, requests, strict=True)
         ]
-        await produce(stage.settings, clock, commands, "demo")
-        store = open_status(stage.settings, clock)
+        await produce(environment.settings, clock, SHIPPED.catalog, commands, "demo")
+        store = open_status(environment.settings, clock)
         try:
             await follow(store, [NamedRun(request) for request in requests], clock, display_for(console))
         finally:
             await store.close()
         seconds = clock.monotonic() - began
-        _say("comparing the database with the source, row by row")
-        compared = await stage.compared()
-        figures = await stage.report(compared, seconds)
+        say("comparing the database with the source, row by row")
+        compared = await environment.compared()
+        figures = await environment.report(compared, seconds)
         _show(compared, figures)
         return figures
 
@@ -73,11 +77,11 @@ def _show(compared: Sequence[Comparison], figures: Report) -> None:
         rows.append([entity, *(_counts(found[org]) for org in ORGANISATIONS), verdict])
     table("", ["entity", *(f"#{org}" for org in ORGANISATIONS), "rows"], rows)
     verdict = "equal" if figures.is_equal else "NOT equal"
-    _say(
+    say(
         f"{figures.records:,} of {figures.expected:,} records of {figures.organisations} organisations, "
         f"{figures.entities} entities each: database and source are {verdict}"
     )
-    _say(
+    say(
         f"{figures.pages:,} pages in {figures.seconds:.1f} s, {figures.records_per_s:,.0f} records/s; "
         f"pages fetched again: {figures.refetched_pages}"
     )
@@ -86,7 +90,3 @@ def _show(compared: Sequence[Comparison], figures: Report) -> None:
 def _counts(one: Comparison) -> str:
     same = one.expected == one.stored
     return f"{one.stored:,}" if same else f"{one.stored:,} of {one.expected:,}"
-
-
-def _say(line: str) -> None:
-    console.print(line, markup=False, soft_wrap=True)

@@ -2,35 +2,30 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated
-
-import typer
 
 from manifests.loader import load_with
 from service.cli.following import now_ms
-from service.cli.output import AsJson, console, show
-from service.cli.progress import STYLES, say
-from service.cli.status import NOTHING, find_run
+from service.cli.output import AsJson, console, say, show
+from service.cli.progress import STYLES
+from service.cli.status import NOT_PUBLISHED, RunName, find_run
 from service.clock import SystemClock
-from service.read_model.explain import EntityReason, Explanation, worth_a_timeline
+from service.read_model.explain import EntityReason, Explanation, timeline_workflows
 from service.read_model.explain import explain as explained
 from service.read_model.times import age, moment, time_of_day
-from service.roles import open_status
 from service.settings import read_settings
 from service.sinks.migrations import NotPrepared
+from service.status import open_status
 from topics.errors import Rejected
 
 TIMELINES_MAX = 12  # workflows whose timelines are read for one explanation
 
-Run = Annotated[str, typer.Argument(help="A run id, a workflow or a request id; of several runs the newest.")]
 
-
-def explain(run: Run, as_json: AsJson = False) -> None:
-    """Say why a run is where it is: what each entity waits for, what happens next and when, what went wrong."""
+def explain(run: RunName, as_json: AsJson = False) -> None:
+    """Explain a run: what each entity waits for, what happens next and when, which errors there were."""
     try:
         found = asyncio.run(_explanation(run))
     except NotPrepared:
-        raise Rejected(NOTHING) from None
+        raise Rejected(NOT_PUBLISHED) from None
     show(found, as_json, _print)
 
 
@@ -39,7 +34,7 @@ async def _explanation(name: str) -> Explanation:
     store = open_status(read_settings(), clock)
     try:
         snapshot = await find_run(store, name, clock)
-        workflows = worth_a_timeline(snapshot.sync, snapshot.entities, TIMELINES_MAX)
+        workflows = timeline_workflows(snapshot.sync, snapshot.entities, TIMELINES_MAX)
         timelines = {workflow: await store.timeline(workflow) for workflow in workflows}
     finally:
         await store.close()
@@ -47,7 +42,7 @@ async def _explanation(name: str) -> Explanation:
 
 
 def _read_under(adapter: str) -> Mapping[str, str]:
-    """By entity the parent whose rows it is read under; nothing for an adapter that is no longer known."""
+    """The parent of each entity that is read per row of another one; empty if the adapter is no longer known."""
     known = load_with(read_settings().manifests).adapters.get(adapter)
     return {name: one.under.entity for name, one in known.entities.items() if one.under} if known else {}
 
@@ -55,7 +50,7 @@ def _read_under(adapter: str) -> Mapping[str, str]:
 def _print(found: Explanation) -> None:
     now = now_ms(SystemClock())
     say(f"{found.run_id} {found.sentence}", "bold")
-    say(f"  started {moment(found.started_at, now)}, asked for by request {found.request}")
+    say(f"  started {moment(found.started_at, now)} by request {found.request}")
     if found.ended_at:
         say(f"  ended {moment(found.ended_at, now)}")
     if found.next:
@@ -65,10 +60,10 @@ def _print(found: Explanation) -> None:
     for reason in found.entities:
         _print_reason(reason, now)
     if found.timeline:
-        say("\nwhat happened last", "bold")
+        say("\nlatest events", "bold")
     for entry in found.timeline:
-        who = f"{entry.entity}: " if entry.entity else ""
-        say(f"  {time_of_day(entry.at, now)}  {age(entry.at, now):>14}  {who}{entry.note}")
+        subject = f"{entry.entity}: " if entry.entity else ""
+        say(f"  {time_of_day(entry.at, now)}  {age(entry.at, now):>14}  {subject}{entry.note}")
 
 
 def _print_reason(reason: EntityReason, now: int) -> None:
@@ -79,7 +74,7 @@ def _print_reason(reason: EntityReason, now: int) -> None:
     if reason.next:
         say(f"  next: {reason.next}{_when(reason.next_at, now)}")
     if reason.error:
-        say(f"  why: {reason.error}", "red")
+        say(f"  reason: {reason.error}", "red")
 
 
 def _when(at: int, now: int) -> str:

@@ -1,4 +1,4 @@
-"""Runs followed until they end, on whatever there is to show them: a terminal, a pipe, or nothing."""
+"""Progress of runs, followed until they end: on a terminal, on a pipe, or silently."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.live import Live
 
+from agents.kinds import SYNC
 from service.cli.progress import Block, Board, Pending, changes, totals
 from service.clock import Clock
 from service.read_model.progress import RunProgress, RunView, Snapshot
@@ -20,29 +21,29 @@ from topics.errors import Rejected, Retryable
 POLL_SECONDS = 0.5
 FRAMES_A_SECOND = 8
 TOTALS_SECONDS = 5.0
-UNHANDLED_SECONDS = 30.0  # nobody took a request up for so long: say what may be the matter
-LOST_SECONDS_MAX = 600.0  # the database did not answer for so long: stop following; the runs go on
-MAYBE = "do a worker and a projector run? `sluice dev` runs everything on this machine"
+UNHANDLED_SECONDS = 30.0  # no worker accepted a request for so long: a possible cause is shown
+LOST_SECONDS_MAX = 600.0  # the database did not answer for so long: following stops, the runs continue
+POSSIBLE_CAUSE = "do a worker and a projector run? `sluice dev` runs everything on this machine"
 
 
 class Subject(Protocol):
-    """What is followed before its run is known. `title` names it."""
+    """A request or run to follow, before its run is known. `title` names it."""
 
     @property
     def title(self) -> str: ...
 
     @property
     def state(self) -> str:
-        """What is known of it so far, in words."""
+        """Its state so far, in words."""
         ...
 
     @property
-    def is_heard(self) -> bool:
-        """Whether a worker has taken it up, so that waiting is in order."""
+    def is_accepted(self) -> bool:
+        """Whether a worker has accepted it, so that waiting is expected."""
         ...
 
     async def find(self, store: StatusStore) -> str | None:
-        """The run's id, None while there is none. NeverRuns: there will be none, with the reason."""
+        """The run's id, None while there is none. NeverRuns: there will be none; its text is the reason."""
         ...
 
 
@@ -52,7 +53,7 @@ class NeverRuns(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class NamedRun:
-    """The newest run with this run id, workflow key or request id; waited for if there is none yet."""
+    """The newest run with this run id, workflow key or request id; it may not have begun yet."""
 
     title: str
 
@@ -61,17 +62,17 @@ class NamedRun:
         return "has not begun yet"
 
     @property
-    def is_heard(self) -> bool:
+    def is_accepted(self) -> bool:
         return False
 
     async def find(self, store: StatusStore) -> str | None:
-        found = await store.syncs(self.title)
-        return found[0].state.run_id if found else None
+        found = await store.runs(SYNC.name, self.title)
+        return str(found[0].run_id) if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """How it ended: the run as it was last seen or, where none came, why."""
+    """The end of following: the run as it was last published or, without a run, the problem."""
 
     title: str
     run: RunView | None
@@ -83,7 +84,7 @@ class Followed:
 
 
 class Display(Protocol):
-    """Something to show blocks on, entered while there is something to show."""
+    """An output for blocks, entered for as long as runs are followed."""
 
     def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None:
         """`at` in monotonic seconds, `now` in Unix ms."""
@@ -91,7 +92,7 @@ class Display(Protocol):
 
 
 class LiveDisplay(AbstractContextManager["LiveDisplay"]):
-    """A board that is drawn over and over; its last state stays on the screen."""
+    """A board that is redrawn in place; its last state stays on the screen."""
 
     def __init__(self, console: Console) -> None:
         self._board = Board((), 0)
@@ -110,10 +111,10 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
 
 @dataclass
 class PlainDisplay(AbstractContextManager["PlainDisplay"]):
-    """A line for each thing that happens, and sums every TOTALS_SECONDS while a run goes on."""
+    """A line for each event, and totals every TOTALS_SECONDS while a run is in progress."""
 
     console: Console
-    _said: dict[str, str] = field(default_factory=dict)
+    _printed: dict[str, str] = field(default_factory=dict)
     _runs: dict[str, RunView] = field(default_factory=dict)
     _totals_at: float | None = None
 
@@ -140,32 +141,32 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
             self._print(totals(run))
 
     def _once(self, about: str, line: str) -> None:
-        if line and self._said.get(about) != line:
+        if line and self._printed.get(about) != line:
             self._print(line)
-        self._said[about] = line
+        self._printed[about] = line
 
     def _print(self, line: str) -> None:
         self.console.print(line, markup=False, emoji=False, soft_wrap=True)
 
 
-class Silent:
-    """For programs: only the end counts."""
+class SilentDisplay:
+    """No output: programs get the end alone."""
 
     def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None: ...
 
 
 def display_for(console: Console, is_silent: bool = False) -> AbstractContextManager[Display]:
     if is_silent:
-        return nullcontext(Silent())
+        return nullcontext(SilentDisplay())
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
 
 
 async def follow(
     store: StatusStore, subjects: Sequence[Subject], clock: Clock, display: AbstractContextManager[Display]
 ) -> list[Followed]:
-    """Until every subject's run has ended or is known never to come; the runs, in the same order.
+    """Wait until every subject's run has ended or is known never to start; return the ends in the same order.
 
-    Retryable: the database did not answer for LOST_SECONDS_MAX. To be stopped by cancelling: the runs go on.
+    Retryable: the database did not answer for LOST_SECONDS_MAX. Cancelling stops following, not the runs.
     """
     following = [_Following(subject, clock.monotonic()) for subject in subjects]
     answered_at, notice = clock.monotonic(), ""
@@ -178,7 +179,7 @@ async def follow(
             except Retryable as error:
                 if clock.monotonic() - answered_at >= LOST_SECONDS_MAX:
                     raise
-                notice = f"cannot see how it goes, the runs go on: {error}"
+                notice = f"the progress cannot be read, the runs continue: {error}"
             at, now = clock.monotonic(), now_ms(clock)
             shown.show([one.block(at) for one in following], notice, at, now)
             if all(one.has_ended for one in following):
@@ -187,16 +188,15 @@ async def follow(
 
 
 async def snapshot_of(store: StatusStore, run_id: str, clock: Clock) -> Snapshot | None:
-    """What is published of a run now; None if nothing is."""
-    found = await store.syncs(run_id)
+    """The run as it is published now; None if it is not."""
+    found = await store.runs(SYNC.name, run_id)
     if not found:
         return None
-    entities = tuple(one.state for one in await store.entities(run_id))
-    return Snapshot(clock.monotonic(), now_ms(clock), found[0].state, entities)
+    return Snapshot(clock.monotonic(), now_ms(clock), found[0], tuple(await store.children(run_id)))
 
 
 class _Following:
-    """One subject on its way."""
+    """One subject and its progress."""
 
     def __init__(self, subject: Subject, since: float) -> None:
         self._subject = subject
@@ -238,12 +238,12 @@ class _Following:
         if self._problem:
             return Pending(self._subject.title, self._problem, is_trouble=True)
         waited = at - self._since
-        if waited < UNHANDLED_SECONDS or self._subject.is_heard:
+        if waited < UNHANDLED_SECONDS or self._subject.is_accepted:
             return Pending(self._subject.title, self._subject.state)
         so_long = span(waited - waited % UNHANDLED_SECONDS)
-        return Pending(self._subject.title, f"{self._subject.state} for {so_long}: {MAYBE}")
+        return Pending(self._subject.title, f"{self._subject.state} for {so_long}: {POSSIBLE_CAUSE}")
 
 
 def now_ms(clock: Clock) -> int:
-    """The wall clock in Unix ms, as states tell times."""
+    """The wall clock in Unix ms, the unit of all times in states."""
     return int(clock.now().timestamp() * 1000)

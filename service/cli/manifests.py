@@ -1,4 +1,4 @@
-"""`sluice manifests`: what can be synced, in which order, and whether the files that say so are right."""
+"""`sluice manifests`: the adapters and entities that can be synced, their dependencies, and a check of their files."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,9 +10,10 @@ from manifests.entity import Adapter, columns, table_name
 from manifests.graph import Dependencies, children, plan
 from manifests.loader import load, load_packaged
 from manifests.schema import adapter_schema, entity_schema
-from service.cli.output import AsJson, console, show, table
+from service.cli import group
+from service.cli.output import AsJson, console, say, show, table
 
-app = typer.Typer(help="What can be synced: adapters, their entities, and what waits for what.", no_args_is_help=True)
+app = group("Show and check the APIs and entities that Sluice knows.")
 
 Plan = Mapping[str, Dependencies]
 
@@ -22,7 +23,7 @@ def check(
     path: Annotated[Path | None, typer.Argument(help="A directory of adapters; without it, those of Sluice.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read every file and say whether all is in order; the first bad file ends it with its name, line and reason."""
+    """Check every file. The first invalid one ends the check with its name, line and reason."""
     catalog = load(path) if path else load_packaged()
     show([_summary(adapter) for adapter in catalog.adapters.values()], as_json, _print_checked)
 
@@ -30,7 +31,7 @@ def check(
 @app.command("show")
 def show_(
     adapter: Annotated[str | None, typer.Argument(help="One API; without it, all of them.")] = None,
-    entity: Annotated[str | None, typer.Argument(help="One of its entities, with all that is known of it.")] = None,
+    entity: Annotated[str | None, typer.Argument(help="One of its entities, in full.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the adapters, the entities of one, or everything about one entity."""
@@ -39,8 +40,8 @@ def show_(
         show([_summary(each) for each in catalog.adapters.values()], as_json, _print_adapters)
     elif entity is None:
         found = catalog.adapter(adapter)
-        waits = plan(found)
-        show([_facts(found, name, waits) for name in found.entities], as_json, _print_entities)
+        dependencies = plan(found)
+        show([_facts(found, name, dependencies) for name in found.entities], as_json, _print_entities)
     else:
         name = catalog.entity(adapter, entity).name
         found = catalog.adapter(adapter)
@@ -53,9 +54,9 @@ def graph(
     as_json: AsJson = False,
     as_dot: Annotated[bool, typer.Option("--dot", help="Print the graph for Graphviz.")] = False,
 ) -> None:
-    """Show what waits for what: one level after another, each after all hard dependencies of its own."""
+    """Show the entities level by level, each with its dependencies. Hard ones are on lower levels."""
     if as_json and as_dot:
-        raise typer.BadParameter("--json and --dot cannot be had together")
+        raise typer.BadParameter("--json and --dot exclude each other: give one of them")
     found = plan(load_packaged().adapter(adapter))
     if as_dot:
         typer.echo("\n".join(_dot(adapter, found)))
@@ -99,7 +100,7 @@ def _facts(adapter: Adapter, name: str, found: Plan) -> dict[str, Any]:
 def _print_checked(adapters: list[dict[str, Any]]) -> None:
     _print_adapters(adapters)
     files = sum(1 + each["entities"] for each in adapters)
-    console.print(f"All {files} files are in order.")
+    say(f"All {files} files are valid.")
 
 
 def _print_adapters(adapters: list[dict[str, Any]]) -> None:
@@ -137,9 +138,9 @@ def _print_entity(facts: dict[str, Any]) -> None:
         ("dangling", " ".join(facts["dangling"])),
         ("table", facts["table"]),
     ]
-    console.print(facts["name"], markup=False, style="bold")
+    say(facts["name"], "bold")
     for label, value in lines:
-        console.print(f"  {label:<11} {value or '-'}", markup=False, soft_wrap=True)
+        say(f"  {label:<11} {value or '-'}")
     console.print()
     table(
         "",
@@ -167,20 +168,20 @@ def _pairs(values: dict[str, str]) -> str:
 def _print_levels(found: Plan) -> None:
     width = max(len(name) for name in found)
     for level in range(max(each.level for each in found.values()) + 1):
-        console.print(f"level {level}", style="bold")
+        say(f"level {level}", "bold")
         for name, each in found.items():
             if each.level == level:
-                console.print(f"  {name:<{width}}  {_waits(each)}".rstrip(), markup=False, soft_wrap=True)
+                say(f"  {name:<{width}}  {_needs(each)}".rstrip())
 
 
-def _waits(each: Dependencies) -> str:
+def _needs(each: Dependencies) -> str:
     soft = (f"({name})" for name in each.soft)
     dangling = (f"[{name}]" for name in each.dangling)
     return " ".join((*each.hard, *soft, *dangling))
 
 
 def _dot(adapter: str, found: Plan) -> Iterator[str]:
-    """Arrows lead from an entity to what it needs: solid hard, dashed soft, dotted dangling."""
+    """Arrows point from an entity to its dependencies: solid hard, dashed soft, dotted dangling."""
     yield f'digraph "{adapter}" {{'
     yield "  rankdir=RL; node [shape=box];"
     for name, each in found.items():

@@ -1,4 +1,4 @@
-"""How commands speak: a table or a sentence for people, one JSON document for programs, errors on stderr."""
+"""Output of commands: a table or sentences for people, one JSON document for programs, errors on stderr."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -25,8 +25,14 @@ def show(value: Any, as_json: bool, render: Callable[[Any], None]) -> None:
         render(value)
 
 
+def say(line: str, style: str | None = None) -> None:
+    """Print a line without markup; control characters of messages do not reach the terminal."""
+    harmless = "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in line)
+    console.print(harmless, markup=False, soft_wrap=True, style=style)
+
+
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A plain table; columns whose name starts with '#' are numbers and stand to the right."""
+    """Print a plain table. A column whose name starts with '#' holds numbers and is aligned to the right."""
     grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
         grid.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left", overflow="fold")

@@ -1,6 +1,6 @@
-"""How runs look while they go: a board that fits the terminal, or a line for each thing that happens.
+"""Display of runs in progress: a board that fits the terminal, or a line for each event.
 
-Shows what `service.read_model.progress` has worked out, and works out nothing itself.
+All figures come from `service.read_model.progress`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from service.cli.output import console as stdout
-from service.read_model.progress import ACTIVE, BAD, EntityView, Phase, RunView
-from service.read_model.times import age, span
+from service.read_model.progress import ACTIVE, BAD, ENDED, PHASES, UNREAD, EntityView, Phase, RunView
+from service.read_model.times import DAY, age, span
 
 NAME_WIDTH_MAX = 30
 BAR_WIDTH_MIN, BAR_WIDTH_MAX = 8, 30
 NUMBERS_WIDTH = 43  # of a row: everything but the name and the bar
 HEAD_LINES = 3  # title, sums, headings
-ROWS_MIN = 2  # with less room for each run, each is one line
-QUIET_SECONDS = 30.0  # no news for so long is worth a word
+ROWS_MIN = 2  # with fewer lines for each run, each run is one line
+QUIET_SECONDS = 30.0  # without a change for so long, that is shown
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAMES_ASCII = "|/-\\"
 FRAMES_A_SECOND = 10
@@ -46,7 +45,7 @@ SYMBOLS: dict[Phase, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """In a run's place while there is none: what was asked for, and what is known of it."""
+    """A request without a run yet, shown in the run's place: its title and its state."""
 
     title: str
     text: str
@@ -58,46 +57,46 @@ Block = RunView | Pending
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The blocks one below the other, within the height of the terminal. `now` (Unix ms) is when they were read."""
+    """The blocks, one below the other, within the height of the terminal. They were read at `now` (Unix ms)."""
 
     blocks: Sequence[Block]
     now: int
     notice: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        paper = _Paper(options.max_width, console.get_time(), options.ascii_only, self.now)
+        canvas = _Canvas(options.max_width, console.get_time(), options.ascii_only, self.now)
         left = console.height - 1 - bool(self.notice)
-        lines = list(self._lines(paper, left))
+        lines = list(self._lines(canvas, left))
         if self.notice:
             lines.append(Text(self.notice, "yellow"))
         for line in lines:
-            line.truncate(paper.width, overflow="ellipsis")
+            line.truncate(canvas.width, overflow="ellipsis")
             yield line
 
-    def _lines(self, paper: "_Paper", left: int) -> Iterator[Text]:
+    def _lines(self, canvas: "_Canvas", left: int) -> Iterator[Text]:
         if left // max(len(self.blocks), 1) < HEAD_LINES + ROWS_MIN + 1:
-            yield from self._one_line_each(paper, left)
+            yield from self._one_line_each(canvas, left)
             return
         for number, block in enumerate(self.blocks):
-            lines = paper.block(block, left // (len(self.blocks) - number) - (number > 0))
+            lines = canvas.block(block, left // (len(self.blocks) - number) - (number > 0))
             if number:
                 lines.insert(0, Text(""))
             left -= len(lines)
             yield from lines
 
-    def _one_line_each(self, paper: "_Paper", left: int) -> Iterator[Text]:
-        """Those that run stand first; the rest is folded."""
+    def _one_line_each(self, canvas: "_Canvas", left: int) -> Iterator[Text]:
+        """Runs that are not done come first; those that do not fit are counted."""
         first = sorted(self.blocks, key=lambda block: isinstance(block, RunView) and block.status == "done")
         folds = len(first) > left
         for block in first[: left - folds]:
-            yield paper.one_line(block)
+            yield canvas.one_line(block)
         if folds:
             yield Text(f"  … and {len(first) - left + 1} more", "dim")
 
 
 @dataclass(frozen=True, slots=True)
-class _Paper:
-    """What lines are drawn on: its width, and the moment (`at` moves what moves, in seconds)."""
+class _Canvas:
+    """The width of lines, and the time: `at` (seconds) selects the frame of what is animated."""
 
     width: int
     at: float
@@ -126,7 +125,7 @@ class _Paper:
         if isinstance(block, Pending):
             mark = ("x " if self.is_ascii else "✗ ", "bold red") if block.is_trouble else (f"{self._frame()} ", "cyan")
             return Text.assemble(mark, (block.title, "bold"), "  ", (block.text, "red" if block.is_trouble else "dim"))
-        ended = sum(block.counts.get(phase, 0) for phase in ("done", *BAD))
+        ended = sum(block.counts.get(phase, 0) for phase in ENDED)
         return Text.assemble(
             (f"{self._mark(block.status)} ", STYLES[block.status]),
             (block.org, "bold"),
@@ -150,7 +149,7 @@ class _Paper:
         if run.status != "done" and run.reason:
             line.append(f"  {run.reason}", "red")
         if run.quiet_seconds >= QUIET_SECONDS:
-            line.append(f"  no news for {span(int(run.quiet_seconds))}", "yellow")
+            line.append(f"  no change for {span(int(run.quiet_seconds))}", "yellow")
         return line
 
     def _headings(self, run: RunView) -> Text:
@@ -162,7 +161,7 @@ class _Paper:
         name, bar = self._widths(run)
         style = STYLES[entity.phase]
         line = Text.assemble((f"  {self._mark(entity.phase)} ", style), _fitted(entity.name, name))
-        if entity.phase in ("waiting", "blocked", "cancelled"):
+        if entity.phase in UNREAD:
             word = "waits for" if entity.phase == "waiting" else f"{entity.phase}:"
             line.append(f" {word} {entity.reason or ', '.join(entity.waits_for)}", style)
             return [line]
@@ -187,7 +186,7 @@ class _Paper:
         return Text.assemble((empty * start, "dim"), (full * lit, style), (empty * (width - start - lit), "dim"))
 
     def _widths(self, run: RunView) -> tuple[int, int]:
-        """Of the name and of the bar; 0 is no bar, for want of room."""
+        """Widths of the name and of the bar; 0: no bar, for lack of space."""
         name = min(max(len(one.name) for one in run.entities), NAME_WIDTH_MAX, max(self.width - NUMBERS_WIDTH, 8))
         bar = min(self.width - NUMBERS_WIDTH - name - 1, BAR_WIDTH_MAX)
         return name, bar if bar >= BAR_WIDTH_MIN else 0
@@ -201,7 +200,7 @@ class _Paper:
 
 
 def note_of(entity: EntityView, now: int) -> str:
-    """What is wrong with the entity, if anything is, and when it tries again."""
+    """The entity's problem, if it has one, and the time of the next attempt."""
     parts = []
     if entity.rejected:
         parts.append(f"{entity.rejected:,} records rejected")
@@ -213,7 +212,7 @@ def note_of(entity: EntityView, now: int) -> str:
 
 
 def changes(before: RunView | None, after: RunView, now: int) -> Iterator[str]:
-    """A line for each entity that started, ran into trouble, or ended since `before`."""
+    """A line for each entity that started, met an error, or ended since `before`."""
     known = {one.name: one for one in before.entities} if before else {}
     for entity in sorted(after.entities, key=lambda one: (one.ended_at or one.started_at, one.name)):
         was = known.get(entity.name)
@@ -224,17 +223,11 @@ def changes(before: RunView | None, after: RunView, now: int) -> Iterator[str]:
 
 
 def totals(run: RunView) -> str:
-    """One line that says how far the run is."""
+    """The run's status and figures in one line."""
     return (
         f"{run.org} {run.adapter} {run.type} {run.status}: {_counted(run.entities)}; {run.records:,} records on "
         f"{run.pages:,} pages, {run.records_per_second:,.0f} records/s, {span(int(run.elapsed_seconds))}"
     )
-
-
-def say(line: str, style: str | None = None) -> None:
-    """A line as it is: nothing in it is markup, and nothing that a stranger wrote steers the terminal."""
-    harmless = "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in line)
-    stdout.print(harmless, markup=False, emoji=False, soft_wrap=True, style=style)
 
 
 def _change(entity: EntityView, was: EntityView | None, now: int) -> str:
@@ -252,8 +245,7 @@ def _change(entity: EntityView, was: EntityView | None, now: int) -> str:
 
 def _counted(entities: Sequence[EntityView]) -> str:
     """`31 done, 8 waiting`."""
-    phases: tuple[Phase, ...] = (*ACTIVE, *BAD, "done", "waiting")
-    counts = {phase: sum(one.phase == phase for one in entities) for phase in phases}
+    counts = {phase: sum(one.phase == phase for one in entities) for phase in PHASES}
     return ", ".join(f"{count} {phase}" for phase, count in counts.items() if count)
 
 
@@ -264,7 +256,7 @@ def _fitted(name: str, width: int) -> str:
 def _clock(seconds: float) -> str:
     """`0:42`, `12:05`, `1:02:03`; from a day on `3 d 4 h`."""
     whole = int(seconds)
-    if whole >= 86_400:
+    if whole >= DAY:
         return span(whole)
     hours, rest = divmod(whole, 3_600)
     minutes, left = divmod(rest, 60)

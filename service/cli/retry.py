@@ -1,4 +1,4 @@
-"""`sluice nudge`: what a run waits for is asked for now instead of at its deadline."""
+"""`sluice retry`: the pending requests of a run, sent now instead of at their deadlines."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,41 +6,46 @@ from typing import Annotated
 
 import typer
 
+from agents.kinds import SHIPPED
 from service.cli.output import AsJson, console, show
-from service.cli.status import NOTHING, find_run
+from service.cli.status import NOT_PUBLISHED, RunName, find_run
 from service.clock import SystemClock
 from service.kafka.producer import produce
-from service.roles import open_status
 from service.settings import read_settings
 from service.sinks.migrations import NotPrepared
-from topics.commands import RetryNow
+from service.status import open_status
+from topics.command import RetryNow
 from topics.errors import Rejected
-
-Run = Annotated[str, typer.Argument(help="A run id, a workflow or a request id; of several runs the newest.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Nudged:
-    """The run that was nudged, and the name of the nudge in its timeline."""
+class Retried:
+    """The run that was retried, and the request's id in its timeline."""
 
     run: str
     request: str
 
 
-def nudge(run: Run, as_json: AsJson = False) -> None:
-    """Ask for everything that a run waits for once more, now: pages that rest after an error, answers not told yet.
+def retry(
+    run: RunName,
+    request_id: Annotated[
+        str | None, typer.Option(help="An id of your own. The same one retries a run once. Default: one per call.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Retry at once everything that a run waits for: pages that back off after an error, results not reported yet.
 
-    Harmless at any time: what is committed is told again and not fetched again. `sluice explain` shows what it waits
-    for, and the nudge in its timeline.
+    Safe at any time: committed pages are reported again, not fetched again. `sluice explain` shows what the run waits
+    for, and the retry in its timeline.
     """
     try:
-        nudged = asyncio.run(_nudge(run))
+        retried = asyncio.run(_retry(run, request_id))
     except NotPrepared:
-        raise Rejected(NOTHING) from None
-    show(nudged, as_json, lambda one: console.print(f"nudged {one.run} ({one.request})", markup=False))
+        raise Rejected(NOT_PUBLISHED) from None
+    show(retried, as_json, lambda one: console.print(f"retried {one.run} (request {one.request})", markup=False))
 
 
-async def _nudge(name: str) -> Nudged:
+async def _retry(name: str, request_id: str | None) -> Retried:
     clock, settings = SystemClock(), read_settings()
     store = open_status(settings, clock)
     try:
@@ -48,7 +53,8 @@ async def _nudge(name: str) -> Nudged:
     finally:
         await store.close()
     if state.has_ended:
-        raise Rejected(f"{state.run_id} has ended ({state.status}): there is nothing to nudge")
-    request = f"nudge-{int(clock.now().timestamp() * 1000)}"
-    await produce(settings, clock, [RetryNow(workflow=state.key, request_id=request)], "cli")
-    return Nudged(state.run_id, request)
+        raise Rejected(f"{state.run_id} has ended ({state.status}): there is nothing to retry")
+    request = request_id or f"retry-{int(clock.now().timestamp() * 1000)}"
+    command = RetryNow(workflow=state.key, request_id=request)
+    await produce(settings, clock, SHIPPED.catalog, [command], "cli")
+    return Retried(state.run_id, request)

@@ -24,28 +24,28 @@ Name = Annotated[
     typer.Option(help="Unique among the processes of this role, and the same after a restart. Default: HOST-ROLE."),
 ]
 Parent = Annotated[int | None, typer.Option(hidden=True, help="End when this process, the supervisor, has ended.")]
-Verbose = Annotated[bool, typer.Option(help="Show what the libraries say, too.")]
+Verbose = Annotated[bool, typer.Option(help="Show the libraries' log lines, too.")]
 
 
 def worker(name: Name = None, parent: Parent = None, verbose: Verbose = False) -> None:
-    """Decide: consume commands, keep the workflows' state, ask for pages."""
+    """Run a worker: consume commands, keep the workflows' state, request pages."""
     _run("worker", roles.run_worker, name, parent, verbose)
 
 
 def fetcher(name: Name = None, parent: Parent = None, verbose: Verbose = False) -> None:
-    """Read pages from the APIs and write them to the database."""
+    """Run a fetcher: read pages from the APIs and write them to the database."""
     _run("fetcher", roles.run_fetcher, name, parent, verbose)
 
 
 def projector(name: Name = None, parent: Parent = None, verbose: Verbose = False) -> None:
-    """Publish the state of every workflow to the database's status tables."""
+    """Run a projector: publish the state of every workflow to the database's status tables."""
     _run("projector", roles.run_projector, name, parent, verbose)
 
 
 def dev() -> None:
     """Run everything on this machine: the broker (unless SLUICE_KAFKA_BOOTSTRAP names yours) and all roles.
 
-    Each process is started again when it ends. Ctrl-C stops all. Logs are in SLUICE_HOME/logs.
+    A process that ends is restarted. Ctrl-C stops all. Logs are in SLUICE_HOME/logs.
     """
     configure()
     asyncio.run(run_dev(read_settings(), SystemClock(), lambda line: console.print(line, markup=False)))
@@ -59,7 +59,7 @@ def _run(role: str, run: Callable[[Settings, str], None], name: str | None, pare
 
 
 def _end_with(parent: int) -> None:
-    """A supervisor that was killed leaves nothing behind that would work beside its successor's processes."""
+    """End this process when its supervisor has ended: the next supervisor starts processes of its own."""
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)

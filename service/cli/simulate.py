@@ -1,4 +1,4 @@
-"""Run a simulated API on this machine."""
+"""`sluice simulate`: a simulated API on this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from service.cli import group
 from service.dev.simulator.config import ORGS_MAX, PEOPLE_BY_SIZE, SimulatorConfig
 from topics.errors import Rejected
 
-app = typer.Typer(help="Run a simulated API on this machine.", no_args_is_help=True)
+app = group("Run a simulated API on this machine.")
 
 
 @app.callback()
@@ -21,19 +22,19 @@ def simulate() -> None:
 def pco(
     port: Annotated[int, typer.Option(help="The port; 0 is any free one.")] = 8765,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    orgs: Annotated[str, typer.Option(help="How many (org-1, org-2, ...), or their names with commas.")] = "1",
+    orgs: Annotated[str, typer.Option(help="The number of organisations (org-1, ...), or names with commas.")] = "1",
     org: Annotated[list[str] | None, typer.Option(help="One organisation's name; may be repeated.")] = None,
     size: Annotated[str, typer.Option(help="small, medium or large: 200, 2,000 or 12,000 persons each.")] = "small",
     people: Annotated[int | None, typer.Option(help="Persons in each organisation, instead of a size.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed, size and name give the same data.")] = 1,
     rate_limit: Annotated[bool, typer.Option(help="100 requests in 20 seconds for each organisation.")] = True,
-    latency_ms: Annotated[int, typer.Option(help="How much later each answer comes.")] = 0,
-    token_seconds: Annotated[int, typer.Option(help="How long an OAuth access token lives.")] = 7_200,
-    journal: Annotated[Path | None, typer.Option(help="A file that counts served pages across restarts.")] = None,
+    latency_ms: Annotated[int, typer.Option(help="The delay of each response in ms.")] = 0,
+    token_seconds: Annotated[int, typer.Option(help="The lifetime of an OAuth access token.")] = 7_200,
+    journal: Annotated[Path | None, typer.Option(help="A file that keeps page counts across restarts.")] = None,
 ) -> None:
     """Planning Center.
 
-    Organisation `acme` is asked for with HTTP Basic: id `acme`, secret `secret-acme`. Or with OAuth: POST /oauth/token
+    Credentials of organisation `acme`: HTTP Basic with id `acme` and secret `secret-acme`; or OAuth, POST /oauth/token
     with client_id `simulator-app`, client_secret `secret-simulator-app`, and the code `code-acme` or the refresh token
     `refresh-acme`. Counters, faults and writes are under /_sim/.
     """

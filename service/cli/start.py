@@ -1,4 +1,4 @@
-"""`sluice start`: ask for a sync and, if wanted, watch it until its end."""
+"""`sluice start`: requests for syncs, followed until their runs end with --wait."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,105 +9,94 @@ from typing import Annotated, Protocol
 import typer
 from pydantic import ValidationError
 
-from agents.deciders.sync import RETENTION_MS, TYPES_SERVED
+from agents.deciders.sync import TYPES_SERVED
+from agents.kinds import SHIPPED
 from manifests.loader import load_with
 from service.cli.following import Followed, NeverRuns, display_for, follow, now_ms
-from service.cli.output import AsJson, console, errors, show
-from service.cli.progress import note_of, say
+from service.cli.output import AsJson, console, errors, say, show
+from service.cli.progress import note_of
 from service.clock import Clock, SystemClock
 from service.kafka.dead_letters import StoredDeadLetter, open_dead_letters
-from service.kafka.producer import Place, produce
+from service.kafka.producer import RecordPosition, produce
 from service.read_model.progress import BAD, RunView
 from service.read_model.times import span
-from service.roles import open_status
 from service.settings import Settings, read_settings
+from service.status import open_status
 from service.status.store import StatusStore
-from topics.commands import ConflictPolicy, StartSync
+from topics.catalog import MESSAGE_RETENTION_MS
 from topics.errors import Rejected
+from topics.kinds.sync import ConflictPolicy, StartSync
 
-NAMES_SHOWN_MAX = 5  # entities that are named beside what went wrong
-ORGS_MAX = 50  # organisations of one call
+NAMES_SHOWN_MAX = 5  # entities that are named beside a problem
+ORGS_MAX = 50  # of one call
 SENT_BY = "cli"
-ATTACHED = " attached to run "  # how the main sync's decider notes it
 INTERRUPTED = 130  # a shell's code for Ctrl-C
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What was asked for, where it stands in Kafka, and the request that it is known by."""
+class Requested:
+    """A request that was sent: its sync, its id, its position in Kafka."""
 
     org: str
     adapter: str
     type: str
     workflow: str
     request_id: str
-    command_id: str
-    place: Place
+    position: RecordPosition
 
 
 class NewDeadLetters(Protocol):
-    """Tells of each burial once, some time after it."""
+    """Each new dead letter once, some time after it was stored."""
 
     async def new(self) -> Sequence[StoredDeadLetter]: ...
 
 
-class DeadLetterReasons:
-    """What was buried since the commands were sent, by the place that it came from."""
+class Rejections:
+    """Reasons of requests that were rejected after they were sent, by their positions in Kafka."""
 
     def __init__(self, reader: NewDeadLetters) -> None:
         self._reader = reader
         self._reasons: dict[tuple[str, int, int], str] = {}
 
-    async def reason(self, place: Place) -> str | None:
+    async def reason(self, position: RecordPosition) -> str | None:
         for stored in await self._reader.new():
             if stored.letter.topic == StartSync.topic:
                 self._reasons[stored.origin] = stored.letter.reason
-        return self._reasons.get((place.topic, place.partition, place.offset))
+        return self._reasons.get((position.topic, position.partition, position.offset))
 
 
 class Request:
-    """A start that was sent: finds the run that came of it, or the reason why none will."""
+    """A request that was sent: finds the run that it led to, or the reason why there will be none."""
 
-    def __init__(self, asked: Asked, letters: DeadLetterReasons, clock: Clock) -> None:
-        self._asked = asked
-        self._dead_letters = letters
+    def __init__(self, requested: Requested, rejections: Rejections, clock: Clock) -> None:
+        self._requested = requested
+        self._rejections = rejections
         self._clock = clock
-        self._note = ""
+        self._event = ""
 
     @property
     def title(self) -> str:
-        return f"{self._asked.org}  {self._asked.adapter} {self._asked.type}"
+        return f"{self._requested.org}  {self._requested.adapter} {self._requested.type}"
 
     @property
     def state(self) -> str:
-        return self._note or "asked for, not taken up yet"
+        return self._event or "requested, not accepted yet"
 
     @property
-    def is_heard(self) -> bool:
-        return bool(self._note)
+    def is_accepted(self) -> bool:
+        return bool(self._event)
 
     async def find(self, store: StatusStore) -> str | None:
-        reason = await self._dead_letters.reason(self._asked.place)
+        """The run that the request started or was attached to. Entries older than the workers' request logs do not
+        count: their ids may have been used again."""
+        reason = await self._rejections.reason(self._requested.position)
         if reason is not None:
             raise NeverRuns(f"rejected: {reason}")
-        return await self._own_run(store) or await self._attached_run(store)
-
-    async def _own_run(self, store: StatusStore) -> str | None:
-        """The run that this request started. One that ended longer ago than workers remember is another one's."""
-        oldest = now_ms(self._clock) - RETENTION_MS
-        for state, _ in await store.syncs(self._asked.request_id):
-            is_ours = state.key == self._asked.workflow and state.request == self._asked.request_id
-            if is_ours and not 0 < state.ended_at < oldest:
-                return state.run_id
-        return None
-
-    async def _attached_run(self, store: StatusStore) -> str | None:
-        """The run in progress that the request was attached to; a note of anything else is kept to be shown."""
-        for entry in await store.timeline(self._asked.workflow):
-            if entry.cause == self._asked.command_id:
-                self._note = entry.note
-                _, found, run_id = entry.note.partition(ATTACHED)
-                return run_id if found else None
+        oldest = now_ms(self._clock) - MESSAGE_RETENTION_MS
+        for entry in await store.timeline(self._requested.workflow):
+            if entry.request_id == self._requested.request_id and entry.at.timestamp() * 1000 >= oldest:
+                self._event = entry.event
+                return entry.run_id or None
         return None
 
 
@@ -115,28 +104,27 @@ def start(
     adapter: Annotated[str, typer.Argument(help="Which API: `sluice manifests show` lists them.")],
     org: Annotated[list[str], typer.Option(help="The organisation; may be repeated.")],
     type_: Annotated[str, typer.Option("--type", help="full: read everything.")] = "full",
-    wait: Annotated[bool, typer.Option("--wait", help="Follow it until its end. Exit code 1: it did not go well.")] = (
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it until its end. Exit code 1: it did not complete.")] = (
         False
     ),
     request_id: Annotated[
-        str | None, typer.Option(help="A name of your own. The same one never runs twice for an organisation.")
+        str | None, typer.Option(help="An id of your own. Within a week it runs once for each organisation.")
     ] = None,
     on_conflict: Annotated[
-        ConflictPolicy, typer.Option(help="While a run is in progress: attach to it, or wait, or replace it, or not.")
+        ConflictPolicy, typer.Option(help="During a run: attach to it, queue behind it, replace it, or be rejected.")
     ] = "ignore",
     as_json: AsJson = False,
 ) -> None:
-    """Make the database an exact copy of what an organisation has in an API."""
+    """Request a sync: the database becomes an exact copy of an organisation's data in an API."""
     commands = _commands(adapter, org, type_, request_id, on_conflict)
     settings, clock = read_settings(), SystemClock()
     if not wait:
-        asked = asyncio.run(_ask(settings, clock, commands))
-        show(asked, as_json, _print_asked)
+        show(asyncio.run(_send(settings, clock, commands)), as_json, _print_requested)
         return
     try:
-        ended = asyncio.run(_ask_and_follow(settings, clock, commands, as_json))
+        ended = asyncio.run(_send_and_follow(settings, clock, commands, as_json))
     except KeyboardInterrupt:
-        errors.print("stopped watching; what was asked for goes on: `sluice status` shows it")
+        errors.print("stopped watching; the sync continues: `sluice status` shows it")
         raise typer.Exit(INTERRUPTED) from None
     show(ended, as_json, _print_ended)
     if not all(one.is_done for one in ended):
@@ -146,7 +134,7 @@ def start(
 def _commands(
     adapter: str, orgs: Sequence[str], type_: str, request_id: str | None, on_conflict: ConflictPolicy
 ) -> list[StartSync]:
-    """Whatever cannot work is refused before anything is sent."""
+    """The commands. Invalid arguments are a usage error before anything is sent."""
     try:
         load_with(read_settings().manifests).adapter(adapter)
     except Rejected as error:
@@ -155,7 +143,7 @@ def _commands(
         raise typer.BadParameter(f"there is no type {type_!r}; there are: {', '.join(TYPES_SERVED)}")
     names = list(dict.fromkeys(orgs))
     if len(names) > ORGS_MAX:
-        raise typer.BadParameter(f"{len(names)} organisations at once, at most {ORGS_MAX} can be asked for")
+        raise typer.BadParameter(f"{len(names)} organisations, at most {ORGS_MAX} in one call: make several calls")
     return [_command(adapter, org, type_, request_id, on_conflict) for org in names]
 
 
@@ -168,19 +156,18 @@ def _command(adapter: str, org: str, type_: str, request_id: str | None, on_conf
         raise typer.BadParameter(f"--{option} {problem['input']!r}: {problem['msg']}") from None
 
 
-async def _ask(settings: Settings, clock: Clock, commands: Sequence[StartSync]) -> list[Asked]:
-    places = await produce(settings, clock, commands, SENT_BY)
-    return [asked_for(command, place) for command, place in zip(commands, places, strict=True)]
+async def _send(settings: Settings, clock: Clock, commands: Sequence[StartSync]) -> list[Requested]:
+    positions = await produce(settings, clock, SHIPPED.catalog, commands, SENT_BY)
+    return [requested(command, position) for command, position in zip(commands, positions, strict=True)]
 
 
-def asked_for(command: StartSync, place: Place) -> Asked:
-    """Without a request id the message itself is the request, as the worker will see it, too."""
-    request = command.request_id or str(place)
-    known = command.model_copy(update={"request_id": request})
-    return Asked(command.org, command.adapter, command.type, command.key, request, known.id, place)
+def requested(command: StartSync, position: RecordPosition) -> Requested:
+    """A request without an id is named after its position, by the worker as well."""
+    request = command.named_after(str(position)).request_id or ""
+    return Requested(command.org, command.adapter, command.type, command.key, request, position)
 
 
-async def _ask_and_follow(
+async def _send_and_follow(
     settings: Settings, clock: SystemClock, commands: Sequence[StartSync], is_silent: bool
 ) -> list[Followed]:
     async with AsyncExitStack() as stack:
@@ -188,17 +175,17 @@ async def _ask_and_follow(
         await reader.begin_watch()
         store = open_status(settings, clock)
         stack.push_async_callback(store.close)
-        letters = DeadLetterReasons(reader)
-        asked = await _ask(settings, clock, commands)
+        sent = await _send(settings, clock, commands)
         if not is_silent:
-            _print_asked(asked)
-        requests = [Request(one, letters, clock) for one in asked]
+            _print_requested(sent)
+        rejections = Rejections(reader)
+        requests = [Request(one, rejections, clock) for one in sent]
         return await follow(store, requests, clock, display_for(console, is_silent))
 
 
-def _print_asked(asked: Sequence[Asked]) -> None:
-    for one in asked:
-        say(f"asked for {one.org} {one.adapter} {one.type}; to see how it goes: sluice status {one.request_id}")
+def _print_requested(sent: Sequence[Requested]) -> None:
+    for one in sent:
+        say(f"requested {one.org} {one.adapter} {one.type}; its progress: sluice status {one.request_id}")
 
 
 def _print_ended(ended: Sequence[Followed]) -> None:
@@ -213,15 +200,15 @@ def _print_run(run: RunView) -> None:
     took = span(run.elapsed_seconds)
     style = "green" if run.status == "done" else "red"
     say(f"{run.run_id}: {run.status} in {took}, {run.records:,} records on {run.pages:,} pages", style)
-    for what, names in by_reason(run).items():
+    for problem, names in by_reason(run).items():
         shown = ", ".join(names[:NAMES_SHOWN_MAX]) + (" …" if len(names) > NAMES_SHOWN_MAX else "")
-        say(f"  {names[0] if len(names) == 1 else len(names)} {what}" + (f" ({shown})" if len(names) > 1 else ""))
+        say(f"  {names[0] if len(names) == 1 else len(names)} {problem}" + (f" ({shown})" if len(names) > 1 else ""))
 
 
 def by_reason(run: RunView) -> dict[str, list[str]]:
-    """What went wrong, once each, with the entities that it met."""
-    met: dict[str, list[str]] = {}
+    """Each problem once, with the entities that have it."""
+    found: dict[str, list[str]] = {}
     for entity in run.entities:
         if entity.phase in BAD:
-            met.setdefault(f"{entity.phase}: {note_of(entity, run.ended_at)}", []).append(entity.name)
-    return met
+            found.setdefault(f"{entity.phase}: {note_of(entity, run.ended_at)}", []).append(entity.name)
+    return found

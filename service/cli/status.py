@@ -6,43 +6,44 @@ from typing import Annotated
 
 import typer
 
+from agents.kinds import SYNC
 from service.cli.following import now_ms, snapshot_of
-from service.cli.output import AsJson, console, show, table
-from service.cli.progress import STYLES, note_of, say
+from service.cli.output import AsJson, console, say, show, table
+from service.cli.progress import STYLES, note_of
 from service.clock import Clock, SystemClock
-from service.read_model.progress import BAD, EntityView, RunProgress, RunView, Snapshot
+from service.read_model.progress import BAD, ENDED, EntityView, RunProgress, RunView, Snapshot
 from service.read_model.times import moment, short_time, span
-from service.roles import open_status
 from service.settings import read_settings
 from service.sinks.migrations import NotPrepared
+from service.status import open_status
 from service.status.store import StatusStore
 from tables.kinds.sync import SyncState
 from topics.errors import Rejected
 
 RUNS_SHOWN_MAX = 20  # for people; programs get as many as the store lists
 ERRORS_SHOWN_MAX = 5
-NOTHING = "nothing was published yet: `sluice dev` runs everything on this machine, `sluice start` begins a sync"
+NOT_PUBLISHED = "nothing was published yet: `sluice dev` runs everything on this machine, `sluice start` begins a sync"
 
-Run = Annotated[
-    str | None, typer.Argument(help="A run id, a workflow or a request id; of several runs the newest.", metavar="RUN")
-]
+RUN_HELP = "A run id, a workflow or a request id; of several runs the newest."
+RunName = Annotated[str, typer.Argument(help=RUN_HELP)]
+OptionalRunName = Annotated[str | None, typer.Argument(help=RUN_HELP, metavar="RUN")]
 
 
-def status(run: Run = None, as_json: AsJson = False) -> None:
-    """Show the newest runs, or how far each entity of one is."""
+def status(run: OptionalRunName = None, as_json: AsJson = False) -> None:
+    """Show the newest runs, or the progress of one run's entities."""
     try:
         if run is None:
             show(asyncio.run(_runs(as_json)), as_json, _print_runs)
         else:
             show(asyncio.run(_run(run)), as_json, _print_run)
     except NotPrepared:
-        show([] if run is None else None, as_json, lambda nothing: console.print(NOTHING, soft_wrap=True))
+        show([] if run is None else None, as_json, lambda nothing: console.print(NOT_PUBLISHED, soft_wrap=True))
 
 
 async def find_run(store: StatusStore, name: str, clock: Clock) -> Snapshot:
-    """The newest run that `name` (a run id, a workflow, a request id) means; Rejected if there is none."""
-    found = await store.syncs(name)
-    snapshot = await snapshot_of(store, found[0].state.run_id, clock) if found else None
+    """The newest run of this name (a run id, a workflow, a request id); Rejected if there is none."""
+    found = await store.runs(SYNC.name, name)
+    snapshot = await snapshot_of(store, found[0].run_id, clock) if found else None
     if snapshot is None:
         raise Rejected(
             f"no run has the id, workflow or request {name!r}; `sluice status` shows the newest runs. A request that "
@@ -61,25 +62,25 @@ async def _run(name: str) -> RunView:
 
 
 async def _runs(is_complete: bool) -> list[RunView]:
-    """The newest first; for people one more than is shown, so that they can be told that there are more."""
+    """The newest first; for people one more than is shown, so that the output can say that there are more."""
     clock = SystemClock()
     store = open_status(read_settings(), clock)
     try:
-        found = await store.syncs()
-        return [await _view(store, one.state, clock) for one in (found if is_complete else found[: RUNS_SHOWN_MAX + 1])]
+        found = await store.runs(SYNC.name)
+        return [await _view(store, one, clock) for one in (found if is_complete else found[: RUNS_SHOWN_MAX + 1])]
     finally:
         await store.close()
 
 
 async def _view(store: StatusStore, state: SyncState, clock: Clock) -> RunView:
-    """Of a run that has ended its own record tells all; one in progress is asked for its entities."""
+    """An ended run's own record has all figures; of a run in progress its entities are read, too."""
     snapshot = None if state.has_ended else await snapshot_of(store, state.run_id, clock)
     return RunProgress().view(snapshot or Snapshot(clock.monotonic(), now_ms(clock), state, ()))
 
 
 def _print_runs(runs: Sequence[RunView]) -> None:
     if not runs:
-        console.print(NOTHING, soft_wrap=True)
+        console.print(NOT_PUBLISHED, soft_wrap=True)
         return
     now = now_ms(SystemClock())
     shown = runs[:RUNS_SHOWN_MAX]
@@ -92,7 +93,7 @@ def _print_runs(runs: Sequence[RunView]) -> None:
 
 
 def _run_cells(run: RunView, now: int) -> list[str]:
-    ended = sum(run.counts.get(phase, 0) for phase in ("done", *BAD))
+    ended = sum(run.counts.get(phase, 0) for phase in ENDED)
     return [
         run.workflow,
         short_time(run.started_at, now),
@@ -109,7 +110,7 @@ def _print_run(run: RunView) -> None:
     say(run.run_id, "bold")
     say(f"  {run.status} for {span(run.elapsed_seconds)}, started {moment(run.started_at, now)}", STYLES[run.status])
     say(f"  {run.records:,} records on {run.pages:,} pages, {run.records_per_second:,.0f} records/s; {_rejected(run)}")
-    say(f"  asked for by request {run.request}")
+    say(f"  request {run.request}")
     if run.reason:
         say(f"  {run.reason}", "red")
     console.print()

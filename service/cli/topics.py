@@ -1,4 +1,4 @@
-"""`sluice topics`: create the topics, check them, show them and what they carry."""
+"""`sluice topics`: the Kafka topics, their settings and the schemas of their commands."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,19 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.output import AsJson, console, show, table
+from agents.kinds import SHIPPED
+from service.cli import group
+from service.cli.output import AsJson, console, say, show, table
 from service.clock import SystemClock
 from service.kafka.topics import TopicState, check_topics, ensure_topics, topic_states
 from service.settings import read_settings
-from topics.catalog import BY_NAME, DAY_MS, TOPICS
+from topics.catalog import DAY_MS
 from topics.errors import Rejected
 
-app = typer.Typer(help="The Kafka topics: create, check, show.", no_args_is_help=True)
+CATALOG = SHIPPED.catalog
+
+app = group("Create, check and show the Kafka topics.")
 
 
 @dataclass(frozen=True, slots=True)
 class TopicLine:
-    """A topic as `sluice topics list` shows it; `partitions` and `retention_ms` are None: missing, without end."""
+    """A topic as `sluice topics list` shows it. `partitions` None: missing. `retention_ms` None: for ever."""
 
     name: str
     plane: str
@@ -31,23 +35,23 @@ class TopicLine:
 @app.command()
 def create() -> None:
     """Create the topics that are missing, then check all."""
-    created = asyncio.run(ensure_topics(read_settings(), SystemClock()))
+    created = asyncio.run(ensure_topics(read_settings(), SystemClock(), CATALOG))
     for name in created:
-        _say(f"created {name}")
-    _say(f"all {len(TOPICS)} topics are as they must be")
+        say(f"created {name}")
+    say(f"all {len(CATALOG.topics)} topics are as they must be")
 
 
 @app.command()
 def check() -> None:
-    """Check that every topic is there and as it must be; change nothing. Exit code 1: it is not."""
-    asyncio.run(check_topics(read_settings(), SystemClock()))
-    _say(f"all {len(TOPICS)} topics are as they must be")
+    """Check that every topic exists and has its settings; change nothing. Exit code 1: one does not."""
+    asyncio.run(check_topics(read_settings(), SystemClock(), CATALOG))
+    say(f"all {len(CATALOG.topics)} topics are as they must be")
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """Show every topic, what it is for, and how the cluster has it."""
-    states = asyncio.run(topic_states(read_settings(), SystemClock()))
+    """Show every topic, its purpose, and its state in the cluster."""
+    states = asyncio.run(topic_states(read_settings(), SystemClock(), CATALOG))
     show([_line(state) for state in states], as_json, _render)
 
 
@@ -60,15 +64,15 @@ def schema(
 
 
 def _schemas() -> dict[str, dict[str, Any]]:
-    return {spec.name: _schemas_of(spec.name) for spec in TOPICS if spec.commands}
+    return {name: _schemas_of(name) for name, commands in CATALOG.commands.items() if commands}
 
 
 def _schemas_of(topic: str) -> dict[str, Any]:
-    spec = BY_NAME.get(topic)
-    if spec is None or not spec.commands:
-        carrying = ", ".join(spec.name for spec in TOPICS if spec.commands)
+    commands = CATALOG.commands.get(topic)
+    if not commands:
+        carrying = ", ".join(name for name, some in CATALOG.commands.items() if some)
         raise Rejected(f"no topic {topic!r} carries commands; these do: {carrying}")
-    return {command.__name__: command.model_json_schema() for command in spec.commands}
+    return {command.__name__: command.model_json_schema() for command in commands}
 
 
 def _line(state: TopicState) -> TopicLine:
@@ -88,10 +92,6 @@ def _partitions(line: TopicLine) -> str:
 
 
 def _kept(line: TopicLine) -> str:
-    if line.retention_ms is None or line.retention_ms < 0:  # Kafka's -1: for ever
+    if line.retention_ms is None or line.retention_ms < 0:  # -1 in Kafka: for ever
         return "for ever"
     return f"{line.retention_ms / DAY_MS:g} d"
-
-
-def _say(line: str) -> None:
-    console.print(line, markup=False, soft_wrap=True)

@@ -1,14 +1,16 @@
-"""Everything on one machine: the broker, the topics, and a supervised process for each role."""
+"""Local environment on one machine: the broker, the topics, and a supervised process for each role."""
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from agents.kinds import SHIPPED
 from service.clock import Clock
+from service.dev import Say
 from service.dev.kafka import broker as brokers
 from service.dev.kafka import embedded
-from service.dev.single_instance import single_instance
+from service.dev.lock import single_instance
 from service.dev.supervisor import Child, Supervisor
 from service.kafka.topics import ensure_topics
 from service.roles import ROLES
@@ -17,39 +19,37 @@ from topics.errors import SluiceError
 
 BROKER_CHECK_SECONDS = 1.0
 
-Tell = Callable[[str], None]
 
+class LocalEnvironment:
+    """The processes of one installation: `start`, then `run` until `stop`. The broker is restarted like the others."""
 
-class Dev:
-    """The processes of one installation. `start`, then `run` until `stop`; the broker is kept alive like the rest."""
-
-    def __init__(self, settings: Settings, clock: Clock, tell: Tell, others: Sequence[Child] = ()) -> None:
+    def __init__(self, settings: Settings, clock: Clock, say: Say, others: Sequence[Child] = ()) -> None:
         self._settings = settings
         self._clock = clock
-        self._tell = tell
+        self._say = say
         parent = str(os.getpid())
         children = [Child(role, (role, "--parent", parent)) for role in ROLES]
         logs = settings.home.absolute() / "logs"
         self.supervisor = Supervisor([*others, *children], child_environment(settings), logs, clock)
 
     async def start(self) -> None:
-        """The broker answers and the topics are there."""
+        """Wait until the broker answers and the topics exist."""
         if not self._settings.kafka_bootstrap:
-            await embedded.up(self._settings, self._tell, self._clock)
-        created = await ensure_topics(self._settings, self._clock)
+            await embedded.up(self._settings, self._say, self._clock)
+        created = await ensure_topics(self._settings, self._clock, SHIPPED.catalog)
         if created:
-            self._tell(f"created {len(created)} topics")
+            self._say(f"created {len(created)} topics")
 
     async def run(self) -> None:
-        """Until `stop`; leaves the embedded broker stopped, too."""
-        keeping = None if self._settings.kafka_bootstrap else asyncio.create_task(self._keep_broker())
+        """Run until `stop`, which stops the embedded broker, too."""
+        keeper = None if self._settings.kafka_bootstrap else asyncio.create_task(self._keep_broker())
         try:
             await self.supervisor.run()
         finally:
-            if keeping is not None:
-                keeping.cancel()
-                await asyncio.gather(keeping, return_exceptions=True)
-                await embedded.down(self._settings, self._tell, self._clock)
+            if keeper is not None:
+                keeper.cancel()
+                await asyncio.gather(keeper, return_exceptions=True)
+                await embedded.down(self._settings, self._say, self._clock)
 
     def stop(self) -> None:
         self.supervisor.stop()
@@ -58,25 +58,25 @@ class Dev:
         while True:
             await asyncio.sleep(BROKER_CHECK_SECONDS)
             if brokers.find(embedded.broker_home(self._settings)) is None:
-                self._tell("the broker has ended and starts again")
+                self._say("the broker has ended and is restarted")
                 try:
-                    await embedded.up(self._settings, self._tell, self._clock)
+                    await embedded.up(self._settings, self._say, self._clock)
                 except SluiceError as error:
-                    self._tell(f"it did not: {error}")
+                    self._say(f"the broker could not be restarted: {error}")
 
 
-async def run_dev(settings: Settings, clock: Clock, tell: Tell) -> None:
-    """`sluice dev`: until SIGINT or SIGTERM."""
+async def run_dev(settings: Settings, clock: Clock, say: Say) -> None:
+    """Run `sluice dev` until SIGINT or SIGTERM."""
     async with single_instance(settings.home, "dev", clock):
-        dev = Dev(settings, clock, tell)
+        environment = LocalEnvironment(settings, clock, say)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, dev.stop)
-        await dev.start()
+            loop.add_signal_handler(number, environment.stop)
+        await environment.start()
         logs = settings.home / "logs"
-        tell(f"worker, fetcher and projector run; rows go to {shown_sink(settings)}; logs are in {logs}")
-        tell("Ctrl-C stops all")
-        await dev.run()
+        say(f"worker, fetcher and projector run; rows go to {shown_sink(settings)}; logs are in {logs}")
+        say("Ctrl-C stops all")
+        await environment.run()
 
 
 def shown_sink(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""A lock between processes on one machine. It ends with the process that holds it, however that one ends."""
+"""Locks between processes on one machine. A lock ends with the process that holds it, even if that one is killed."""
 
 import asyncio
 import fcntl
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from service.clock import Clock
-from topics.errors import Retryable
+from topics.errors import Rejected, Retryable
 
 POLL_SECONDS = 0.2
 
@@ -24,11 +24,29 @@ async def held(path: Path, wait_seconds: float, clock: Clock) -> AsyncIterator[N
         while not _try_lock(file.fileno()):
             if clock.monotonic() >= deadline:
                 raise Busy(
-                    f"another sluice process has been at work for {wait_seconds:.0f} s and holds {path}; "
-                    "try again when it is done"
+                    f"another sluice process has held {path} for more than {wait_seconds:.0f} s: "
+                    "try again when it has ended"
                 )
             await asyncio.sleep(POLL_SECONDS)
         yield
+
+
+@asynccontextmanager
+async def single_instance(home: Path, command: str, clock: Clock) -> AsyncIterator[None]:
+    """Hold `home` for `sluice COMMAND`. Rejected if another process does."""
+    try:
+        async with held(_lock_in(home, command), 0, clock):
+            yield
+    except Busy:
+        raise Rejected(
+            f"sluice {command} already runs in {home}: use that one, or stop it (Ctrl-C there), "
+            "or set SLUICE_HOME (and SLUICE_KAFKA_PORT) for a second installation"
+        ) from None
+
+
+def _lock_in(home: Path, command: str) -> Path:
+    home.mkdir(parents=True, exist_ok=True)
+    return home / f"{command}.lock"
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -1,4 +1,4 @@
-"""Processes kept alive: started, watched, started again when they end, stopped together."""
+"""Supervisor of processes: starts them, restarts each one that ends, stops them together."""
 
 import asyncio
 import logging
@@ -10,22 +10,21 @@ from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
 
+from agents.core.retry import RESTART
 from service.clock import Clock
 
 log = logging.getLogger("sluice.supervisor")
 
-RESTART_FIRST_SECONDS = 0.2
-RESTART_LONGEST_SECONDS = 10.0
 SOURCE = Path(__file__).resolve().parents[2]  # first on the children's path, whatever is installed
-HEALTHY_SECONDS = 20.0  # a process that ran so long starts again without delay
+HEALTHY_SECONDS = 20.0  # after so long a run the first wait of RESTART applies again
 STOP_SECONDS_MAX = 15.0  # after SIGTERM; then SIGKILL
-LAST_BYTES_MAX = 4_000  # of a log's end that is looked at for what a process said last
-LOG_BYTES_MAX = 50_000_000  # a log that is longer when its process starts is put aside as .1, replacing an older one
+LAST_BYTES_MAX = 4_000  # of a log's end, in which its last line is looked for
+LOG_BYTES_MAX = 50_000_000  # a longer log is renamed to .1 when its process starts, replacing an older one
 
 
 @dataclass
 class Child:
-    """A process by name: its command line behind `python -m service`, how it is doing."""
+    """A process by name: its arguments of `python -m service`, and its state."""
 
     name: str
     arguments: Sequence[str]
@@ -38,7 +37,7 @@ class Child:
 
 
 class Supervisor:
-    """Runs children until it is stopped. Each writes to its own log file; a crash costs a restart, never the others."""
+    """Runs children until it is stopped. Each has a log file of its own, and is restarted without the others."""
 
     def __init__(
         self, children: Sequence[Child], environment: Mapping[str, str], log_directory: Path, clock: Clock
@@ -50,7 +49,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Until `stop` is called and every child has ended."""
+        """Run until `stop` is called and every child has ended."""
         self._logs.mkdir(parents=True, exist_ok=True)
         async with asyncio.TaskGroup() as group:
             for child in self.children:
@@ -63,7 +62,7 @@ class Supervisor:
         return self._logs / f"{child.name}.log"
 
     async def _keep(self, child: Child) -> None:
-        delay = RESTART_FIRST_SECONDS
+        attempt = 1
         while not self._stopping.is_set():
             began = self._clock.monotonic()
             code = await self._run_once(child)
@@ -71,10 +70,20 @@ class Supervisor:
                 return
             child.restarts += 1
             lived = self._clock.monotonic() - began
-            delay = RESTART_FIRST_SECONDS if lived > HEALTHY_SECONDS else min(delay * 2, RESTART_LONGEST_SECONDS)
-            log.warning("%s ended with code %s and starts again in %.1f s", child.name, code, delay)
-            log.warning("  it said: %s  (more in %s)", _last_line(self.log_of(child)), self.log_of(child))
+            attempt = 1 if lived > HEALTHY_SECONDS else attempt + 1
+            delay = RESTART.wait_seconds(attempt)
+            self._log_end(child, code, delay)
             await self._sleep(delay)
+
+    def _log_end(self, child: Child, code: int, delay: float) -> None:
+        facts = {
+            "sluice.process": child.name,
+            "sluice.exit_code": code,
+            "sluice.restart_in_seconds": delay,
+            "sluice.log": self.log_of(child),
+            "sluice.last_line": _last_line(self.log_of(child)),
+        }
+        log.warning("process ended", extra=facts)
 
     async def _run_once(self, child: Child) -> int:
         with _opened(self.log_of(child)) as output:

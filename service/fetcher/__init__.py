@@ -1,1 +1,4 @@
-"""The data plane's process: leases and actions from Kafka, in fair turns, acknowledged in order, told in results."""
+"""The fetcher's process: commands from Kafka in fair turns, offsets committed in order, results published.
+
+Reading order: process (the loop), consumer (reading ahead), scheduler (turns, offsets), publisher, liveness.
+"""

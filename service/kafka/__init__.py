@@ -1,1 +1,1 @@
-"""Kafka from outside: how to reach a cluster, its topics, and a broker of our own for a laptop."""
+"""Kafka clients: connections, topics, the producer of requests and the reader of dead letters."""

@@ -1,4 +1,4 @@
-"""How every Kafka connection of ours is opened: the settings, checked, in the words of each client library."""
+"""Access to Kafka: the checked settings, as arguments of each client library."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ SERVERS_MAX = 32  # bootstrap servers in one setting; a client needs two or thre
 
 @dataclass(frozen=True, slots=True)
 class KafkaAccess:
-    """The raw values: where the cluster is, how to talk to it, as whom. SASL values are None without SASL."""
+    """Address, security protocol and credentials of the cluster. The SASL values are None without SASL."""
 
     servers: tuple[str, ...]
     security: str
@@ -24,7 +24,7 @@ class KafkaAccess:
 
     @property
     def broker_urls(self) -> tuple[str, ...]:
-        """The servers as Faust names them."""
+        """The servers as URLs for Faust."""
         return tuple(f"kafka://{server}" for server in self.servers)
 
 
@@ -40,7 +40,7 @@ class ClientArguments(TypedDict, total=False):
 
 
 def access(settings: Settings) -> KafkaAccess:
-    """The settings as raw values; Rejected says which setting is missing or wrong."""
+    """Access by the settings. Rejected: a setting is missing or wrong."""
     security = settings.kafka_security
     if not settings.kafka_bootstrap and security != "PLAINTEXT":
         raise Rejected(
@@ -59,7 +59,7 @@ def access(settings: Settings) -> KafkaAccess:
 
 
 def client_arguments(settings: Settings) -> ClientArguments:
-    """What to hand to any aiokafka client; Rejected says which setting is missing or wrong."""
+    """Arguments for any aiokafka client. Rejected: a setting is missing or wrong."""
     found = access(settings)
     arguments = ClientArguments(bootstrap_servers=list(found.servers), security_protocol=found.security)
     if found.ssl_context:
@@ -74,11 +74,11 @@ def client_arguments(settings: Settings) -> ClientArguments:
 def _servers(bootstrap: str) -> tuple[str, ...]:
     servers = tuple(part.strip() for part in bootstrap.split(","))
     if len(servers) > SERVERS_MAX:
-        raise Rejected(f"SLUICE_KAFKA_BOOTSTRAP names {len(servers)} servers, at most {SERVERS_MAX} are taken")
+        raise Rejected(f"SLUICE_KAFKA_BOOTSTRAP names {len(servers)} servers: name at most {SERVERS_MAX} of them")
     for server in servers:
         host, _, port = server.rpartition(":")
         if not host or "/" in server or not port.isdecimal() or not 1 <= int(port) <= 65535:
-            raise Rejected(f"SLUICE_KAFKA_BOOTSTRAP holds {server!r}; it takes HOST:PORT, several with commas between")
+            raise Rejected(f"SLUICE_KAFKA_BOOTSTRAP contains {server!r}: set it to HOST:PORT[,HOST:PORT…]")
     return servers
 
 
@@ -96,6 +96,6 @@ def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file.expanduser() if ca_file else None)
     except ssl.SSLError:
-        raise Rejected(f"SLUICE_KAFKA_CA_FILE names {ca_file}, which holds no certificate in PEM form") from None
+        raise Rejected(f"SLUICE_KAFKA_CA_FILE names {ca_file}, which contains no certificate in PEM format") from None
     except OSError as error:
         raise Rejected(f"SLUICE_KAFKA_CA_FILE names {ca_file}, which cannot be read: {error.strerror}") from None

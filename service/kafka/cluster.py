@@ -1,4 +1,4 @@
-"""What a cluster is asked and told about its topics. Errors of the client become ours here."""
+"""Administration of topics on a cluster. Errors of the client become Retryable or Rejected."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ REFUSED = {29, 31, 37, 38, 40, 44}  # not authorised (topic, cluster), partition
 
 @dataclass(frozen=True, slots=True)
 class NewTopicSpec:
-    """A topic as it is to be created."""
+    """A topic to create."""
 
     name: str
     partitions: int
@@ -32,7 +32,7 @@ class NewTopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class FoundTopic:
-    """A topic as the cluster has it. `has_leaders`: every partition can be read and written now."""
+    """A topic of the cluster. `has_leaders`: every partition can be read and written now."""
 
     name: str
     partitions: int
@@ -46,12 +46,12 @@ class Cluster:
         self._admin = admin
 
     async def topics(self) -> dict[str, FoundTopic]:
-        """All topics by name. Asks for all, since a broker may create a topic that is asked for by name."""
+        """All topics by name. A request for single names could make the broker create them."""
         found = await self._admin.describe_topics()
         return {topic["topic"]: _found(topic) for topic in found}
 
     async def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Each topic's settings, its own and the cluster's defaults."""
+        """The settings of each topic, including the cluster's defaults."""
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         configs: dict[str, dict[str, str]] = {}
         for response in await self._admin.describe_configs(resources) if resources else ():
@@ -61,7 +61,7 @@ class Cluster:
         return configs
 
     async def create(self, specs: Sequence[NewTopicSpec]) -> None:
-        """Create the topics; one that somebody else has created meanwhile is left as it is."""
+        """Create the topics. One that exists by then is not changed."""
         new = [
             NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.config)) for spec in specs
         ]
@@ -73,14 +73,14 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cluster(arguments: ClientArguments) -> AsyncIterator[Cluster]:
-    """A connection for a few questions. Retryable if no broker lets us in; the sentence says what it answered."""
+    """A connection for a few requests. Retryable if no broker accepts it; the error contains the client's reason."""
     servers = ", ".join(arguments["bootstrap_servers"])
     admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=REQUEST_SECONDS_MAX * 1000)
     try:
         await _connect(admin, servers)
         yield Cluster(admin)
     except KafkaError as error:
-        raise Retryable(f"Kafka at {servers} did not do as asked: {error}") from error
+        raise Retryable(f"a request to Kafka at {servers} failed: {error}") from error
     except TimeoutError:
         raise Retryable(f"Kafka at {servers} did not answer within {REQUEST_SECONDS_MAX} s") from None
     finally:
@@ -102,11 +102,11 @@ async def answers(bootstrap: str) -> bool:
 
 
 class _Reasons(logging.Handler):
-    """Keeps what the client only logs: why it could not connect."""
+    """Keeps the reason of a failed connection, which the client only logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.last = "it gave no reason"
+        self.last = "the client gave no reason"
 
     def emit(self, record: logging.LogRecord) -> None:
         self.last = record.getMessage()
@@ -119,8 +119,8 @@ async def _connect(admin: AIOKafkaAdminClient, servers: str) -> None:
         await admin.start()
     except KafkaError:
         raise Retryable(
-            f"no Kafka broker lets us in at {servers} ({reasons.last}): is it running (`sluice kafka up` "
-            "starts the embedded one), and do the SLUICE_KAFKA_ settings fit it?"
+            f"no Kafka broker accepted a connection at {servers} ({reasons.last}): start it (`sluice kafka up` "
+            "starts the embedded one), or correct the SLUICE_KAFKA_ settings"
         ) from None
     finally:
         log.removeHandler(reasons)
@@ -133,8 +133,8 @@ def _found(topic: dict[str, object]) -> FoundTopic:
     return FoundTopic(str(topic["topic"]), len(partitions), all(code == NO_ERROR for code in codes))
 
 
-def _raise_for(code: int, what: str, message: str | None) -> None:
+def _raise_for(code: int, failure: str, message: str | None) -> None:
     if code == NO_ERROR:
         return
-    sentence = f"{what}: {message or for_code(code).__name__}"
+    sentence = f"{failure}: {message or for_code(code).__name__}"
     raise Rejected(sentence) if code in REFUSED else Retryable(sentence)

@@ -1,17 +1,21 @@
-"""A member of a consumer group, as every consumer of ours is one: static, committing by hand, quick to be missed."""
+"""Consumers of a group: static members with explicit commits that are expelled after 10 s without a heartbeat."""
+
+import asyncio
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 
+from agents.watchdog import BROKER_SECONDS_MAX
 from service.kafka.client import ClientArguments
 from topics.catalog import FETCH_WAIT_MS
 
-SESSION_TIMEOUT_MS = 10_000  # a member that says nothing for so long has lost its partitions
+SESSION_TIMEOUT_MS = 10_000  # a member without a heartbeat for this long loses its partitions
 HEARTBEAT_MS = 2_000
 MAX_POLL_INTERVAL_MS = 3_600_000
 
 
 def group_member(client: ClientArguments, group: str, name: str) -> AIOKafkaConsumer:
-    """A consumer that is not started and subscribes to nothing yet. `name` is its static membership."""
+    """A consumer, not started and without a subscription. `name` is its static membership."""
     return AIOKafkaConsumer(
         **client,
         group_id=group,
@@ -23,3 +27,18 @@ def group_member(client: ClientArguments, group: str, name: str) -> AIOKafkaCons
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
         fetch_max_wait_ms=FETCH_WAIT_MS,
     )
+
+
+async def unread(consumer: AIOKafkaConsumer) -> int | None:
+    """Records after the consumer's positions in its partitions that are not paused; None if the broker does not answer.
+
+    The broker is asked for the ends, because the consumer's own view may be stuck.
+    """
+    try:
+        async with asyncio.timeout(BROKER_SECONDS_MAX):
+            partitions = list(consumer.assignment() - consumer.paused())
+            ends = await consumer.end_offsets(partitions) if partitions else {}
+            count: int = sum([end - await consumer.position(partition) for partition, end in ends.items()])
+            return count
+    except (TimeoutError, KafkaError):
+        return None

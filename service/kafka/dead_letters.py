@@ -1,6 +1,6 @@
-"""Reading the dead letters: the newest ones, a certain one, or those that are buried from now on. Never moves a group.
+"""Reader of dead letters: the newest ones, one by its origin, or those added from now on. It commits no offsets.
 
-A letter stands in the partition that it came from. One may be buried twice, after a crash: it is shown once.
+A letter has the partition number of its origin. After a crash the topic may have it twice; it is listed once.
 """
 
 import heapq
@@ -21,17 +21,17 @@ from topics.dead_letters import DeadLetter, from_record
 from topics.errors import Rejected, Retryable
 
 LISTED_MAX = 1_000
-SEARCHED_MAX = 100_000  # letters of one partition, the newest; an older one is not found
+SEARCHED_MAX = 100_000  # the newest letters of one partition; older ones are not found
 POLL_MS = 500
 POLL_RECORDS_MAX = 500
-SILENCE_SECONDS_MAX = 30.0  # a broker that has more to give and gives nothing for so long is given up
+FETCH_SECONDS_MAX = 30.0  # for the next records, where the topic has more; then reading fails
 
 Origin = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDeadLetter:
-    """A dead letter where it stands: `offset` in the dead letters' partition, `stored_at` in Unix ms."""
+    """A dead letter and its position in the topic of dead letters. `stored_at` is Unix ms."""
 
     letter: DeadLetter
     partition: int
@@ -45,14 +45,14 @@ class StoredDeadLetter:
 
 
 class Newest(NamedTuple):
-    """The newest burials, the newest first, without their values; `more` older ones are in the topic, at most."""
+    """The newest dead letters, the newest first, without values. The topic has at most `more` older ones."""
 
     letters: tuple[StoredDeadLetter, ...]
     more: int
 
 
 class DeadLetterReader:
-    """The dead letters' topic, open for reading."""
+    """An open consumer of the topic of dead letters."""
 
     def __init__(self, consumer: Any, partitions: Sequence[TopicPartition], clock: Clock) -> None:
         self._consumer = consumer
@@ -60,7 +60,7 @@ class DeadLetterReader:
         self._clock = clock
 
     async def newest(self, limit: int) -> Newest:
-        """Each letter once. Memory: `limit` letters without their values, and one poll's records."""
+        """Each letter once. Memory: 2 * `limit` letters without their values, and the records of one poll."""
         ends = await self._seek_back(self._partitions, limit)
         begins = await self._consumer.beginning_offsets(list(ends))
         kept: dict[Origin, StoredDeadLetter] = {}
@@ -84,14 +84,14 @@ class DeadLetterReader:
         return None
 
     async def begin_watch(self) -> None:
-        """`new` tells what is buried from this moment on."""
+        """Make `new` return the letters from this moment on."""
         ends = await self._consumer.end_offsets(list(self._partitions))
         self._consumer.assign(list(self._partitions))
         for tp, end in ends.items():
             self._consumer.seek(tp, end)
 
     async def new(self) -> list[StoredDeadLetter]:
-        """What was buried since the last call, as far as it has arrived. Retryable: nobody can tell now."""
+        """Letters that arrived since the last call. Retryable: Kafka cannot be read now."""
         try:
             fetched = await self._consumer.getmany(timeout_ms=0, max_records=POLL_RECORDS_MAX)
         except KafkaError as error:
@@ -99,7 +99,7 @@ class DeadLetterReader:
         return [_stored(record) for records in fetched.values() for record in records]
 
     async def _seek_back(self, partitions: Sequence[TopicPartition], count: int) -> dict[TopicPartition, int]:
-        """Stand before the newest `count` of each partition; where each one ends."""
+        """Seek to the newest `count` records of each partition; return the ends."""
         begins = await self._consumer.beginning_offsets(list(partitions))
         ends: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
         self._consumer.assign(list(partitions))
@@ -108,22 +108,22 @@ class DeadLetterReader:
         return ends
 
     async def _until(self, ends: dict[TopicPartition, int]) -> AsyncIterator[StoredDeadLetter]:
-        """Everything before `ends`; what is buried meanwhile is left."""
-        gives_up_at = self._clock.monotonic() + SILENCE_SECONDS_MAX
+        """Everything before `ends`, not later letters."""
+        deadline = self._clock.monotonic() + FETCH_SECONDS_MAX
         while [tp for tp in ends if await self._consumer.position(tp) < ends[tp]]:
             fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
             for tp, records in fetched.items():
-                gives_up_at = self._clock.monotonic() + SILENCE_SECONDS_MAX
+                deadline = self._clock.monotonic() + FETCH_SECONDS_MAX
                 for record in records:
                     if record.offset < ends[tp]:
                         yield _stored(record)
-            if self._clock.monotonic() >= gives_up_at:
-                raise Retryable(f"Kafka gave no dead letter for {SILENCE_SECONDS_MAX:.0f} s: are its brokers well?")
+            if self._clock.monotonic() >= deadline:
+                raise Retryable(f"Kafka sent none of its dead letters for {FETCH_SECONDS_MAX:.0f} s: check its brokers")
 
 
 @asynccontextmanager
 async def open_dead_letters(settings: Settings, clock: Clock) -> AsyncIterator[DeadLetterReader]:
-    """Rejected: the topic is not there. Retryable: Kafka cannot be reached, or does not do as asked."""
+    """Rejected: the topic is missing. Retryable: Kafka cannot be reached, or a request failed."""
     arguments = client_arguments(settings)
     async with open_cluster(arguments) as cluster:
         found = (await cluster.topics()).get(DEAD_LETTERS)

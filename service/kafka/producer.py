@@ -1,4 +1,4 @@
-"""A command of a person, written to Kafka and acknowledged. Knows nothing of how it is answered."""
+"""The producer of requests: commands written to Kafka and acknowledged by every replica."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from agents.faust.wiring import partitioner
 from service.clock import Clock
 from service.kafka.client import client_arguments
 from service.kafka.topics import check_topics
 from service.settings import Settings
+from topics.catalog import Catalog
 from topics.codec import encode, headers, trace_of
-from topics.commands import Command
+from topics.command import Command
 from topics.errors import Retryable
+from topics.partitions import partitioner
 
 REQUEST_TIMEOUT_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a record stands in Kafka."""
+class RecordPosition:
+    """The position of a record in Kafka."""
 
     topic: str
     partition: int
@@ -30,14 +31,16 @@ class Place:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-async def produce(settings: Settings, clock: Clock, commands: Sequence[Command], sent_by: str) -> list[Place]:
-    """Write the commands in order; return where they stand once every one is on all replicas.
+async def produce(
+    settings: Settings, clock: Clock, catalog: Catalog, commands: Sequence[Command], sent_by: str
+) -> list[RecordPosition]:
+    """Write the commands in order; return their positions once every one is on all replicas.
 
-    Rejected: the topics are not as they must be, nothing was written. Retryable: Kafka cannot be reached, or did not
-    acknowledge in time; then it is not known whether it took the command. A retry within the client writes nothing
-    twice (an idempotent producer).
+    Rejected: a topic is missing or wrong, and nothing was written. Retryable: Kafka cannot be reached, or did not
+    acknowledge in time; it is unknown whether it stored the command. Retries within the client write nothing twice (an
+    idempotent producer).
     """
-    await check_topics(settings, clock)
+    await check_topics(settings, clock, catalog)
     partition_of = partitioner(settings.partitions)
     producer = AIOKafkaProducer(
         **client_arguments(settings),
@@ -45,23 +48,23 @@ async def produce(settings: Settings, clock: Clock, commands: Sequence[Command],
         enable_idempotence=True,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
-    places = []
+    positions = []
     try:
         await producer.start()
         for command in commands:
-            told = await producer.send_and_wait(
+            sent = await producer.send_and_wait(
                 command.topic,
                 encode(command),
                 command.key.encode(),
                 partition_of(command.key),
                 headers=list(headers(command, trace_of(command.key), sent_by)),
             )
-            places.append(Place(told.topic, told.partition, told.offset))
+            positions.append(RecordPosition(sent.topic, sent.partition, sent.offset))
     except KafkaError as error:
         raise Retryable(
-            f"Kafka at {settings.bootstrap} did not acknowledge {commands[len(places)].key}: {error!r}. It may have "
-            f"taken the command all the same; {len(places)} of {len(commands)} are certain"
+            f"Kafka at {settings.bootstrap} did not acknowledge {commands[len(positions)].key}: {error!r}. It may have "
+            f"stored the command; {len(positions)} of {len(commands)} commands are confirmed"
         ) from error
     finally:
         await producer.stop()
-    return places
+    return positions

@@ -1,4 +1,4 @@
-"""The topics of the catalogue on a cluster: created where missing, and checked before anything relies on them."""
+"""Topics of the catalogue on a cluster: created where missing, and checked before a process uses them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
@@ -9,28 +9,28 @@ from service.clock import Clock
 from service.kafka.client import client_arguments
 from service.kafka.cluster import Cluster, FoundTopic, NewTopicSpec, open_cluster
 from service.settings import Settings
-from topics.catalog import DAY_MS, HOUR_MS, TOPICS, TopicSpec
+from topics.catalog import DAY_MS, HOUR_MS, Catalog, TopicSpec
 from topics.errors import Rejected, Retryable
 
-SETTLE_SECONDS_MAX = 30  # a cluster that has just started, or just created a topic, elects leaders for a moment
+READY_SECONDS_MAX = 30  # for the election of leaders after the start of a cluster or the creation of a topic
 POLL_SECONDS = 0.3
 MINUTE_MS = 60_000
 
 JOURNAL_CONFIG = {
-    # Recovery reads the journal from its start: small segments and early cleaning keep that short.
+    # Recovery reads the journal from its start: small segments and early compaction keep it short.
     "segment.bytes": str(64 * 1024 * 1024),
     "segment.ms": str(HOUR_MS),
     "min.cleanable.dirty.ratio": "0.2",
-    # A process that was frozen may append an old record behind its successor's. While both are there, recovery takes
-    # the newer state; so nothing is compacted before every such process has found out and ended.
+    # A process that was frozen may append an old record after one of its successor. While the journal has both,
+    # recovery takes the newer state; so nothing is compacted before every such process has ended.
     "min.compaction.lag.ms": str(10 * MINUTE_MS),
-    # As long as commands are kept: whoever reads the journal and was away for a week still sees what was removed.
+    # As long as commands are kept: a reader of the journal that was stopped for a week still sees each removal.
     "delete.retention.ms": str(7 * DAY_MS),
 }
 
 CHECKED = {
-    "cleanup.policy": "else records go that are still needed, or old ones stay for ever",
-    "message.timestamp.type": "deciders live by the broker's clock, not by their senders'",
+    "cleanup.policy": "another policy deletes records that are needed, or keeps all old ones",
+    "message.timestamp.type": "deciders use the broker's clock, not the clocks of senders",
 }
 
 _T = TypeVar("_T")
@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic of the catalogue and what the cluster has of it; `partitions` is None where it is missing."""
+    """A topic of the catalogue and its state on the cluster; `partitions` is None where it is missing."""
 
     spec: TopicSpec
     partitions: int | None
@@ -46,8 +46,8 @@ class TopicState:
     config: Mapping[str, str]
 
 
-def wanted_topics(settings: Settings) -> tuple[NewTopicSpec, ...]:
-    """Every topic of the catalogue as it is created here."""
+def wanted_topics(settings: Settings, catalog: Catalog) -> tuple[NewTopicSpec, ...]:
+    """Every topic of the catalogue with the settings for its creation."""
     in_sync = {"min.insync.replicas": str(max(1, settings.replication - 1))}
     return tuple(
         NewTopicSpec(
@@ -56,53 +56,53 @@ def wanted_topics(settings: Settings) -> tuple[NewTopicSpec, ...]:
             settings.replication,
             {**spec.config, **(JOURNAL_CONFIG if spec.plane == "journal" else {}), **in_sync},
         )
-        for spec in TOPICS
+        for spec in catalog.topics
     )
 
 
 def problems(states: Sequence[TopicState], partitions: int) -> list[str]:
-    """What is wrong, a line each, with what to do. Retention, segments and the like are an operator's to choose."""
+    """A line for each problem, with its solution. Retention and segments are an operator's choice, so no problem."""
     return [line for state in states for line in _problems_of(state, partitions)]
 
 
-async def ensure_topics(settings: Settings, clock: Clock) -> tuple[str, ...]:
-    """Create the topics that are missing, then check all; the names of those created.
+async def ensure_topics(settings: Settings, clock: Clock, catalog: Catalog) -> tuple[str, ...]:
+    """Create the topics that are missing, then check all; return the names of the created ones.
 
-    Rejected names what is wrong, a line for each problem; Retryable: the cluster cannot be reached, or is not ready
-    SETTLE_SECONDS_MAX after it let us in.
+    Rejected: a line for each problem. Retryable: the cluster cannot be reached, or is not ready READY_SECONDS_MAX after
+    the connection.
     """
     created: dict[str, None] = {}
 
     async def attempt(cluster: Cluster) -> None:
         found = await cluster.topics()
-        missing = [spec for spec in wanted_topics(settings) if spec.name not in found]
+        missing = [spec for spec in wanted_topics(settings, catalog) if spec.name not in found]
         if missing:
             await cluster.create(missing)
             created.update((spec.name, None) for spec in missing)
-        _refuse(await _settled_states(cluster, created), settings)
+        _reject_problems(await _ready_states(cluster, catalog, created), settings)
 
-    await _until_settled(settings, clock, attempt)
+    await _until_ready(settings, clock, attempt)
     return tuple(created)
 
 
-async def check_topics(settings: Settings, clock: Clock) -> None:
-    """Check every topic of the catalogue, and change nothing. Errors as of `ensure_topics`."""
+async def check_topics(settings: Settings, clock: Clock, catalog: Catalog) -> None:
+    """Check every topic of the catalogue, and change nothing. Errors as in `ensure_topics`."""
 
     async def attempt(cluster: Cluster) -> None:
-        _refuse(await _settled_states(cluster), settings)
+        _reject_problems(await _ready_states(cluster, catalog), settings)
 
-    await _until_settled(settings, clock, attempt)
-
-
-async def topic_states(settings: Settings, clock: Clock) -> list[TopicState]:
-    """Every topic of the catalogue and what the cluster has of it now."""
-    return await _until_settled(settings, clock, _states)
+    await _until_ready(settings, clock, attempt)
 
 
-async def _until_settled(settings: Settings, clock: Clock, attempt: Callable[[Cluster], Awaitable[_T]]) -> _T:
-    """Repeat what a cluster that is still electing leaders could not do."""
+async def topic_states(settings: Settings, clock: Clock, catalog: Catalog) -> list[TopicState]:
+    """The present state of every topic of the catalogue."""
+    return await _until_ready(settings, clock, lambda cluster: _states(cluster, catalog))
+
+
+async def _until_ready(settings: Settings, clock: Clock, attempt: Callable[[Cluster], Awaitable[_T]]) -> _T:
+    """Repeat the attempt while the cluster elects leaders."""
     async with open_cluster(client_arguments(settings)) as cluster:
-        deadline = clock.monotonic() + SETTLE_SECONDS_MAX
+        deadline = clock.monotonic() + READY_SECONDS_MAX
         while True:
             try:
                 return await attempt(cluster)
@@ -112,19 +112,19 @@ async def _until_settled(settings: Settings, clock: Clock, attempt: Callable[[Cl
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _states(cluster: Cluster) -> list[TopicState]:
+async def _states(cluster: Cluster, catalog: Catalog) -> list[TopicState]:
     found = await cluster.topics()
-    configs = await cluster.configs([spec.name for spec in TOPICS if spec.name in found])
-    return [_state(spec, found.get(spec.name), configs.get(spec.name, {})) for spec in TOPICS]
+    configs = await cluster.configs([spec.name for spec in catalog.topics if spec.name in found])
+    return [_state(spec, found.get(spec.name), configs.get(spec.name, {})) for spec in catalog.topics]
 
 
-async def _settled_states(cluster: Cluster, created: Container[str] = ()) -> list[TopicState]:
-    """Retryable until all that is there, or was just created, can be read and written."""
-    states = await _states(cluster)
+async def _ready_states(cluster: Cluster, catalog: Catalog, created: Container[str] = ()) -> list[TopicState]:
+    """Retryable until every topic that exists, or was just created, can be read and written."""
+    states = await _states(cluster, catalog)
     present = [state for state in states if state.partitions is not None or state.spec.name in created]
     waiting = [state.spec.name for state in present if not state.has_leaders]
     if waiting:
-        raise Retryable(f"partitions of {', '.join(waiting)} have no leader: are enough brokers up?")
+        raise Retryable(f"partitions of {', '.join(waiting)} have no leader: check that enough brokers are running")
     return states
 
 
@@ -134,10 +134,10 @@ def _state(spec: TopicSpec, found: FoundTopic | None, config: Mapping[str, str])
     return TopicState(spec, found.partitions, found.has_leaders, config)
 
 
-def _refuse(states: Sequence[TopicState], settings: Settings) -> None:
+def _reject_problems(states: Sequence[TopicState], settings: Settings) -> None:
     lines = problems(states, settings.partitions)
     if lines:
-        raise Rejected("\n  ".join([f"the topics on {settings.bootstrap} are not as they must be:", *lines]))
+        raise Rejected("\n  ".join([f"topics on {settings.bootstrap} are missing or wrong:", *lines]))
 
 
 def _problems_of(state: TopicState, partitions: int) -> list[str]:
@@ -147,12 +147,12 @@ def _problems_of(state: TopicState, partitions: int) -> list[str]:
     lines = []
     if state.partitions != partitions:
         lines.append(
-            f"{name} has {state.partitions} partitions, SLUICE_PARTITIONS is {partitions}: the count is for ever, so "
-            f"set SLUICE_PARTITIONS={state.partitions} for every process, or, if nothing has run yet, delete the topic "
+            f"{name} has {state.partitions} partitions, SLUICE_PARTITIONS is {partitions}: it must never change. "
+            f"Set SLUICE_PARTITIONS={state.partitions} for every process; or, if nothing has run yet, delete the topic "
             "and run `sluice topics create`"
         )
-    for key, why in CHECKED.items():
-        has, needs = state.config.get(key), state.spec.config[key]
-        if has != needs:
-            lines.append(f"{name} has {key}={has}, it must be {needs} ({why}): alter it with your cluster's tools")
+    for key, reason in CHECKED.items():
+        found, needed = state.config.get(key), state.spec.config[key]
+        if found != needed:
+            lines.append(f"{name} has {key}={found}, it must be {needed} ({reason}): alter it with Kafka's tools")
     return lines

@@ -1,24 +1,25 @@
-"""Why a run is where it is: what each entity waits for, since when, and what happens next. Pure; times are Unix ms."""
+"""Explanation of a run: what each entity waits for, since when, and what happens next. Pure; times are Unix ms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.deciders.entity import FINISH_DEADLINE_MS, LEASE_DEADLINE_MS
-from service.read_model.progress import ACTIVE, BAD, Phase, newest_states, phase_of
+from agents.deciders.entity.decider import CLOSE_DEADLINE_MS
+from agents.deciders.entity.window import LEASE_DEADLINE_MS
+from service.read_model.progress import ACTIVE, BAD, PHASES, Phase, newest_states, phase_of
 from service.read_model.times import age, span
 from service.status.store import TimelineEntry
 from tables.kinds.entity import EntityState, Lease
 from tables.kinds.sync import Child, SyncState
-from topics.ids import parse_key
+from topics.ids import kind_of
+from topics.kinds import entity
 
-LATE_MS = 5_000  # a deadline that passed so long ago should have been acted on
-QUIET_MS = 15_000  # a lease tells after a few seconds, the end of a run at once, unless something keeps them waiting
+LATE_MS = 5_000  # a deadline that passed longer ago is overdue
+QUIET_MS = 15_000  # a lease reports within seconds, a close at once, unless they wait for something
 READING_WAITS_FOR = "for its turn under the API's limit, for the API, for the database, or for a fetcher that runs"
 CLOSING_WAITS_FOR = "for the database, or for a fetcher that runs"
-NAMED_MAX = 3  # entities that the run's own sentence names; the rest is counted
+NAMED_MAX = 3  # entities that the run's own sentence names; the others are counted
 TIMELINE_MAX = 15
-_ORDER: tuple[Phase, ...] = ("retrying", "running", "finishing", "failed", "blocked", "cancelled", "waiting", "done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class EntityReason:
-    """Why an entity is where it is. `next_at` is when `next` happens, 0 if that depends on others alone."""
+    """An entity's wait and next step. `next_at` is the time of `next`, 0 if that depends on others alone."""
 
     entity: str
     run_id: str
@@ -46,7 +47,7 @@ class EntityReason:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class TimelineEvent:
     """A notable transition. `entity` is empty for the run itself."""
 
     at: int
@@ -70,7 +71,7 @@ class Explanation:
     next_at: int
     queued: tuple[str, ...]
     entities: tuple[EntityReason, ...]
-    timeline: tuple[Happened, ...]
+    timeline: tuple[TimelineEvent, ...]
 
 
 def explain(
@@ -99,12 +100,12 @@ def explain(
     )
 
 
-def worth_a_timeline(sync: SyncState, entities: Sequence[EntityState], limit: int) -> list[str]:
-    """The workflows whose timelines tell most: the run's own, then entities that run or ended badly, up to `limit`."""
+def timeline_workflows(sync: SyncState, entities: Sequence[EntityState], limit: int) -> list[str]:
+    """The workflows whose timelines are shown: the run's own, then those of active and bad entities, up to `limit`."""
     states = newest_states(sync, entities)
     phases = {name: phase_of(child, states.get(name)) for name, child in sync.children.items()}
-    telling = [name for phase in (*ACTIVE, *BAD) for name in phases if phases[name] == phase and name in states]
-    return [sync.key, *(states[name].key for name in telling)][:limit]
+    shown = [name for phase in (*ACTIVE, *BAD) for name in phases if phases[name] == phase and name in states]
+    return [sync.key, *(states[name].key for name in shown)][:limit]
 
 
 class _Run:
@@ -118,8 +119,8 @@ class _Run:
         self._phases = {name: phase_of(child, states.get(name)) for name, child in sync.children.items()}
 
     def reasons(self) -> tuple[EntityReason, ...]:
-        told = [name for name, phase in self._phases.items() if phase != "done"]
-        return tuple(self._reason(name) for name in sorted(told, key=lambda name: _ORDER.index(self._phases[name])))
+        names = [name for name, phase in self._phases.items() if phase != "done"]
+        return tuple(self._reason(name) for name in sorted(names, key=lambda name: PHASES.index(self._phases[name])))
 
     def _reason(self, name: str) -> EntityReason:
         child, state = self._sync.children[name], self._states.get(name)
@@ -137,57 +138,58 @@ class _Run:
         )
 
     def _waits(self, name: str, child: Child, state: EntityState | None) -> tuple[str, str, int]:
-        """What it waits for, what happens next, and when."""
+        """The wait, the next step, and its time."""
         if child.has_ended:
             return "", "", 0
         if child.status == "waiting":
             needs = ", ".join(f"{need.entity} ({need.kind}, {need.phase})" for need in self._needs(child))
-            return f"waits for {needs}", "starts as soon as they let it", 0
+            return f"waits for {needs}", "starts when each hard one is done and each soft one has ended", 0
         if state is None:
-            return self._unheard("was asked to start and has not answered yet")
+            return self._unreported("was requested to start and has not started yet")
         if state.has_ended:
-            return self._unheard(f"has ended ({state.status}); the run has not heard of it yet")
+            return self._unreported(f"has ended ({state.status}); the run does not know it yet")
         if state.status == "finishing":
-            told = self._told(state, FINISH_DEADLINE_MS)
-            waits = f"waits for the database to close its run as {state.outcome} ({told})"
-            next_ = self._quiet(state, FINISH_DEADLINE_MS, "is asked again unless it is told before", CLOSING_WAITS_FOR)
+            last = self._last(state, CLOSE_DEADLINE_MS)
+            waits = f"waits for the database to close its run as {state.outcome} ({last})"
+            next_ = self._quiet(state, CLOSE_DEADLINE_MS, "the close is sent again", CLOSING_WAITS_FOR)
             return waits, self._late(state.due, next_), state.due
         return self._fetching(name, state)
 
-    def _unheard(self, waits: str) -> tuple[str, str, int]:
-        return waits, self._late(self._sync.due, "is asked again unless it is told before"), self._sync.due
+    def _unreported(self, waits: str) -> tuple[str, str, int]:
+        return waits, self._late(self._sync.due, "it is asked again unless it reports first"), self._sync.due
 
     def _fetching(self, name: str, state: EntityState) -> tuple[str, str, int]:
         out = [lease for lease in state.leases if not lease.resume_at]
-        resting = [lease for lease in state.leases if lease.resume_at]
-        said = []
+        backing_off = [lease for lease in state.leases if lease.resume_at]
+        parts = []
         if out:
             count = f"{len(out)} {'lease' if len(out) == 1 else 'leases'} out"
-            told = "" if resting else f", {self._told(state, LEASE_DEADLINE_MS)}"
-            said.append(f"reads {self._what(name, out)} ({count}{told})")
-        if resting:
-            said.append(f"rests before it reads {self._what(name, resting)} again")
-            attempt = max(lease.attempt for lease in resting)
-            return ", ".join(said), self._late(state.due, f"attempt {attempt} begins"), state.due
-        next_ = self._quiet(state, LEASE_DEADLINE_MS, "is asked again unless pages are told before", READING_WAITS_FOR)
-        return ", ".join(said), self._late(state.due, next_), state.due
+            last = "" if backing_off else f", {self._last(state, LEASE_DEADLINE_MS)}"
+            parts.append(f"reads {self._units(name, out)} ({count}{last})")
+        if backing_off:
+            parts.append(f"backs off before it reads {self._units(name, backing_off)} again")
+            attempt = max(lease.attempt for lease in backing_off)
+            return ", ".join(parts), self._late(state.due, f"attempt {attempt} begins"), state.due
+        next_ = self._quiet(state, LEASE_DEADLINE_MS, "the leases are sent again", READING_WAITS_FOR)
+        return ", ".join(parts), self._late(state.due, next_), state.due
 
-    def _what(self, name: str, leases: Sequence[Lease]) -> str:
-        """Which units: pages by their numbers or, below a parent, the parents by theirs."""
+    def _units(self, name: str, leases: Sequence[Lease]) -> str:
+        """The numbers of the pages or, below a parent, of the parents."""
         parent = self._read_under.get(name)
         ranges = " and ".join(_range(first, last) for first, last in _joined(leases))
         one = "parent" if parent else "page"
         is_one = len(leases) == 1 and leases[0].units == 1
         return f"{one if is_one else one + 's'} {ranges}" + (f" of {parent}" if parent else "")
 
-    def _told(self, state: EntityState, deadline_ms: int) -> str:
-        """A deadline is set anew each time that pages are told or asked for again."""
-        return f"told or asked {age(state.due - deadline_ms, self._now)}"
+    def _last(self, state: EntityState, deadline_ms: int) -> str:
+        """Each report and each request sets the deadline anew."""
+        return f"last report or request {age(state.due - deadline_ms, self._now)}"
 
-    def _quiet(self, state: EntityState, deadline_ms: int, next_: str, awaited: str) -> str:
-        """The journal does not say what a fetcher waits for, only that it has been quiet for long."""
+    def _quiet(self, state: EntityState, deadline_ms: int, next_: str, causes: str) -> str:
+        """The journal does not show what a fetcher waits for; after QUIET_MS the possible causes are named."""
+        next_ = f"{next_} unless there is a report first"
         is_quiet = self._now - (state.due - deadline_ms) > QUIET_MS
-        return f"{next_}; so long it can only wait {awaited}" if is_quiet else next_
+        return f"{next_}; after so long the entity can only wait {causes}" if is_quiet else next_
 
     def _late(self, due: int, next_: str) -> str:
         if due and self._now - due > LATE_MS:
@@ -210,7 +212,7 @@ class _Run:
         return state.reason or state.error_reason
 
     def _root(self, name: str) -> str:
-        """Which entity began it, for one that is blocked by one that is blocked ..."""
+        """The entity that failed first, found along the chain of blocked ones."""
         child = self._sync.children[name]
         for _ in range(len(self._sync.children)):
             bad = [need for need in child.hard if self._phases[need] in BAD]
@@ -224,8 +226,8 @@ def _sentence(sync: SyncState, reasons: Sequence[EntityReason], now: int) -> str
     if sync.has_ended:
         took = span((sync.ended_at - sync.started_at) / 1000)
         records = sum(child.records for child in sync.children.values())
-        told = f"{sync.status} after {took}, {records:,} records"
-        return f"{told}: {sync.reason}" if sync.reason else told
+        ended = f"{sync.status} after {took}, {records:,} records"
+        return f"{ended}: {sync.reason}" if sync.reason else ended
     active = [one for one in reasons if one.phase in ACTIVE]
     waiting = sum(one.phase == "waiting" for one in reasons)
     named = "; ".join(f"{one.entity} {_short(one, now)}" for one in active[:NAMED_MAX])
@@ -242,17 +244,17 @@ def _short(one: EntityReason, now: int) -> str:
 
 def _run_next(sync: SyncState, now: int) -> str:
     if sync.has_ended:
-        return f"{len(sync.queue)} queued requests begin one after another" if sync.queue else ""
+        return f"{len(sync.queue)} queued requests start one after another" if sync.queue else ""
     if now - sync.due > LATE_MS:
-        return "the running entities should have been asked how far they are: does a worker run?"
-    return "the running entities are asked how far they are, unless one tells of its end before"
+        return "the running entities are asked for their state: that is overdue, does a worker run?"
+    return "the running entities are asked for their state unless one reports its end"
 
 
-def _timeline(sync: SyncState, timelines: Mapping[str, Sequence[TimelineEntry]], now: int) -> tuple[Happened, ...]:
+def _timeline(sync: SyncState, timelines: Mapping[str, Sequence[TimelineEntry]], now: int) -> tuple[TimelineEvent, ...]:
     """The newest entries of this run, the newest last."""
     until = sync.ended_at or now
     found = [
-        Happened(int(entry.at.timestamp() * 1000), parse_key(workflow).entity, entry.note, entry.cause)
+        TimelineEvent(int(entry.at.timestamp() * 1000), _entity_of(workflow), entry.event, entry.cause)
         for workflow, entries in timelines.items()
         for entry in entries
     ]
@@ -260,8 +262,13 @@ def _timeline(sync: SyncState, timelines: Mapping[str, Sequence[TimelineEntry]],
     return tuple(sorted(of_run, key=lambda one: one.at)[-TIMELINE_MAX:])
 
 
+def _entity_of(workflow: str) -> str:
+    """The entity that a workflow reads; empty for a main sync."""
+    return entity.KEY.parse(workflow)["entity"] if kind_of(workflow) == entity.KEY.kind else ""
+
+
 def _joined(leases: Sequence[Lease]) -> list[tuple[int, int]]:
-    """First and last unit of each, in order; neighbours are put together."""
+    """First and last unit of each lease, in order; adjacent leases are joined."""
     joined: list[tuple[int, int]] = []
     for lease in sorted(leases, key=lambda one: one.first):
         first, last = lease.first, lease.end - 1

@@ -1,4 +1,4 @@
-"""How runs go: published states in, views with rates and estimates out. Pure; the caller brings both clocks."""
+"""Progress of runs: published states in, views with rates and estimates out. Pure; the caller passes both times."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -8,20 +8,20 @@ from typing import Literal
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import Child, SyncState, SyncStatus
 
-RATE_WINDOW_SECONDS = 10.0  # a rate is what happened within the last so many seconds
-SAMPLES_MAX = 64  # kept for rates, per run; with more, the oldest goes and the window is shorter
+RATE_WINDOW_SECONDS = 10.0  # a rate covers so many seconds up to now
+SAMPLES_MAX = 64  # kept per run; with more, the oldest is dropped and the window is shorter
 
 Phase = Literal["retrying", "running", "finishing", "failed", "blocked", "cancelled", "done", "waiting"]
 ACTIVE: tuple[Phase, ...] = ("retrying", "running", "finishing")
 BAD: tuple[Phase, ...] = ("failed", "blocked", "cancelled")
-_ORDER: Mapping[Phase, int] = {
-    "running": 0, "retrying": 1, "finishing": 1, "failed": 2, "blocked": 3, "cancelled": 4, "done": 5, "waiting": 6,
-}  # fmt: skip
+ENDED: tuple[Phase, ...] = (*BAD, "done")
+PHASES: tuple[Phase, ...] = (*ACTIVE, *ENDED, "waiting")  # the order in which people see phases
+UNREAD: tuple[Phase, ...] = ("waiting", "blocked", "cancelled")  # shown with the reason instead of pages and rates
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was published of a run when it was looked at: `at` in monotonic seconds, `now` in Unix ms."""
+    """A run as it was published at one time: `at` in monotonic seconds, `now` in Unix ms."""
 
     at: float
     now: int
@@ -31,10 +31,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class EntityView:
-    """One entity of a run. Times are Unix ms, 0 for none; what is not known is None.
+    """One entity of a run. Times are Unix ms, 0: none. Unknown figures are None.
 
-    `done_part` is how much of it is read, 0 to 1. `reason` says why it ended badly or what its last error was;
-    `resume_at` when it tries again; `waits_for` which entities must end first.
+    `done_part`: the part that is read, 0 to 1. `reason`: the cause of a bad end, or the last error. `resume_at`: when
+    the next attempt begins. `waits_for`: the entities that must end first.
     """
 
     name: str
@@ -55,7 +55,7 @@ class EntityView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with its sums. The entities stand in the order in which they matter: active, bad, ended last, waiting."""
+    """A run with its totals. Entities are in the order of PHASES, those that ended last first."""
 
     run_id: str
     workflow: str
@@ -82,9 +82,9 @@ class RunView:
 
     @property
     def last_error(self) -> str:
-        """Why the run did not complete or, while it runs, the first trouble there is."""
-        troubled = (f"{one.name}: {one.reason}" for one in self.entities if one.reason)
-        return self.reason or next(troubled, "")
+        """The reason why the run did not complete or, while it runs, the first error of an entity."""
+        errors = (f"{one.name}: {one.reason}" for one in self.entities if one.reason)
+        return self.reason or next(errors, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +98,16 @@ class _Sample:
 
 
 class RunProgress:
-    """Follows one run: give it each snapshot, in order."""
+    """Views of one run, from its snapshots in order."""
 
     def __init__(self) -> None:
         self._samples: deque[_Sample] = deque(maxlen=SAMPLES_MAX)
-        self._seen: tuple[SyncState, tuple[EntityState, ...]] | None = None
+        self._last: tuple[SyncState, tuple[EntityState, ...]] | None = None
         self._changed_at = 0.0
 
     def view(self, snapshot: Snapshot) -> RunView:
-        if self._seen != (snapshot.sync, snapshot.entities):
-            self._seen = (snapshot.sync, snapshot.entities)
+        if self._last != (snapshot.sync, snapshot.entities):
+            self._last = (snapshot.sync, snapshot.entities)
             self._changed_at = snapshot.at
         states = newest_states(snapshot.sync, snapshot.entities)
         self._remember(_Sample(snapshot.at, {name: (one.units, one.records) for name, one in states.items()}))
@@ -144,7 +144,7 @@ class RunProgress:
             rejected=sum(one.rejected for one in views),
             records_per_second=records / max(elapsed, 0.001) if sync.has_ended else self._rate(moved, records, elapsed),
             counts=Counter(one.phase for one in views),
-            entities=tuple(sorted(views, key=lambda one: (_ORDER[one.phase], -one.ended_at, one.name))),
+            entities=tuple(sorted(views, key=lambda one: (PHASES.index(one.phase), -one.ended_at, one.name))),
         )
 
     def _entity(self, snapshot: Snapshot, name: str, child: Child, state: EntityState | None) -> EntityView:
@@ -170,7 +170,7 @@ class RunProgress:
         )
 
     def _entity_rate(self, phase: Phase, name: str, records: int, elapsed: float) -> float | None:
-        if phase in ("waiting", "blocked", "cancelled"):
+        if phase in UNREAD:
             return None
         if phase not in ACTIVE:
             return records / elapsed if elapsed else None
@@ -182,20 +182,20 @@ class RunProgress:
         return (total - state.units) / rate if total is not None and rate else None
 
     def _moved(self, name: str) -> tuple[int, int]:
-        """Units and records since the window's beginning; a run that was begun anew has moved by nothing."""
+        """Units and records since the window's start; 0 for an entity whose run has begun anew."""
         first, last = self._samples[0].counts.get(name, (0, 0)), self._samples[-1].counts.get(name, (0, 0))
         return max(last[0] - first[0], 0), max(last[1] - first[1], 0)
 
-    def _rate(self, moved: int, in_all: int, elapsed: float) -> float:
-        """Per second within the window, or since the beginning if that is later; from one sample, all over all."""
+    def _rate(self, moved: int, total: int, elapsed: float) -> float:
+        """Per second within the window, or since the start if that is later; with one sample, the average so far."""
         window = min(self._samples[-1].at - self._samples[0].at, elapsed)
         if window:
             return max(moved, 0) / window
-        return in_all / elapsed if elapsed else 0.0
+        return total / elapsed if elapsed else 0.0
 
 
 def newest_states(sync: SyncState, entities: Iterable[EntityState]) -> dict[str, EntityState]:
-    """The state of each entity of this run: of one that was begun anew under it, the newest."""
+    """The state of each entity of this run; of an entity whose run has begun anew, the newest."""
     states: dict[str, EntityState] = {}
     for state in entities:
         known = states.get(state.entity)
@@ -205,7 +205,7 @@ def newest_states(sync: SyncState, entities: Iterable[EntityState]) -> dict[str,
 
 
 def phase_of(child: Child, state: EntityState | None) -> Phase:
-    """What the entity does now. The main sync's word counts; while it runs, its own state says how."""
+    """The entity's phase: its status in the main sync or, while that is running, what its own state shows."""
     if child.status != "running" or state is None:
         return child.status
     if state.status != "fetching":
@@ -219,13 +219,13 @@ def pending_needs(sync: SyncState, child: Child) -> tuple[str, ...]:
 
 
 def units_total(state: EntityState) -> int | None:
-    """How many units there are, as far as anybody knows; the source's claim is only a claim."""
+    """The number of units, if known, and not less than were read: the source's total may be wrong."""
     total = state.last_unit if state.last_unit is not None else state.total_units
     return None if total is None else max(total, state.units)
 
 
 def _counts(child: Child, state: EntityState | None) -> tuple[int, int, int]:
-    """Pages, records and rejected ones: the database's sums once they are told, before that what leases told."""
+    """Pages, records and rejected records: the database's totals once they are reported, before that the leases'."""
     source = child if child.run_id or state is None else state
     return source.pages, source.records, source.rejected
 

@@ -1,13 +1,13 @@
-"""Times and spans in a person's words. Pure: now and the time zone are given. Times are Unix ms, spans seconds."""
+"""Times and spans as text for people. Pure: now and the time zone are arguments. Times are Unix ms, spans seconds."""
 
 from datetime import UTC, datetime, tzinfo
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-SOON_SECONDS = 10  # below this a span is given with a tenth
+SOON_SECONDS = 10  # a shorter span is shown with a tenth
 
 
 def span(seconds: float) -> str:
-    """`0.4 s`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`; what is below 0 is 0."""
+    """`0.4 s`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`; a negative span is 0."""
     if seconds < SOON_SECONDS:
         tenths = f"{max(seconds, 0.0):.1f}"
         return f"{tenths.removesuffix('.0')} s"

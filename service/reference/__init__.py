@@ -1,1 +1,1 @@
-"""Pages and schemas that are written from the code, so that they cannot lie. Text only: no IO but `__main__`'s."""
+"""Reference pages and schemas, generated from the code. Text only: `__main__` alone does IO."""

@@ -1,4 +1,4 @@
-"""`python -m service.reference` writes every generated file that is not as it would be written now."""
+"""Entry point of `python -m service.reference`: writes every generated file whose text has changed."""
 
 from pathlib import Path
 

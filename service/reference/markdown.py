@@ -1,4 +1,4 @@
-"""What the pages are made of."""
+"""Markdown of the reference pages: whole pages, tables, code, docstrings."""
 
 import inspect
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ NOTICE = "<!-- Written by `make fix` from the code. Change the code. -->"
 
 
 def page(title: str, *parts: str) -> str:
-    """A whole page: parts with an empty line between them."""
+    """A page: its title, the notice, and the parts with an empty line between them."""
     return "\n\n".join((f"# {title}", NOTICE, *parts)) + "\n"
 
 
@@ -21,7 +21,7 @@ def code(text: object) -> str:
 
 
 def prose(what: object) -> str:
-    """The docstring, its lines as they are."""
+    """The docstring, with its line breaks."""
     return inspect.getdoc(what) or ""
 
 

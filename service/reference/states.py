@@ -1,4 +1,4 @@
-"""The page of states: a diagram of each workflow's states, and every named limit that its decider goes by."""
+"""The page of states: a diagram of each workflow's states, and every named limit of its decider."""
 
 import inspect
 import re
@@ -6,24 +6,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TypeVar
 
-import agents.deciders.entity
+import agents.deciders.entity.decider
+import agents.deciders.entity.failures
+import agents.deciders.entity.window
 import agents.deciders.sync
 import tables.kinds.entity
+import tables.requests
 import tables.row
 from service.reference.markdown import code, page, prose, table
 from tables.kinds.entity import TRANSITIONS, EntityState
 from tables.kinds.sync import CHILD_TRANSITIONS, SYNC_TRANSITIONS, Child, SyncState
+from topics.catalog import DAY_MS, WORKFLOW_RETENTION_MS
 
-INTRODUCTION = """A workflow is in one state at a time and leaves it by these arrows only. An ended run's record stays
-for `RETENTION_MS`, then it leaves the table."""
+INTRODUCTION = f"""A workflow is in one state at a time and leaves it by these arrows only: a worker stops before it
+writes another transition. An ended run's record is kept for {WORKFLOW_RETENTION_MS // DAY_MS} days, then deleted."""
 
 State = TypeVar("State", bound=str)
 
 LIMITS = {
     "A main sync": agents.deciders.sync,
-    "An entity": agents.deciders.entity,
+    "An entity's run": agents.deciders.entity.decider,
+    "An entity's leases": agents.deciders.entity.window,
+    "An entity's failures": agents.deciders.entity.failures,
     "An entity's record": tables.kinds.entity,
     "Every record": tables.row,
+    "The request log": tables.requests,
 }
 _LIMIT = re.compile(r"^(?P<name>[A-Z_]+_(?:MAX|MS|SECONDS)) = [\d_.* ]+(?:# (?P<meaning>.+))?$", re.MULTILINE)
 
@@ -45,10 +52,10 @@ def _states(title: str, shape: type, transitions: Mapping[State, Sequence[State]
 
 
 def _diagram(transitions: Mapping[State, Sequence[State]]) -> str:
-    """A mermaid diagram. The first state is where it begins; one without a way on is an end."""
+    """A mermaid diagram. The first state is the initial one; a state without successors is final."""
     lines = [f"    [*] --> {next(iter(transitions))}"]
-    for state, following in transitions.items():
-        lines += [f"    {state} --> {after}" for after in following] or [f"    {state} --> [*]"]
+    for state, successors in transitions.items():
+        lines += [f"    {state} --> {after}" for after in successors] or [f"    {state} --> [*]"]
     return "\n".join(["```mermaid", "stateDiagram-v2", *lines, "```"])
 
 

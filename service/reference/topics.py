@@ -3,19 +3,19 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agents.kinds import SHIPPED
 from service.reference.markdown import code, page, prose, table
-from topics.catalog import COMMAND_BYTES_MAX, DAY_MS, RECORD_BYTES_MAX, TOPICS, TopicSpec
-from topics.commands import Command
+from topics.catalog import COMMAND_BYTES_MAX, DAY_MS, RECORD_BYTES_MAX, TopicSpec
+from topics.command import Command
 
-INTRODUCTION = f"""Every topic that there is. `sluice topics create` creates and checks them, `sluice topics schema`
+INTRODUCTION = f"""All topics of Sluice. `sluice topics create` creates and checks them, `sluice topics schema`
 prints each command's JSON Schema. A command has at most {COMMAND_BYTES_MAX:,} bytes, a record {RECORD_BYTES_MAX:,}."""
 
 PARTITIONS = """All topics have `SLUICE_PARTITIONS` partitions, for ever. The topics of the control plane and the
 journal are read together: the partition of a workflow's commands is that of its record. All workflows of a connection,
 and what is fetched for them, have the partition of `ORG/ADAPTER` (murmur2, as Kafka's own clients compute it from a
-key). What one workflow tells another of its partition is handed over by the worker without a message: `start-entity`,
-`child-done` and their like stand in `control` only where a batch led to more than it hands over. A command that a
-client puts on another partition is sent on by the worker."""
+key). A command of `control` that one workflow sends another of its partition is delivered by the worker itself, without
+a message. A command that a client puts on another partition is forwarded by the worker."""
 
 LIMITS = {
     "minimum": "at least {}",
@@ -27,7 +27,8 @@ LIMITS = {
 
 def topics_page() -> str:
     rows = [
-        [code(spec.name), spec.plane, spec.keyed_by, _kept(spec), code(spec.cleanup), spec.meaning] for spec in TOPICS
+        [code(spec.name), spec.plane, spec.keyed_by, _kept(spec), code(spec.cleanup), spec.meaning]
+        for spec in SHIPPED.catalog.topics
     ]
     overview = table(["topic", "plane", "keyed by", "kept", "cleanup", "carries"], rows)
     return page("Topics", INTRODUCTION, overview, PARTITIONS, *_sections())
@@ -40,11 +41,12 @@ def _kept(spec: TopicSpec) -> str:
 
 
 def _sections() -> Iterator[str]:
-    for spec in TOPICS:
-        if spec.commands:
+    for spec in SHIPPED.catalog.topics:
+        commands = SHIPPED.catalog.commands[spec.name]
+        if commands:
             yield f"## {spec.name}"
             yield spec.meaning
-        for command in spec.commands:
+        for command in commands:
             yield from _command(command)
 
 
@@ -63,7 +65,7 @@ def _command(command: type[Command]) -> Iterator[str]:
 
 
 def _type(field: Mapping[str, Any]) -> str:
-    """A field's JSON Schema in words; that it may be left out is said by its default."""
+    """A field's JSON Schema in words; the column of defaults shows whether it may be left out."""
     shape = next((each for each in field.get("anyOf", ()) if each.get("type") != "null"), field)
     if "$ref" in shape:
         return f"object: {code(shape['$ref'].rpartition('/')[2])}"
@@ -76,7 +78,7 @@ def _type(field: Mapping[str, Any]) -> str:
 
 
 def _default(field: Mapping[str, Any]) -> str:
-    match field["default"]:
+    match field.get("default", {}):
         case None:
             return "none"
         case bool() as value:

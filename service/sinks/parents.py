@@ -1,4 +1,4 @@
-"""Which columns of a parent's row a child may name, and how their values look in a path."""
+"""Parent rows: the columns that a child may name, and their values as text for a path."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -8,7 +8,7 @@ from manifests.entity import FieldType
 from service.sinks.schema import EntityTable
 from topics.errors import Rejected
 
-PARENTS_READ_MAX = 10_000  # rows that one call hands out; whoever wants more asks again behind the last key
+PARENTS_READ_MAX = 10_000  # rows of one call; the next call begins after the last key
 
 
 def column_types(table: EntityTable, names: Sequence[str]) -> dict[str, FieldType]:
@@ -18,14 +18,14 @@ def column_types(table: EntityTable, names: Sequence[str]) -> dict[str, FieldTyp
     unknown = [name for name in names if name not in known]
     if unknown:
         raise Rejected(
-            f"table {table.name} has no column {', '.join(unknown)} to read children by; there are: "
+            f"table {table.name} has no column {', '.join(unknown)} to read children by; name one of: "
             f"{', '.join(sorted(known))}"
         )
     return {name: known[name] for name in names}
 
 
 def parent(key: str, types: Mapping[str, FieldType], values: Sequence[object]) -> Parent:
-    """A column without a value is left out: nothing can be read under it."""
+    """The parent, without columns that have no value: no child can be read by those."""
     named = zip(types, values, strict=True)
     return Parent(key, {name: as_text(value, types[name]) for name, value in named if value is not None})
 
@@ -41,5 +41,5 @@ def as_text(value: object, type_: FieldType) -> str:
 
 
 def iso(moment: datetime) -> str:
-    """ISO 8601 in UTC with microseconds: of one length, so that its order as text is its order in time."""
+    """ISO 8601 in UTC with microseconds: all have one length, so that they sort as text by time."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -1,4 +1,4 @@
-"""Reading stored records back, in the order of their keys by bytes: for checks, never on the way of a sync."""
+"""Stored records, read in byte order of their keys. Used by checks, not by syncs."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import asyncpg
 
-from service.sinks.address import sqlite_path
+from service.sinks import sqlite_path
 from service.sinks.postgres.errors import translated
 from topics.errors import Rejected
 
@@ -15,7 +15,7 @@ ROWS_PER_FETCH = 1_000
 
 
 async def stored_records(url: str, table: str, org: str) -> AsyncIterator[tuple[str, str]]:
-    """Key and raw JSON of each row that the organisation has in an entity's table."""
+    """Key and raw JSON of each row of an organisation in an entity's table."""
     if (path := sqlite_path(url)) is not None:
         for row in _from_sqlite(path, table, org):
             yield row
@@ -36,4 +36,4 @@ def _from_sqlite(path: Path, table: str, org: str) -> list[tuple[str, str]]:
         try:
             return connection.execute(f'select id, raw from "{table}" where org = ? order by id', (org,)).fetchall()
         except sqlite3.OperationalError as error:
-            raise Rejected(f"the SQLite file {path} cannot be read: {error}") from error
+            raise Rejected(f"the SQLite file {path} cannot be read: {error}. Check SLUICE_SINK") from error

@@ -1,4 +1,4 @@
-"""The table that holds an entity's rows, for any database: its columns, and what an existing table lacks."""
+"""The table of an entity's rows, for any database: its columns, and those that an existing table lacks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from topics.errors import Rejected
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a database names types: as it reports them itself, so that a table can be compared with its plan.
+    """Type names of a database, as it reports them itself, so that an existing table can be compared.
 
-    `head` and `tail` are the columns that every table has before and after the typed ones: name, type, constraint.
+    `head` and `tail` are the columns of every table before and after the typed ones: name, type, constraint.
     """
 
     types: Mapping[FieldType, str]
@@ -21,7 +21,7 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class EntityTable:
-    """One entity's table as the manifest wants it. Names are of lower-case letters, digits and _ (manifests.entity)."""
+    """An entity's table by its manifest. Names consist of lower-case letters, digits and _ (manifests.entity)."""
 
     name: str
     columns: tuple[ColumnSpec, ...]
@@ -35,12 +35,12 @@ class EntityTable:
         return f'alter table "{self.name}" add column "{column.name}" {dialect.types[column.type]}'
 
     def missing(self, existing: Mapping[str, str], dialect: Dialect) -> tuple[ColumnSpec, ...]:
-        """The typed columns to add to a table with these columns and types. Rejected where the two cannot agree."""
+        """The typed columns to add to a table with these columns and types. Rejected if one has another type."""
         for name, type_, _ in (*dialect.head, *dialect.tail):
             if name not in existing:
                 raise Rejected(
-                    f"table {self.name} exists, but has no column {name}: Sluice did not make it. Rename it, and "
-                    "Sluice creates its own"
+                    f"table {self.name} exists, but has no column {name}: Sluice did not make it. Rename it; "
+                    "then Sluice creates its own"
                 )
             self._check(name, existing[name], type_)
         for column in self.columns:
@@ -48,10 +48,10 @@ class EntityTable:
                 self._check(column.name, existing[column.name], dialect.types[column.type])
         return tuple(column for column in self.columns if column.name not in existing)
 
-    def _check(self, column: str, is_type: str, wanted: str) -> None:
-        if is_type != wanted:
+    def _check(self, column: str, found: str, wanted: str) -> None:
+        if found != wanted:
             raise Rejected(
-                f"column {column} of table {self.name} is {is_type}, and the manifest makes it {wanted}. Give the "
+                f"column {column} of table {self.name} is {found}, and the manifest makes it {wanted}. Give the "
                 "field another name in the manifest, or change the column's type in the database"
             )
 

@@ -1,57 +1,35 @@
-"""Published state in PostgreSQL, the same database that the sink writes."""
+"""Published state in PostgreSQL, in the database of the sink."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 
+from agents import concurrency
+from agents.core.registry import Registry
 from service.clock import Clock
 from service.sinks.postgres.errors import translated
 from service.sinks.postgres.tables import Connection, migrate
-from service.status import statements
+from service.sql import read_statements
 from service.status.rows import StatusRows
-from service.status.store import Published, PublishedEntity, TimelineEntry, read_entity, read_sync
+from service.status.store import LISTED_MAX, TimelineEntry, read_state
 
-POOL_CONNECTIONS_MAX = 2
 TIMEOUT_SECONDS = 30
-# As the columns are in 002_status.sql; whatever is not here is text.
-_TYPES = {
-    "started_at": "timestamptz",
-    "ended_at": "timestamptz",
-    "at": "timestamptz",
-    "units": "bigint",
-    "total_units": "bigint",
-    "pages": "bigint",
-    "records": "bigint",
-    "rejected": "bigint",
-    "generation": "bigint",
-    "seq": "bigint",
-    "state": "jsonb",
-}
-
-
-def _arrays(columns: Sequence[str]) -> str:
-    """All rows at once: one array a column."""
-    typed = (f"${number}::{_TYPES.get(column, 'text')}[]" for number, column in enumerate(columns, start=1))
-    return f"select * from unnest({', '.join(typed)})"
-
-
-UPSERT_SYNCS = statements.upsert_syncs(_arrays)
-UPSERT_ENTITIES = statements.upsert_entities(_arrays)
-INSERT_TIMELINE = statements.insert_timeline(_arrays)
-SUPERSEDE = {table: statements.supersede(table, "workflow = any($1::text[])") for table in statements.RUN_TABLES}
+_SQL = read_statements("service.status", "postgres.sql")
 
 
 class PostgresStatus:
-    """Connects when it is first asked, and again after a connection was lost. `database` names it in errors."""
+    """Connects at the first call, and again after a lost connection. `database` is its name in errors."""
 
-    def __init__(self, dsn: str, clock: Clock, database: str) -> None:
+    def __init__(self, dsn: str, clock: Clock, registry: Registry, database: str) -> None:
         self._clock = clock
+        self._registry = registry
         self._database = database
         self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             dsn,
             min_size=0,
-            max_size=POOL_CONNECTIONS_MAX,
+            max_size=concurrency.STATUS_CONNECTIONS,
             timeout=TIMEOUT_SECONDS,
             command_timeout=TIMEOUT_SECONDS,
             server_settings={"application_name": "sluice-status"},
@@ -63,39 +41,32 @@ class PostgresStatus:
 
     async def publish(self, rows: StatusRows) -> None:
         async with self._connection() as connection, connection.transaction():
-            for statement, values in (
-                (UPSERT_SYNCS, rows.syncs),
-                (UPSERT_ENTITIES, rows.entities),
-                (INSERT_TIMELINE, rows.timeline),
-            ):
-                if values:
-                    await connection.execute(statement, *zip(*values, strict=True))
-            for table, workflows in rows.workflows.items():
-                if workflows:
-                    await connection.execute(SUPERSEDE[table], workflows)
+            if rows.runs:
+                await connection.execute(_SQL["upsert_runs"], *zip(*rows.runs, strict=True))
+            if rows.timeline:
+                await connection.execute(_SQL["insert_timeline"], *zip(*rows.timeline, strict=True))
+            await connection.execute(_SQL["supersede"], rows.workflows)
 
-    async def syncs(self, name: str = "") -> Sequence[Published]:
+    async def runs(self, kind: str, name: str = "") -> Sequence[Any]:
         if name:
-            found = await self._query(statements.select_syncs(_placeholder), name)
-        else:
-            found = await self._query(statements.select_newest_syncs())
-        return [read_sync(row["state"], row["seq"]) for row in found]
+            return await self._states("named_runs", kind, LISTED_MAX, name)
+        return await self._states("newest_runs", kind, LISTED_MAX)
 
-    async def entities(self, sync_run_id: str) -> Sequence[PublishedEntity]:
-        found = await self._query(statements.select_entities(_placeholder), sync_run_id)
-        return [read_entity(row["state"], row["seq"]) for row in found]
+    async def children(self, run_id: str) -> Sequence[Any]:
+        return await self._states("children", run_id)
 
     async def timeline(self, workflow: str) -> Sequence[TimelineEntry]:
-        found = await self._query(statements.select_timeline(_placeholder), workflow)
-        return [TimelineEntry(*row) for row in found]
+        async with self._connection() as connection:
+            return [TimelineEntry(*row) for row in await connection.fetch(_SQL["timeline"], workflow, LISTED_MAX)]
 
     async def close(self) -> None:
         await self._pool
         await self._pool.close()
 
-    async def _query(self, statement: str, *arguments: str) -> list[asyncpg.Record]:
+    async def _states(self, statement: str, *arguments: object) -> list[Any]:
         async with self._connection() as connection:
-            return await connection.fetch(statement, *arguments)
+            found = await connection.fetch(_SQL[statement], *arguments)
+        return [read_state(self._registry, row["state"]) for row in found]
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -103,7 +74,3 @@ class PostgresStatus:
             await self._pool
             async with self._pool.acquire(timeout=TIMEOUT_SECONDS) as connection:
                 yield connection
-
-
-def _placeholder(number: int) -> str:
-    return f"${number}"

@@ -1,4 +1,4 @@
-"""The projector: reads the journal and keeps the status tables. It alone publishes state."""
+"""The projector: reads the journal and writes the status tables. No other process writes them."""
 
 import asyncio
 import logging
@@ -8,14 +8,14 @@ from functools import partial
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from agents.core.retry import backoff_seconds
-from agents.faust.watchdog import PROGRESS_SECONDS_MAX, Probe, watch_progress
+from agents.core.registry import Registry
+from agents.core.retry import PUBLISH_STATUS
+from agents.watchdog import PROGRESS_SECONDS_MAX, Probe, run_beside, watch_progress
 from service.kafka.client import ClientArguments
-from service.kafka.consumer import group_member
-from service.kafka.unread import unread
+from service.kafka.consumer import group_member, unread
 from service.status.rows import status_rows
 from service.status.store import StatusStore
-from tables.catalog import read_row
+from tables.requests import is_request_log
 from topics.catalog import CHANGELOG
 from topics.errors import Retryable
 
@@ -24,39 +24,36 @@ log = logging.getLogger("sluice.projector")
 GROUP = "sluice-projector"
 POLL_RECORDS_MAX = 4_000
 POLL_MS = 200
-# Of what a workflow does meanwhile only the newest is written: records are gathered until none has come for a moment.
+# Records are gathered until none arrives for QUIET_SECONDS: of several states of a run only the newest is written.
 QUIET_SECONDS = 0.01
 GATHER_SECONDS_MAX = 0.25
 COMMIT_SECONDS = 1.0
-WAIT_FIRST_SECONDS = 0.5
-WAIT_LONGEST_SECONDS = 10.0
 
 
-async def project(client: ClientArguments, name: str, store: StatusStore, stop: asyncio.Event) -> None:
-    """Until `stop` is set. An offset is committed when its rows are; reading a record again changes nothing."""
-    projector = Projector(group_member(client, GROUP, name), store, stop)
-    watching = asyncio.create_task(watch_progress(projector.probes))
-    try:
-        await projector.run(name)
-    finally:
-        watching.cancel()
+async def project(
+    client: ClientArguments, name: str, registry: Registry, store: StatusStore, stop: asyncio.Event
+) -> None:
+    """Run until `stop` is set. Offsets are committed after their rows; a record that is read again changes nothing."""
+    projector = Projector(group_member(client, GROUP, name), registry, store, stop)
+    await run_beside(projector.run(name), watch_progress(projector.probes))
 
 
 class Projector:
-    """The loop, and what a watchdog can see of it."""
+    """The loop, and its probes for the watchdog."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, store: StatusStore, stop: asyncio.Event) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, registry: Registry, store: StatusStore, stop: asyncio.Event) -> None:
         self._consumer = consumer
+        self._registry = registry
         self._store = store
         self._stop = stop
-        self._in_hand = 0  # records that were read and are not published yet
-        self._uncommitted = 0  # records that were published
-        self._attempts = 0  # to reach the database; one that failed is a sign of life, too
+        self._unpublished = 0  # records that were read and are not published yet
+        self._uncommitted = 0  # published records whose offsets are not committed yet
+        self._attempts = 0  # to write; a failed one is progress, too
         self._commits = 0
         self._commit_at = 0.0
 
     async def run(self, name: str) -> None:
-        await self._patiently(self._store.prepare)
+        await self._with_retries(self._store.prepare)
         try:
             await self._consumer.start()
             self._consumer.subscribe([CHANGELOG])
@@ -67,9 +64,9 @@ class Projector:
             await self._consumer.stop()
 
     async def probes(self) -> list[Probe]:
-        """Without the database there is nothing to do but to try again; otherwise what waits must move."""
-        left = await unread(self._consumer)
-        waiting = None if left is None and not self._in_hand else self._in_hand + (left or 0)
+        """Records must be published or retried, and their offsets committed."""
+        behind = await unread(self._consumer)
+        waiting = None if behind is None and not self._unpublished else self._unpublished + (behind or 0)
         return [
             Probe("records of the journal", waiting, self._attempts, PROGRESS_SECONDS_MAX),
             Probe("commits of offsets", self._uncommitted, self._commits, PROGRESS_SECONDS_MAX),
@@ -77,18 +74,18 @@ class Projector:
 
     async def _poll(self) -> None:
         if values := await self._gathered():
-            self._in_hand = len(values)
-            rows = status_rows(read_row(value) for value in values if value is not None)
-            if not await self._patiently(partial(self._store.publish, rows)):
+            self._unpublished = len(values)
+            rows = status_rows(self._registry, (value for value in values if value is not None))
+            if not await self._with_retries(partial(self._store.publish, rows)):
                 return
-            self._in_hand, self._uncommitted = 0, self._uncommitted + len(values)
+            self._unpublished, self._uncommitted = 0, self._uncommitted + len(values)
         now = asyncio.get_running_loop().time()
         if self._uncommitted and now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
             await self._commit()
 
     async def _gathered(self) -> list[bytes | None]:
-        """Records up to the next quiet moment, or up to a maximum of time or number."""
+        """Records until none arrives for QUIET_SECONDS, within a maximum of time and number."""
         values = await self._read(POLL_MS, POLL_RECORDS_MAX)
         until = asyncio.get_running_loop().time() + GATHER_SECONDS_MAX
         while values and len(values) < POLL_RECORDS_MAX and asyncio.get_running_loop().time() < until:
@@ -99,19 +96,21 @@ class Projector:
         return values
 
     async def _read(self, timeout_ms: int, records_max: int) -> list[bytes | None]:
+        """Values of workflow records; None for a request log, whose offset still counts."""
         fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=records_max)
-        return [record.value for records in fetched.values() for record in records]
+        every = [record for records in fetched.values() for record in records]
+        return [None if is_request_log(record.key or b"") else record.value for record in every]
 
     async def _commit(self) -> None:
         try:
             await self._consumer.commit()
-        except KafkaError as error:  # tried again; whatever is read again after a restart changes nothing
-            log.warning("offsets not committed: %s", error)
+        except KafkaError as error:  # retried; records that are read again after a restart change nothing
+            log.warning("offsets not committed", extra={"sluice.error": str(error)})
             return
         self._uncommitted, self._commits = 0, self._commits + 1
 
-    async def _patiently(self, call: Callable[[], Awaitable[None]]) -> bool:
-        """Until it works (True) or it is to stop (False): without the database there is nothing else to do."""
+    async def _with_retries(self, call: Callable[[], Awaitable[None]]) -> bool:
+        """Repeat the call until it succeeds (True) or the projector is to stop (False)."""
         attempt = 0
         while not self._stop.is_set():
             attempt += 1
@@ -120,7 +119,7 @@ class Projector:
                 await call()
                 return True
             except Retryable as error:
-                wait = backoff_seconds(attempt, WAIT_FIRST_SECONDS, WAIT_LONGEST_SECONDS, error.after_seconds)
-                log.warning("the database is not there yet: %s", error)
+                wait = PUBLISH_STATUS.wait_seconds(attempt, error.after_seconds)
+                log.warning("status not written", extra={"sluice.error": str(error)})
             await asyncio.sleep(wait)
         return False

@@ -1,4 +1,4 @@
-"""Published state in a SQLite file, the same one that the sink writes."""
+"""Published state in SQLite, in the file of the sink."""
 
 import asyncio
 import sqlite3
@@ -8,24 +8,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agents.core.registry import Registry
 from service.clock import Clock
 from service.sinks.migrations import NotPrepared
 from service.sinks.parents import iso
 from service.sinks.sqlite.connection import connect, transaction, translated
 from service.sinks.sqlite.tables import migrate
-from service.status import statements
+from service.sql import read_statements
 from service.status.rows import StatusRows, Values
-from service.status.store import Published, PublishedEntity, TimelineEntry, read_entity, read_sync
+from service.status.store import LISTED_MAX, TimelineEntry, read_state
 
 R = TypeVar("R")
+_SQL = read_statements("service.status", "sqlite.sql")
 
 
 class SqliteStatus:
-    """Opens the file when it is first asked. The connection never leaves its thread."""
+    """Opens the file at the first call. Its connection is used in one thread only."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, registry: Registry) -> None:
         self._path = path
         self._clock = clock
+        self._registry = registry
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sluice-status")
         self._opened: sqlite3.Connection | None = None
 
@@ -38,28 +41,23 @@ class SqliteStatus:
     async def publish(self, rows: StatusRows) -> None:
         def call(connection: sqlite3.Connection) -> None:
             with transaction(connection):
-                connection.executemany(statements.upsert_syncs(_values), map(_named, rows.syncs))
-                connection.executemany(statements.upsert_entities(_values), map(_named, rows.entities))
-                connection.executemany(statements.insert_timeline(_values), map(_named, rows.timeline))
-                for table, workflows in rows.workflows.items():
-                    connection.executemany(statements.supersede(table, "workflow = ?"), [(key,) for key in workflows])
+                connection.executemany(_SQL["upsert_runs"], map(_stored, rows.runs))
+                connection.executemany(_SQL["insert_timeline"], map(_stored, rows.timeline))
+                connection.executemany(_SQL["supersede"], [{"workflow": key} for key in rows.workflows])
 
         await self._run(call)
 
-    async def syncs(self, name: str = "") -> Sequence[Published]:
+    async def runs(self, kind: str, name: str = "") -> Sequence[Any]:
         if name:
-            found = await self._query(statements.select_syncs(_placeholder), name)
-        else:
-            found = await self._query(statements.select_newest_syncs())
-        return [read_sync(state, seq) for state, _, seq in found]
+            return await self._states("named_runs", kind, LISTED_MAX, name)
+        return await self._states("newest_runs", kind, LISTED_MAX)
 
-    async def entities(self, sync_run_id: str) -> Sequence[PublishedEntity]:
-        found = await self._query(statements.select_entities(_placeholder), sync_run_id)
-        return [read_entity(state, seq) for state, _, seq in found]
+    async def children(self, run_id: str) -> Sequence[Any]:
+        return await self._states("children", run_id)
 
     async def timeline(self, workflow: str) -> Sequence[TimelineEntry]:
-        found = await self._query(statements.select_timeline(_placeholder), workflow)
-        return [TimelineEntry(seq, datetime.fromisoformat(at), cause, note) for seq, at, cause, note in found]
+        found = await self._query("timeline", workflow, LISTED_MAX)
+        return [TimelineEntry(seq, datetime.fromisoformat(at), *rest) for seq, at, *rest in found]
 
     async def close(self) -> None:
         def call(connection: sqlite3.Connection) -> None:
@@ -69,30 +67,24 @@ class SqliteStatus:
             await self._run(call)
         self._thread.shutdown()
 
-    async def _query(self, statement: str, *arguments: str) -> list[tuple[Any, ...]]:
-        return await self._run(lambda connection: connection.execute(statement, _named(arguments)).fetchall())
+    async def _states(self, statement: str, *arguments: object) -> list[Any]:
+        return [read_state(self._registry, state) for (state,) in await self._query(statement, *arguments)]
+
+    async def _query(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
+        return await self._run(lambda connection: connection.execute(_SQL[statement], arguments).fetchall())
 
     async def _run(self, call: Callable[[sqlite3.Connection], R], may_create: bool = False) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call, may_create)
 
     def _call(self, call: Callable[[sqlite3.Connection], R], may_create: bool) -> R:
         if not may_create and not self._path.exists():
-            raise NotPrepared(f"the SQLite file {self._path} does not exist yet")
+            raise NotPrepared(f"the SQLite file {self._path} does not exist yet: start a projector to create it")
         with translated(self._path):
             if self._opened is None:
                 self._opened = connect(self._path)
             return call(self._opened)
 
 
-def _placeholder(number: int) -> str:
-    return f":p{number}"
-
-
-def _values(columns: Sequence[str]) -> str:
-    return f"values ({', '.join(_placeholder(number) for number in range(1, len(columns) + 1))})"
-
-
-def _named(values: Values) -> dict[str, object]:
-    """The values by the names of their placeholders, times as SQLite stores them."""
-    stored = (iso(value) if isinstance(value, datetime) else value for value in values)
-    return {f"p{number}": value for number, value in enumerate(stored, start=1)}
+def _stored(values: Values) -> tuple[object, ...]:
+    """The values with times as SQLite stores them."""
+    return tuple(iso(value) if isinstance(value, datetime) else value for value in values)

@@ -1,78 +1,60 @@
-"""Reading and writing published state, on SQLite and on PostgreSQL."""
+"""The store of published state: written by the projector, read by the command line. In SQLite or PostgreSQL."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from agents.core.registry import Registry
 from service.status.rows import StatusRows
-from tables.kinds.entity import EntityState
-from tables.kinds.sync import SyncState
 from topics.errors import Broken
 
-S = TypeVar("S")
-
-
-class Published(NamedTuple):
-    """A state as the journal told it last."""
-
-    state: SyncState
-    seq: int
-
-
-class PublishedEntity(NamedTuple):
-    state: EntityState
-    seq: int
+LISTED_MAX = 200  # runs or timeline entries that one call returns
 
 
 class TimelineEntry(NamedTuple):
-    """A notable transition: its number, its time, the id of the command that caused it, what happened."""
+    """A notable transition: its number, its time, the id of the command that caused it, and its event.
+
+    Where a request was accepted: its `request_id`, and the run that it started or was attached to (empty: none yet).
+    """
 
     seq: int
     at: datetime
     cause: str
-    note: str
+    event: str
+    request_id: str
+    run_id: str
 
 
 class StatusStore(Protocol):
-    """The status tables. Retryable and Rejected as of a sink."""
+    """The status tables. Raises Retryable and Rejected as a sink does. States are of the installation's kinds."""
 
     async def prepare(self) -> None:
-        """Create the tables, or bring them up to this version."""
+        """Create the tables, or migrate them to this version."""
         ...
 
     async def publish(self, rows: StatusRows) -> None:
-        """Write what is newer than what is there, in one transaction."""
+        """Write the rows that are newer than the stored ones, in one transaction."""
         ...
 
-    async def syncs(self, name: str = "") -> Sequence[Published]:
-        """Runs with this run id, workflow key or request id, the newest first; without a name the newest of all."""
+    async def runs(self, kind: str, name: str = "") -> Sequence[Any]:
+        """States of a kind's runs, the newest first: those with this run id, workflow key or request id, or all."""
         ...
 
-    async def entities(self, sync_run_id: str) -> Sequence[PublishedEntity]: ...
+    async def children(self, run_id: str) -> Sequence[Any]:
+        """States of the runs that a run started, by workflow."""
+        ...
 
     async def timeline(self, workflow: str) -> Sequence[TimelineEntry]:
-        """The newest first."""
+        """The newest entries first."""
         ...
 
     async def close(self) -> None: ...
 
 
-_SYNC = msgspec.json.Decoder(SyncState)
-_ENTITY = msgspec.json.Decoder(EntityState)
-
-
-def read_sync(state: str, seq: int) -> Published:
-    return Published(_read(_SYNC, state), seq)
-
-
-def read_entity(state: str, seq: int) -> PublishedEntity:
-    return PublishedEntity(_read(_ENTITY, state), seq)
-
-
-def _read(decoder: msgspec.json.Decoder[S], state: str) -> S:
+def read_state(registry: Registry, state: str) -> Any:
     try:
-        return decoder.decode(state)
+        return registry.read_state(state)
     except msgspec.DecodeError as error:
-        raise Broken(f"a published state cannot be read ({error}): is this program older than the projector?") from None
+        raise Broken(f"a published state is unreadable ({error}): run the projector's version or a newer one") from None

@@ -1,4 +1,4 @@
-"""The state of an entity's run: which leases are out, how far it got, what it waits for. Total: nothing here refuses.
+"""State of an entity's run: which leases are out, how far it got, what it waits for. Total: no transition raises.
 
 Its size does not depend on how many pages there are: at most LEASES_OUT_MAX leases and a handful of numbers.
 """
@@ -7,8 +7,10 @@ from typing import Literal
 
 import msgspec
 
-from topics.commands import ErrorKind, PageDone, RunOutcome
-from topics.ids import entity_key, run_id
+from topics.command import Counts, RunOutcome
+from topics.ids import run_id
+from topics.kinds import entity
+from topics.kinds.entity import FetchError, PageDone
 
 EntityStatus = Literal["fetching", "finishing", "done", "failed", "cancelled"]
 Mode = Literal["fan-out", "chain"]
@@ -43,7 +45,8 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
     """A run of one entity.
 
     `next_unit` is the first unit never leased; `last_unit`, once known, the last one there is; `size` how many units
-    the next lease takes. `outcome` is what the run is finishing with. Counts are of committed pages, by lease.
+    the next lease takes. `outcome` is what the run is finishing with, `close_attempt` the attempt at closing it in the
+    database, `close_at` (Unix ms) when the next one begins, 0 while one is out. Counts are of committed pages.
     """
 
     org: str
@@ -58,7 +61,7 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
     status: EntityStatus = "fetching"
     outcome: RunOutcome = "done"
     reason: str = ""
-    error: ErrorKind | None = None
+    error: FetchError | None = None
     error_reason: str = ""
     ended_at: int = 0
     due: int = 0
@@ -74,10 +77,12 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
     records: int = 0
     rejected: int = 0
     fenced: int = 0
+    close_attempt: int = 1
+    close_at: int = 0
 
     @property
     def key(self) -> str:
-        return entity_key(self.org, self.adapter, self.entity, self.type)
+        return entity.KEY.key(self.org, self.adapter, self.entity, self.type)
 
     @property
     def run_id(self) -> str:
@@ -91,6 +96,10 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
     @property
     def has_ended(self) -> bool:
         return not TRANSITIONS[self.status]
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(self.pages, self.records, self.rejected)
 
     def lease(self, number: int, attempt: int, first: int | None) -> Lease | None:
         """The lease that is out under this number and attempt, from this unit on (None: not said)."""

@@ -1,4 +1,4 @@
-"""The state of a main sync: which entities wait, run, or have ended, and why. Total: nothing here refuses."""
+"""State of a main sync: which entities wait, run, or have ended, and why. Total: no transition raises."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -6,8 +6,10 @@ from typing import Literal
 import msgspec
 
 from manifests.graph import Dependencies
-from topics.commands import ChildDone
-from topics.ids import entity_key, run_id, sync_key
+from topics.command import NO_COUNTS, Counts
+from topics.ids import run_id
+from topics.kinds import entity, sync
+from topics.kinds.sync import ChildDone
 
 ChildStatus = Literal["waiting", "running", "done", "failed", "cancelled", "blocked"]
 SyncStatus = Literal["running", "done", "failed", "cancelled"]
@@ -46,6 +48,10 @@ class Child(msgspec.Struct, frozen=True, omit_defaults=True):
     def has_ended(self) -> bool:
         return not CHILD_TRANSITIONS[self.status]
 
+    @property
+    def counts(self) -> Counts:
+        return Counts(self.pages, self.records, self.rejected)
+
 
 class SyncState(msgspec.Struct, frozen=True, omit_defaults=True, tag="sync", tag_field="kind"):
     """A run of a main sync. Times are Unix ms on the broker's clock; `queue` holds requests for later runs."""
@@ -65,7 +71,7 @@ class SyncState(msgspec.Struct, frozen=True, omit_defaults=True, tag="sync", tag
 
     @property
     def key(self) -> str:
-        return sync_key(self.org, self.adapter, self.type)
+        return sync.KEY.key(self.org, self.adapter, self.type)
 
     @property
     def run_id(self) -> str:
@@ -80,8 +86,12 @@ class SyncState(msgspec.Struct, frozen=True, omit_defaults=True, tag="sync", tag
     def has_ended(self) -> bool:
         return not SYNC_TRANSITIONS[self.status]
 
-    def child_key(self, entity: str) -> str:
-        return entity_key(self.org, self.adapter, entity, self.type)
+    @property
+    def counts(self) -> Counts:
+        return sum((child.counts for child in self.children.values()), NO_COUNTS)
+
+    def child_key(self, name: str) -> str:
+        return entity.KEY.key(self.org, self.adapter, name, self.type)
 
     def with_status(self, entities: Iterable[str], status: ChildStatus, at: int, reason: str = "") -> "SyncState":
         """The entities in their new status; one that may not go there stays as it is."""
@@ -98,7 +108,7 @@ class SyncState(msgspec.Struct, frozen=True, omit_defaults=True, tag="sync", tag
         return msgspec.structs.replace(self, children=children)
 
     def with_outcome(self, done: ChildDone, at: int) -> "SyncState":
-        """The entity has told how it ended; told again, or never asked for, it changes nothing."""
+        """The entity has reported how it ended; a repeated report, or one never asked for, changes nothing."""
         child = self.children.get(done.entity)
         if child is None or child.has_ended:
             return self

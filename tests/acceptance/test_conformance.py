@@ -1,11 +1,8 @@
-"""The simulation's broker and store behave as the real ones: the same script, the same observations on both."""
+"""The engine's broker behaves as the real one: the same script, the same observations on both."""
 
 import asyncio
-import shutil
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import pytest
@@ -13,16 +10,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
-from faust.types import TP
 
 from agents.core.batch import Out
-from agents.faust.app import StrictApp
-from tables.catalog import State
-from tables.row import Row, encode_row
-from tables.stores import StrictTable
-from tests.engine.local import LocalRecord, LocalTP, MovableClock
-from tests.simulation.broker import Broker, Group, Member, Producer
-from tests.simulation.worker import Store
+from tests.engine.broker import Broker, Group, LogPartition, Member, Producer
+from tests.engine.clock import MovableClock
 from tests.support.kafka import LiveBroker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -31,7 +22,7 @@ PARTITIONS = 2
 SESSION_MS = 1_500
 LINGER_MS = 60_000
 JOIN_SECONDS_MAX = 30
-KINDS = ("simulated", "real")
+KINDS = ("memory", "real")
 
 Seen = tuple[int, bytes | None, bytes | None]  # offset, key, value
 
@@ -49,17 +40,17 @@ class Lab(Protocol):
 
     async def append(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None: ...
     async def append_and_die(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
-        """A producer that has handed over, and is killed before it flushes."""
+        """By a producer that is killed before it flushes."""
         ...
 
     async def read(self, partition: int, offset: int) -> Sequence[Seen]: ...
     async def stamps(self, partition: int) -> Sequence[int]: ...
     async def join(self, name: str) -> Joined:
-        """A process starts under a static name; whoever had it, or has died since, does not know."""
+        """A process starts under a static name; one that had it before does not know."""
         ...
 
     async def expire(self, member: Joined, successor: str) -> Joined:
-        """It is not heard of any more until its session is over; another one takes its place."""
+        """It sends no heartbeat until its session is over; another one takes its place."""
         ...
 
     async def commit(self, member: Joined, offsets: Mapping[int, int]) -> bool: ...
@@ -67,7 +58,7 @@ class Lab(Protocol):
     async def close(self) -> None: ...
 
 
-class SimulatedLab:
+class MemoryLab:
     def __init__(self) -> None:
         self._clock = MovableClock()
         self._broker = Broker(self._clock, PARTITIONS)
@@ -77,21 +68,21 @@ class SimulatedLab:
     async def append(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
         producer = Producer(self._broker, "test")
         for key, value in records:
-            producer.send(LocalTP("lab", partition), Out(key, value))
+            producer.send(LogPartition("lab", partition), Out(key, value))
         producer.flush()
 
     async def append_and_die(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
         producer = Producer(self._broker, "test")
         for key, value in records:
-            producer.send(LocalTP("lab", partition), Out(key, value))
+            producer.send(LogPartition("lab", partition), Out(key, value))
         producer.drop()
 
     async def read(self, partition: int, offset: int) -> Sequence[Seen]:
-        found = self._broker.read(LocalTP("lab", partition), offset)
+        found = self._broker.read(LogPartition("lab", partition), offset)
         return [(record.offset, record.key, record.value) for record in found]
 
     async def stamps(self, partition: int) -> Sequence[int]:
-        return [record.timestamp for record in self._broker.read(LocalTP("lab", partition), 0)]
+        return [record.timestamp for record in self._broker.read(LogPartition("lab", partition), 0)]
 
     async def join(self, name: str) -> Joined:
         if name in self._names:
@@ -104,7 +95,7 @@ class SimulatedLab:
         return _joined(self._group.rebalance({successor: range(PARTITIONS)})[successor])
 
     async def commit(self, member: Joined, offsets: Mapping[int, int]) -> bool:
-        at = {LocalTP("lab", partition): offset for partition, offset in offsets.items()}
+        at = {LogPartition("lab", partition): offset for partition, offset in offsets.items()}
         return self._group.commit(member.handle, at)
 
     async def committed(self) -> Mapping[int, int]:
@@ -215,16 +206,16 @@ class RealLab:
 
 
 def _silence(consumer: Any) -> None:
-    async def unheard() -> bool:
+    async def skipped() -> bool:
         return True
 
-    consumer._coordinator._do_heartbeat = unheard
+    consumer._coordinator._do_heartbeat = skipped
 
 
 @pytest.fixture(params=KINDS)
 def bootstrap(request: pytest.FixtureRequest) -> str:
-    """Empty: the simulated broker. The real one starts in no event loop, so not in the lab itself."""
-    if request.param == "simulated":
+    """Empty: the broker in memory. The real one starts in no event loop, so not in the lab itself."""
+    if request.param == "memory":
         return ""
     broker: LiveBroker = request.getfixturevalue("broker")
     return broker.bootstrap
@@ -233,7 +224,7 @@ def bootstrap(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def lab(bootstrap: str) -> AsyncIterator[Lab]:
     if not bootstrap:
-        yield SimulatedLab()
+        yield MemoryLab()
         return
     real = RealLab(bootstrap)
     await real.create()
@@ -257,7 +248,7 @@ async def test_the_time_of_a_record_is_the_brokers(lab: Lab) -> None:
     assert 1 < first <= second  # the client said 1
 
 
-async def test_what_was_handed_over_and_not_flushed_is_lost(lab: Lab) -> None:
+async def test_records_that_were_sent_and_not_flushed_are_lost(lab: Lab) -> None:
     await lab.append(0, (b"a", b"1"))
     await lab.append_and_die(0, (b"a", b"2"), (b"a", b"3"))
     await lab.append(0, (b"a", b"4"))
@@ -275,7 +266,7 @@ async def test_after_a_crash_the_same_records_come_again_from_the_committed_offs
     assert await lab.committed() == {0: 1, 1: 0}
 
 
-async def test_a_static_member_that_starts_anew_keeps_its_generation_and_fences_its_old_self(lab: Lab) -> None:
+async def test_a_static_member_that_starts_again_keeps_its_generation_and_fences_its_old_self(lab: Lab) -> None:
     old = await lab.join("one")
     new = await lab.join("one")
     assert (new.generation, new.partitions) == (old.generation, PARTITIONS)
@@ -284,7 +275,7 @@ async def test_a_static_member_that_starts_anew_keeps_its_generation_and_fences_
     assert await lab.committed() == {0: 3}
 
 
-async def test_whoever_takes_over_has_a_newer_generation_and_the_old_one_commits_nothing(lab: Lab) -> None:
+async def test_a_member_that_takes_over_has_a_newer_generation_and_the_old_one_commits_nothing(lab: Lab) -> None:
     frozen = await lab.join("one")
     assert await lab.commit(frozen, {0: 1})
     successor = await lab.expire(frozen, "two")
@@ -293,163 +284,3 @@ async def test_whoever_takes_over_has_a_newer_generation_and_the_old_one_commits
     assert not await lab.commit(frozen, {0: 9, 1: 9})
     assert await lab.commit(successor, {1: 2})
     assert await lab.committed() == {0: 1, 1: 2}
-
-
-class Shelf(Protocol):
-    """One partition's store on a disk."""
-
-    def write(self, changes: dict[bytes, bytes | None]) -> None: ...
-    def read(self, key: bytes) -> bytes | None: ...
-    def restore(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """What a start does with the whole changelog, as far as the store does not have it."""
-        ...
-
-    def confirm(self, offset: int) -> None:
-        """The broker has the changelog up to this offset, and the commit went through."""
-        ...
-
-    def crash(self) -> None: ...
-    def take_copy(self) -> None: ...
-    def put_copy_back(self) -> None: ...
-
-
-class SimulatedShelf:
-    def __init__(self) -> None:
-        self._store = Store()
-
-    def write(self, changes: dict[bytes, bytes | None]) -> None:
-        self._store.write(changes)
-
-    def read(self, key: bytes) -> bytes | None:
-        return self._store.read(0, key)
-
-    def restore(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> None:
-        records = [LocalRecord("changelog", 0, at, 0, key, value, ()) for at, (key, value) in enumerate(changelog)]
-        self._store.restore(records[self._store.position :])
-
-    def confirm(self, offset: int) -> None:
-        self._store.position = offset + 1
-
-    def crash(self) -> None: ...
-
-    def take_copy(self) -> None:
-        self._copy = self._store.copy()
-
-    def put_copy_back(self) -> None:
-        self._store = self._copy.copy()
-
-
-@dataclass
-class ChangelogRecord:
-    offset: int
-    key: bytes
-    value: bytes | None
-
-
-class RealShelf:
-    """RocksDB as Faust opens it. A crash lets go of the files without a word."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._table = self._opened()
-        self._journal = TP("changelog", 0)
-
-    def write(self, changes: dict[bytes, bytes | None]) -> None:
-        self._table.store(0, changes)
-
-    def read(self, key: bytes) -> bytes | None:
-        return self._table.read(0, key)
-
-    def restore(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> None:
-        seen = self._table.persisted_offset(self._journal)
-        records = [ChangelogRecord(at, key, value) for at, (key, value) in enumerate(changelog)]
-        self._table.restore(0, records, seen)
-
-    def confirm(self, offset: int) -> None:
-        self._table.note_delivered(self._journal, offset)
-        self._table.persist_offsets()
-
-    def crash(self) -> None:
-        self._table.data._dbs.clear()
-        self._table = self._opened()
-
-    def take_copy(self) -> None:
-        self._table.data._dbs.clear()
-        shutil.copytree(self._home / "disk", self._home / "copy")
-
-    def put_copy_back(self) -> None:
-        self._table.data._dbs.clear()
-        shutil.rmtree(self._home / "disk")
-        shutil.copytree(self._home / "copy", self._home / "disk")
-        self.crash()
-
-    def _opened(self) -> StrictTable:
-        app = StrictApp(
-            "shelf", broker="kafka://127.0.0.1:1", store="rocksdb://", datadir=self._home / "disk", web_enabled=False
-        )
-        table: StrictTable = app.Table("rows", key_type=bytes, value_type=bytes, partitions=1)
-        return table
-
-
-@pytest.fixture(params=KINDS)
-async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
-    if request.param == "simulated":
-        yield SimulatedShelf()
-        return
-    real = RealShelf(tmp_path)
-    yield real
-    real._table.data._dbs.clear()
-
-
-def row(seq: int, generation: int = 1) -> bytes:
-    return encode_row(Row[State](generation=generation, seq=seq))
-
-
-def values(shelf: Shelf) -> list[bytes | None]:
-    return [shelf.read(key) for key in (b"a", b"b", b"c")]
-
-
-async def test_what_was_written_survives_a_crash_and_what_was_deleted_stays_away(shelf: Shelf) -> None:
-    shelf.write({b"a": row(1), b"b": row(1)})
-    shelf.write({b"a": row(2), b"b": None})
-    shelf.crash()
-    assert values(shelf) == [row(2), None, None]
-
-
-async def test_an_empty_store_is_rebuilt_from_the_changelog(shelf: Shelf) -> None:
-    shelf.restore([(b"a", row(1)), (b"b", row(1)), (b"a", row(2)), (b"b", None), (b"c", row(1))])
-    assert values(shelf) == [row(2), None, row(1)]
-
-
-async def test_a_store_ahead_of_the_changelog_keeps_what_it_has(shelf: Shelf) -> None:
-    shelf.write({b"a": row(2)})
-    shelf.confirm(0)
-    shelf.write({b"a": row(3)})
-    shelf.crash()
-    shelf.restore([(b"a", row(2)), (b"a", row(2, generation=0))])
-    assert values(shelf) == [row(3), None, None]
-
-
-async def test_only_what_stands_behind_the_position_is_restored(shelf: Shelf) -> None:
-    shelf.write({b"a": row(5)})
-    shelf.confirm(1)
-    shelf.crash()
-    shelf.restore([(b"a", row(9)), (b"a", None), (b"b", row(1))])
-    assert values(shelf) == [row(5), row(1), None]
-
-
-async def test_a_copy_that_is_put_back_is_brought_up_from_its_own_position(shelf: Shelf) -> None:
-    shelf.write({b"a": row(1)})
-    shelf.confirm(0)
-    shelf.take_copy()
-    shelf.write({b"a": row(2), b"b": row(1)})
-    shelf.confirm(2)
-    shelf.put_copy_back()
-    assert values(shelf) == [row(1), None, None]
-    shelf.restore([(b"a", row(1)), (b"a", row(2)), (b"b", row(1))])
-    assert values(shelf) == [row(2), row(1), None]
-
-
-async def test_a_record_that_a_frozen_process_wrote_late_is_passed_over(shelf: Shelf) -> None:
-    shelf.restore([(b"a", row(3, generation=2)), (b"a", row(9, generation=1)), (b"b", row(1)), (b"b", row(1))])
-    assert values(shelf) == [row(3, generation=2), row(1), None]

@@ -1,4 +1,4 @@
-"""Whatever is killed while a sync runs: it completes, equals the source, and asks for no committed page again."""
+"""Whatever is killed while a sync runs: it completes, equals the source, and fetches no committed page again."""
 
 import asyncio
 import json
@@ -46,12 +46,12 @@ async def survive(broker: LiveBroker, home: Path, sink: str | None) -> None:
             await kill(made, *victims)
             moments.append(await moment(made))
             await restart(made, *victims)
-        (run,) = await made.until(lambda syncs: bool(syncs) and syncs[0].state.has_ended, "the end of the run")
-        assert run.state.status == "done", run.state.reason
+        (run,) = await made.until(lambda runs: bool(runs) and runs[0].has_ended, "the end of the run")
+        assert run.status == "done", run.reason
         assert [entity for entity in await made.compared(ORG) if not entity.is_equal] == []
         for then in moments:
             again = [page for _, page in served(made)[then.served :] if page in then.committed]
-            assert again == [], "committed pages were asked for again"
+            assert again == [], "committed pages were fetched again"
 
 
 async def more_pages(made: Installation) -> None:
@@ -70,7 +70,7 @@ async def moment(made: Installation) -> Moment:
 
 
 def served(made: Installation) -> list[tuple[str, Page]]:
-    """Entity and page of everything that the simulator handed over, in its order."""
+    """Entity and page of everything that the simulator served, in its order."""
     lines = made.journal.read_text().splitlines() if made.journal.exists() else []
     return [(entity, page_name(page)) for _, entity, page, _ in (line.split("\t") for line in lines)]
 

@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from typer.testing import CliRunner, Result
 
+from agents.kinds import SHIPPED
 from service.cli import kafka as cli
 from service.clock import SystemClock
 from service.dev.kafka import broker as brokers
@@ -17,26 +18,25 @@ from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
 from service.settings import Settings, child_environment, read_settings
 from tests.support.kafka import LiveBroker, free_port
-from topics.catalog import TOPICS
 from topics.errors import Rejected
 
 pytestmark = pytest.mark.kafka
-PLACE = TopicPartition("start-sync", 0)
+PARTITION = TopicPartition("start-sync", 0)
 
 Run = Callable[..., Result]
 
 
-async def tell(settings: Settings, value: bytes) -> None:
+async def write(settings: Settings, value: bytes) -> None:
     """Returns when the broker has acknowledged the record."""
     async with AIOKafkaProducer(**client_arguments(settings), acks="all") as producer:
-        await producer.send_and_wait(PLACE.topic, value, partition=PLACE.partition)
+        await producer.send_and_wait(PARTITION.topic, value, partition=PARTITION.partition)
 
 
-async def hear(settings: Settings) -> list[bytes]:
-    """All that is on PLACE."""
+async def read(settings: Settings) -> list[bytes]:
+    """All that is on PARTITION."""
     async with AIOKafkaConsumer(**client_arguments(settings), auto_offset_reset="earliest") as consumer:
-        consumer.assign([PLACE])
-        end = (await consumer.end_offsets([PLACE]))[PLACE]
+        consumer.assign([PARTITION])
+        end = (await consumer.end_offsets([PARTITION]))[PARTITION]
         return [(await consumer.getone()).value for _ in range(end)]
 
 
@@ -58,32 +58,32 @@ async def test_an_acknowledged_record_survives_kill_9_of_the_broker(
     broker: LiveBroker, kafka_settings: Settings
 ) -> None:
     await broker.wipe()
-    await ensure_topics(kafka_settings, SystemClock())
-    await tell(kafka_settings, b"before")
+    await ensure_topics(kafka_settings, SystemClock(), SHIPPED.catalog)
+    await write(kafka_settings, b"before")
     await broker.kill()
     await broker.restart()
-    await tell(kafka_settings, b"after")
-    assert await hear(kafka_settings) == [b"before", b"after"]
+    await write(kafka_settings, b"after")
+    assert await read(kafka_settings) == [b"before", b"after"]
 
 
 async def test_a_wiped_broker_has_no_topics(broker: LiveBroker, kafka_settings: Settings) -> None:
-    await ensure_topics(kafka_settings, SystemClock())
+    await ensure_topics(kafka_settings, SystemClock(), SHIPPED.catalog)
     await broker.wipe()
     assert (await embedded.status(kafka_settings)).topics == 0
 
 
-def test_up_is_told_twice_and_down_keeps_the_data(run: Run, own: Settings) -> None:
+def test_up_may_be_run_twice_and_down_keeps_the_data(run: Run, own: Settings) -> None:
     first = run("up")
     assert "formatting the broker's data directory" in first.stdout
     assert f"Kafka runs on 127.0.0.1:{own.kafka_port}" in first.stdout
     assert "Kafka already runs on" in run("up").stdout
-    asyncio.run(ensure_topics(own, SystemClock()))
-    asyncio.run(tell(own, b"kept"))
+    asyncio.run(ensure_topics(own, SystemClock(), SHIPPED.catalog))
+    asyncio.run(write(own, b"kept"))
     assert "its data stay" in run("down").stdout
     assert run("status").exit_code == 1
     again = run("up")
     assert "formatting" not in again.stdout
-    assert asyncio.run(hear(own)) == [b"kept"]
+    assert asyncio.run(read(own)) == [b"kept"]
 
 
 def test_status_is_one_document_for_programs(run: Run, own: Settings, broker: LiveBroker) -> None:
@@ -91,11 +91,11 @@ def test_status_is_one_document_for_programs(run: Run, own: Settings, broker: Li
     shown = CliRunner().invoke(cli.app, ["status", "--json"], env=child_environment(ours))
     assert shown.exit_code == 0
     found = json.loads(shown.stdout)
-    assert found.pop("topics") in (0, len(TOPICS))
+    assert found.pop("topics") in (0, len(SHIPPED.catalog.topics))
     assert found == {"is_embedded": False, "bootstrap": broker.bootstrap, "pid": None, "problem": None}
     mine = run("status", "--json")
     assert mine.exit_code == 1
-    assert "lets us in" in json.loads(mine.stdout)["problem"]
+    assert "no Kafka broker accepted a connection" in json.loads(mine.stdout)["problem"]
 
 
 async def test_two_that_start_it_at_once_get_the_same_broker(own: Settings) -> None:

@@ -1,4 +1,4 @@
-"""A process that fails exactly where it hurts most: the sync completes, and asks for no committed page again."""
+"""A process that fails exactly where it hurts most: the sync completes, and fetches no committed page again."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.faust.watchdog import EXIT_STANDS_STILL
+from agents.watchdog import EXIT_NO_PROGRESS
 from service.settings import child_environment
 from tests.acceptance.test_crashes import Moment, moment, served
 from tests.support.installation import ROOT, Installation, installation
@@ -22,27 +22,28 @@ ORG = "acme"
 SMALL = ("--org", ORG, "--no-rate-limit", "--people", "150", "--latency-ms", "200")
 START = json.dumps({"org": ORG, "adapter": "pco", "type": "full"}).encode()
 CRASHES = {
-    "fetcher": ("after_fetch=crash@9", "after_db_commit=crash@5", "after_tell=crash@3"),
+    "fetcher": ("after_fetch=crash@9", "after_db_commit=crash@5", "after_report=crash@3"),
     "worker": ("after_store=crash@3", "after_changelog=crash@3", "after_flush=crash@2"),
 }
 STALLS = {
-    "fetcher": ("after_fetch=stall@5", "commands in hand: "),
-    "worker": ("after_changelog=stall@3", "nothing has moved for"),
+    "fetcher": ("after_fetch=stall@5", "unfinished commands: "),
+    "worker": ("after_changelog=stall@3", "no progress for"),
 }
 WAIT_SECONDS_MAX = 60
-# Its watchdog loses patience sooner than a user's: nothing that rightly waits does so for long here.
+# Its watchdog waits less than a user's: nothing that rightly waits does so for long here.
 IMPATIENTLY = """if True:
-    from agents.faust import watchdog
+    from agents import watchdog
+    from agents.faust import watchdog as probes
     from service.fetcher import process
-    watchdog.LOOK_SECONDS = 0.5
-    watchdog.PROGRESS_SECONDS_MAX = 6.0
-    process.SILENCE_SECONDS_MAX = 3.0
+    watchdog.CHECK_SECONDS = 0.5
+    probes.PROGRESS_SECONDS_MAX = process.PROGRESS_SECONDS_MAX = 6.0
+    process.STEP_SECONDS_MAX = 3.0
     from service.cli import main
     main()
 """
 
 
-async def test_failing_at_each_of_the_six_instants_and_standing_still_lose_and_repeat_nothing(
+async def test_crashes_at_each_of_the_six_instants_and_stalls_lose_and_repeat_nothing(
     broker: LiveBroker, tmp_path: Path, postgres_dsn: str
 ) -> None:
     async with installation(broker, tmp_path, postgres_dsn, *SMALL, concurrency=4) as made:
@@ -51,12 +52,12 @@ async def test_failing_at_each_of_the_six_instants_and_standing_still_lose_and_r
         await made.produce("start-sync", START)
         async with asyncio.TaskGroup() as group:
             failing = [group.create_task(fail(made, role)) for role in CRASHES]
-        (run,) = await made.until(lambda syncs: bool(syncs) and syncs[0].state.has_ended, "the end of the run")
-        assert run.state.status == "done", run.state.reason
+        (run,) = await made.until(lambda runs: bool(runs) and runs[0].has_ended, "the end of the run")
+        assert run.status == "done", run.reason
         assert [entity for entity in await made.compared(ORG) if not entity.is_equal] == []
         for then in chain.from_iterable(task.result() for task in failing):
             again = [page for _, page in served(made)[then.served :] if page in then.committed]
-            assert again == [], "committed pages were asked for again"
+            assert again == [], "committed pages were fetched again"
 
 
 async def fail(made: Installation, role: str) -> list[Moment]:
@@ -69,7 +70,7 @@ async def fail(made: Installation, role: str) -> list[Moment]:
         moments.append(await moment(made))
     point, sentence = STALLS[role]
     start(made, role, point, "-c", IMPATIENTLY)
-    assert await ended(made, role) == EXIT_STANDS_STILL
+    assert await ended(made, role) == EXIT_NO_PROGRESS
     assert sentence in last_line(made, role)
     moments.append(await moment(made))
     made.start(role)

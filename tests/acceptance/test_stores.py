@@ -8,8 +8,9 @@ import pytest
 from faust.types import TP
 
 from agents.faust.app import StrictApp
-from tables.catalog import State
-from tables.row import Row, encode_row
+from tables.kinds.sync import SyncState
+from tables.requests import RequestLog, encode_requests, log_key
+from tables.row import Deadline, Row, encode_row
 from tables.stores import StrictTable
 from topics.errors import Broken
 
@@ -45,20 +46,12 @@ async def reopen(tmp_path: Path) -> AsyncIterator[Open]:
     close()
 
 
-def row(seq: int, generation: int = 1, due: int = 0) -> bytes:
-    return encode_row(Row[State](generation=generation, seq=seq, due=due))
+def row(seq: int, epoch: int = 1, due: int = 0) -> bytes:
+    return encode_row(Row[SyncState](epoch=epoch, seq=seq, due=due, due_set_at=due and due - 10))
 
 
 def values(table: StrictTable, *keys: bytes) -> list[bytes | None]:
     return [table.read(PARTITION, key) for key in keys]
-
-
-async def test_a_batch_is_written_and_deleted_at_once_and_survives_a_restart(reopen: Open) -> None:
-    table = reopen()
-    table.store(PARTITION, {b"a": row(1), b"b": row(1)})
-    table.store(PARTITION, {b"a": row(2), b"b": None})
-    assert values(table, b"a", b"b", b"c") == [row(2), None, None]
-    assert values(reopen(), b"a", b"b") == [row(2), None]
 
 
 async def test_partitions_are_apart(reopen: Open) -> None:
@@ -83,30 +76,14 @@ async def test_a_chunk_that_was_restored_before_changes_nothing(reopen: Open) ->
     assert values(table, b"a") == [row(7)]
 
 
-async def test_of_a_chunk_that_overlaps_only_what_is_new_counts(reopen: Open) -> None:
+@pytest.mark.parametrize(("epoch", "seq"), [(2, 4), (1, 99)])
+async def test_a_record_that_is_older_than_the_stored_one_is_passed_over(reopen: Open, epoch: int, seq: int) -> None:
     table = reopen()
-    table.restore(PARTITION, [Record(0, b"a", row(1))], None)
-    table.restore(PARTITION, [Record(0, b"a", None), Record(1, b"b", row(1))], 0)
-    assert values(table, b"a", b"b") == [row(1), row(1)]
-
-
-@pytest.mark.parametrize(("generation", "seq"), [(2, 4), (1, 99)])
-async def test_a_record_that_is_older_than_the_stored_one_is_passed_over(
-    reopen: Open, generation: int, seq: int
-) -> None:
-    table = reopen()
-    newer, older = row(5, 2), row(seq, generation)
+    newer, older = row(5, 2), row(seq, epoch)
     table.restore(PARTITION, [Record(0, b"a", newer), Record(1, b"a", older)], None)
     assert (values(table, b"a"), table.stale) == ([newer], 1)
     table.restore(PARTITION, [Record(2, b"a", older)], 1)
     assert (values(table, b"a"), table.stale) == ([newer], 2)
-
-
-async def test_a_store_that_is_ahead_of_the_changelog_keeps_what_it_has(reopen: Open) -> None:
-    table = reopen()
-    table.store(PARTITION, {b"a": row(5)})
-    table.restore(PARTITION, [Record(0, b"a", row(4))], None)
-    assert values(table, b"a") == [row(5)]
 
 
 async def test_the_position_is_what_the_broker_has_confirmed(reopen: Open) -> None:
@@ -134,18 +111,19 @@ async def test_what_was_confirmed_before_a_revocation_is_forgotten(reopen: Open)
     assert table.persisted_offset(CHANGELOG) is None
 
 
-async def test_the_deadlines_are_those_of_the_stored_records(reopen: Open) -> None:
+async def test_the_deadlines_are_those_of_the_stored_workflows(reopen: Open) -> None:
     table = reopen()
     table.restore(PARTITION, [Record(0, b"a", row(1, due=50)), Record(1, b"b", row(1))], None)
-    table.store(PARTITION, {b"c": row(1, due=70)})
-    assert dict(reopen().deadlines(PARTITION)) == {"a": 50, "c": 70}
+    log = RequestLog().adding("r", "start-sync@1", 60, epoch=1)
+    table.store(PARTITION, {b"c": row(1, due=70), log_key("c", 0): encode_requests(log)})
+    assert dict(reopen().deadlines(PARTITION)) == {"a": Deadline(50, 40), "c": Deadline(70, 60)}
 
 
-def damage(tmp_path: Path, pattern: str, place: slice = slice(None)) -> None:
+def damage(tmp_path: Path, pattern: str, part: slice = slice(None)) -> None:
     """Overwrite what RocksDB has in the file of such a name."""
     (file,) = tmp_path.rglob(pattern)
     content = bytearray(file.read_bytes())
-    content[place] = b"x" * len(content[place])
+    content[part] = b"x" * len(content[part])
     file.write_bytes(content)
 
 

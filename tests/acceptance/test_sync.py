@@ -11,7 +11,7 @@ from manifests.graph import plan
 from manifests.loader import load_packaged
 from tests.support.installation import installation
 from tests.support.kafka import LiveBroker
-from topics.commands import StartSync
+from topics.kinds.sync import StartSync
 
 pytestmark = pytest.mark.kafka
 
@@ -40,21 +40,21 @@ async def test_bare_json_becomes_every_row_and_none_before_what_it_needs(
 ) -> None:
     async with installation(broker, tmp_path, postgres_dsn, *ORGS) as made:
         await made.produce("start-sync", json.dumps(BARE).encode())
-        await made.until(lambda syncs: any(sync.state.has_ended for sync in syncs), "the end of the run")
+        await made.until(lambda runs: any(run.has_ended for run in runs), "the end of the run")
         assert [entity for entity in await made.compared("acme") if not entity.is_equal] == []
     assert await rows_before_their_parents(postgres_dsn) == []
 
 
-async def test_malformed_messages_are_buried_with_a_reason_and_the_partition_goes_on(
+async def test_malformed_messages_become_dead_letters_with_a_reason_and_the_partition_continues(
     broker: LiveBroker, tmp_path: Path
 ) -> None:
     async with installation(broker, tmp_path, None, *ORGS) as made:
         key = StartSync.model_validate(BARE).key.encode()  # one key, one partition: the good one stands behind them
         await made.produce("start-sync", *MALFORMED.values(), json.dumps(BARE).encode(), key=key)
-        await made.until(lambda syncs: any(sync.state.has_ended for sync in syncs), "the end of the run")
-        buried = await made.dead_letters()
-        assert len(buried) == len(MALFORMED)
-        assert all(letter.reason for letter in buried)
+        await made.until(lambda runs: any(run.has_ended for run in runs), "the end of the run")
+        letters = await made.dead_letters()
+        assert len(letters) == len(MALFORMED)
+        assert all(letter.reason for letter in letters)
 
 
 async def rows_before_their_parents(dsn: str) -> list[str]:

@@ -11,17 +11,17 @@ import msgspec
 import uvloop
 
 from tests.bench.decisions import measure_decisions
+from tests.bench.environment import Environment, environment_in
 from tests.bench.flat import measure_flat
 from tests.bench.limited import measure_limited
 from tests.bench.pages import measure_pages
 from tests.bench.peers.measure import measure_peers
 from tests.bench.restart import measure_restart
 from tests.bench.shapes import SHAPES
-from tests.bench.stage import Stage, staged
 from tests.bench.table import measure_table
 
 Found = Mapping[str, msgspec.Struct]
-MEASUREMENTS: Mapping[str, Callable[[Stage, int], Awaitable[msgspec.Struct]]] = {
+MEASUREMENTS: Mapping[str, Callable[[Environment, int], Awaitable[msgspec.Struct]]] = {
     "flat": measure_flat,
     "decisions": measure_decisions,
     "limited": measure_limited,
@@ -31,23 +31,23 @@ MEASUREMENTS: Mapping[str, Callable[[Stage, int], Awaitable[msgspec.Struct]]] = 
 PEERS = "peers"
 
 
-async def run(stage: Stage, names: Sequence[str], rounds: int) -> AsyncIterator[Found]:
+async def run(env: Environment, names: Sequence[str], rounds: int) -> AsyncIterator[Found]:
     """The figures of one measurement after the other, by name."""
     shapes = [shape for shape in SHAPES if shape.name in names]
     if shapes:
-        yield await measure_pages(stage, shapes, rounds)
+        yield await measure_pages(env, shapes, rounds)
     for name, measure in MEASUREMENTS.items():
         if name in names:
             print(name, flush=True)
-            yield {name: await measure(stage, rounds)}
+            yield {name: await measure(env, rounds)}
     if PEERS in names:
-        yield await measure_peers(stage, rounds)
+        yield await measure_peers(env, rounds)
 
 
-async def report(stage: Stage, names: Sequence[str], rounds: int, file: Path | None) -> None:
-    """Print what is found when it is found, and keep it: a later failure takes nothing away."""
+async def report(env: Environment, names: Sequence[str], rounds: int, file: Path | None) -> None:
+    """Print what is found when it is found, and keep it: a later failure loses nothing."""
     found: dict[str, msgspec.Struct] = {}
-    async for some in run(stage, names, rounds):
+    async for some in run(env, names, rounds):
         found.update(some)
         print(msgspec.json.format(msgspec.json.encode(some)).decode(), flush=True)
         if file:
@@ -65,8 +65,8 @@ def main() -> None:
     unknown = set(given.names) - {*everything, PEERS}
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {names}")
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as home, staged(Path(home)) as stage:
-        uvloop.run(report(stage, given.names or everything, given.rounds, given.report))
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as home, environment_in(Path(home)) as env:
+        uvloop.run(report(env, given.names or everything, given.rounds, given.report))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 GET /{org}/contacts?offset=&per_page= is a pure function of its address; an organisation's name says how much it has
 and how it is served (`KINDS`): `p25-x` has 25 pages of 25 records, `r10000-x` 10,000 records. It keeps a journal of
-what it was asked for, by which everything else is checked. Run: python -m tests.bench.api PORT.
+its requests, by which everything else is checked. Run: python -m tests.bench.api PORT.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ KINDS = {
 }
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """A request: when it came (Unix seconds), what for, how it was answered."""
 
     at: float
@@ -52,7 +52,7 @@ class Asked(NamedTuple):
     status: int
 
 
-class Place(NamedTuple):
+class PageAddress(NamedTuple):
     org: str
     entity: str
     offset: int
@@ -68,12 +68,12 @@ class Window:
 
 
 class Api:
-    """What is served, and what was asked."""
+    """What is served, and what was requested."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
+        self.requests: list[Request] = []
         self.is_hurried = False  # nobody is answered late any more
-        self._ready: dict[Place, bytes] = {}
+        self._ready: dict[PageAddress, bytes] = {}
         self._windows: dict[str, Window] = {}
 
     def answer(self, target: str) -> tuple[bytes, float]:
@@ -83,25 +83,25 @@ class Api:
         if path.startswith("_"):
             return self._command(path, query), 0.0
         org, entity = path.split("/")
-        place = Place(org, entity, int(query.get("offset", 0)), int(query.get("per_page", PAGE)))
+        address = PageAddress(org, entity, int(query.get("offset", 0)), int(query.get("per_page", PAGE)))
         kind, now = KINDS[org[0]], time.time()
         status, headers = self._limited(org, now) if kind.is_limited else (200, "")
-        if len(self.asked) >= REQUESTS_MAX:
+        if len(self.requests) >= REQUESTS_MAX:
             return reply(500, b"the journal is full"), 0.0
-        self.asked.append(Asked(now, org, place.offset // place.size, status))
-        body = (self._ready.get(place) or render(place)) if status == 200 else b""
+        self.requests.append(Request(now, org, address.offset // address.size, status))
+        body = (self._ready.get(address) or render(address)) if status == 200 else b""
         return reply(status, body, headers), 0.0 if self.is_hurried else kind.after_seconds
 
     def _command(self, path: str, query: dict[str, str]) -> bytes:
         match path:
             case "_forget":
-                self.asked.clear()
+                self.requests.clear()
             case "_hurry":
                 self.is_hurried = True
             case "_render":
                 self._render(query["orgs"].split(","), query["entity"], int(query["per_page"]), query["keep"] == "1")
-            case "_asked":
-                return reply(200, msgspec.json.encode(self.asked[int(query["since"]) :]))
+            case "_requests":
+                return reply(200, msgspec.json.encode(self.requests[int(query["since"]) :]))
             case _:
                 return reply(404, b"")
         return reply(200, b"{}")
@@ -112,8 +112,8 @@ class Api:
         for org in orgs:
             for offset in range(0, amount(org), size):
                 assert len(self._ready) < PAGES_READY_MAX, "more pages at a time than the API keeps ready"
-                place = Place(org, entity, offset, size)
-                self._ready[place] = render(place)
+                address = PageAddress(org, entity, offset, size)
+                self._ready[address] = render(address)
 
     def _limited(self, org: str, now: float) -> tuple[int, str]:
         window = self._windows.get(org)
@@ -150,7 +150,7 @@ class Server(asyncio.Protocol):
                 self._write(answer)
 
     def _write(self, answer: bytes) -> None:
-        if not self._transport.is_closing():  # who asked may have been killed
+        if not self._transport.is_closing():  # the client may have been killed
             self._transport.write(answer)
 
 
@@ -166,10 +166,10 @@ def amount(org: str) -> int:
     return int(org[1:].partition("-")[0]) * KINDS[org[0]].records
 
 
-def render(place: Place) -> bytes:
-    total, following = amount(place.org), place.offset + place.size
-    records = [record(place.org, place.entity, number) for number in range(place.offset, min(following, total))]
-    link = f"/{place.org}/{place.entity}?offset={following}&per_page={place.size}" if following < total else None
+def render(address: PageAddress) -> bytes:
+    total, following = amount(address.org), address.offset + address.size
+    records = [record(address.org, address.entity, number) for number in range(address.offset, min(following, total))]
+    link = f"/{address.org}/{address.entity}?offset={following}&per_page={address.size}" if following < total else None
     return msgspec.json.encode({"data": records, "meta": {"total": total}, "links": {"next": link}})
 
 

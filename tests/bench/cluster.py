@@ -7,23 +7,26 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocol
 
 from agents.core.batch import Record
-from agents.faust.wiring import partitioner
+from agents.kinds import SHIPPED
 from service.clock import SystemClock
 from service.dev.kafka import broker as brokers
 from service.dev.kafka import embedded
 from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
 from service.settings import Settings, child_environment
+from tables.requests import is_request_log
 from tests.support.kafka import free_port
+from topics.catalog import CHANGELOG
 from topics.codec import encode
-from topics.commands import Command
+from topics.command import Command
+from topics.partitions import partitioner
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -34,6 +37,15 @@ READY_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.015
 BATCH_BYTES_MAX = 500_000
 UUID_CHARS = 37  # what the broker appends to a static member's name to make its id: a dash and a UUID
+
+
+class RawRecord(NamedTuple):
+    """A record that is sent as it stands."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
 
 
 class Cluster:
@@ -68,7 +80,7 @@ class Cluster:
 
     async def _begin(self) -> None:
         await embedded.up(self.settings, _quietly, self._clock)
-        await ensure_topics(self.settings, self._clock)
+        await ensure_topics(self.settings, self._clock, SHIPPED.catalog)
         self.producer = AIOKafkaProducer(
             **client_arguments(self.settings), acks="all", max_batch_size=BATCH_BYTES_MAX * 2
         )
@@ -134,21 +146,22 @@ class Cluster:
 
     async def send(self, commands: Sequence[Command]) -> None:
         """Each to the partition of its key, in batches."""
-        await self.send_raw([(one.topic, one.key, encode(one)) for one in commands])
+        await self.send_raw(
+            [RawRecord(one.topic, self.partition_of(one.key), one.key.encode(), encode(one)) for one in commands]
+        )
 
-    async def send_raw(self, records: Sequence[tuple[str, str, bytes]]) -> None:
-        """Topic, key and value of each; returns when the broker has them all."""
+    async def send_raw(self, records: Sequence[RawRecord]) -> None:
+        """Returns when the broker has them all."""
         waiting: list[asyncio.Future[Any]] = []
         batches: dict[tuple[str, int], Any] = {}
-        for topic, key, value in records:
-            place = (topic, self.partition_of(key))
-            batch = batches.get(place)
+        for topic, partition, key, value in records:
+            batch = batches.get((topic, partition))
             if batch is not None and batch.size() + len(value) > BATCH_BYTES_MAX:
-                waiting.append(await self.producer.send_batch(batch, topic, partition=place[1]))
+                waiting.append(await self.producer.send_batch(batch, topic, partition=partition))
                 batch = None
             if batch is None:
-                batch = batches[place] = self.producer.create_batch()
-            assert batch.append(key=key.encode(), value=value, timestamp=None) is not None
+                batch = batches[topic, partition] = self.producer.create_batch()
+            assert batch.append(key=key, value=value, timestamp=None) is not None
         for (topic, partition), batch in batches.items():
             waiting.append(await self.producer.send_batch(batch, topic, partition=partition))
         await asyncio.gather(*waiting)
@@ -162,16 +175,16 @@ class Cluster:
     def partitions(self, topic: str) -> list[TopicPartition]:
         return [TopicPartition(topic, number) for number in range(self.settings.partitions)]
 
-    async def read_all(self, topic: str) -> list[Record]:
-        """Every record of a topic as it is now."""
+    async def read_journal(self) -> list[Record]:
+        """Every record of a workflow in the journal as it is now, without the request logs."""
         found: list[Record] = []
         async with self.consumer("earliest") as consumer:
-            tps = self.partitions(topic)
+            tps = self.partitions(CHANGELOG)
             consumer.assign(tps)
             ends = await consumer.end_offsets(tps)
             while any([await consumer.position(tp) < end for tp, end in ends.items()]):
                 for records in (await consumer.getmany(timeout_ms=1_000)).values():
-                    found += records
+                    found += [record for record in records if not is_request_log(record.key)]
         return found
 
     async def assigned(self, group: str) -> dict[str, set[int]]:
@@ -201,4 +214,4 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _quietly(line: str) -> None:
-    """What the broker tells while it starts is of no interest here."""
+    """What the broker prints while it starts is of no interest here."""

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from tests.bench.api import Asked
+from tests.bench.api import Request
 
 Commits = Mapping[tuple[str, int], float]  # organisation and page (from 0) -> Unix seconds
 Database: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -22,9 +22,9 @@ async def read_commits(db: Database, table: str, orgs: Sequence[str], page_size:
     return {(row["org"], row["page"]): row["at"] for row in found}
 
 
-def latencies(asked: Sequence[Asked], commits: Commits) -> list[float]:
+def latencies(requests: Sequence[Request], commits: Commits) -> list[float]:
     """Of each page, sorted: seconds from the API's receiving the request to the commit of its rows."""
     first: dict[tuple[str, int], float] = {}
-    for one in asked:
+    for one in requests:
         first.setdefault((one.org, one.page), one.at)
-    return sorted(at - first[place] for place, at in commits.items())
+    return sorted(at - first[page] for page, at in commits.items())

@@ -1,7 +1,7 @@
 """The control plane alone: one worker on a real broker, and a data plane that does nothing (tests.bench.stub).
 
 A decision is a record in the journal: the state of one workflow after one command, with all that follows from it on
-its way. Decisions per second are counted from the first start-sync handed over to the last record of the journal.
+its way. Decisions per second are counted from the first start-sync sent to the last record of the journal.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 
 from agents.core.batch import Record
-from tables.catalog import read_row
+from agents.kinds import SHIPPED
 from tables.kinds.sync import SyncState
 from tests.bench.cluster import ROOT, Cluster
+from tests.bench.environment import Environment
 from tests.bench.parts import cpu_seconds, forget_peaks, peak_mb
-from tests.bench.stage import Stage
 from topics.catalog import CHANGELOG
-from topics.commands import StartSync
+from topics.kinds.sync import StartSync
 
 WORKFLOWS = 3_000
 LEASES = 20
@@ -46,9 +46,12 @@ class Decisions(msgspec.Struct):
     memory_mb: dict[str, float]
 
 
-async def measure_decisions(stage: Stage, rounds: int) -> Decisions:
-    home = stage.home / "decisions"
-    async with Cluster(home, stage.api, "sqlite:///unused", {"worker": "worker"}) as cluster, _stub(cluster) as pid:
+async def measure_decisions(env: Environment, rounds: int) -> Decisions:
+    home = env.home / "decisions"
+    async with (
+        Cluster(home, env.api, "sqlite:///unused", {"worker": "worker"}) as cluster,
+        _stub(cluster) as pid,
+    ):
         warm, _ = await _run(cluster, "warm", WARM_WORKFLOWS)
         expected = warm // WARM_WORKFLOWS * WORKFLOWS
         rates, cpu, memory, made = [], [], [], 0
@@ -92,17 +95,17 @@ async def _stub(cluster: Cluster) -> AsyncIterator[int]:
 
 
 async def _run(cluster: Cluster, name: str, workflows: int, expected: int | None = None) -> tuple[int, float]:
-    """Start so many syncs; how many records their journal got, and in how many seconds.
+    """Start so many syncs; how many decisions that led to, and in how many seconds.
 
-    Each sync is the same, so that the first run tells how many records to expect of the others.
+    Each sync is the same, so that the first run shows how many decisions to expect of the others.
     """
     async with cluster.consumer() as consumer:
         already = await consumer.end_offsets(cluster.partitions(CHANGELOG))
         began = time.time()
         await cluster.send([StartSync(org=f"{name}-{one}", adapter="bench", type="full") for one in range(workflows)])
         async with asyncio.timeout(WAIT_SECONDS_MAX):
-            await _until(consumer, already, expected)
-    journal = [one for one in await cluster.read_all(CHANGELOG) if one.offset >= already[one.topic, one.partition]]
+            await _until(consumer, already, None if expected is None else expected + workflows)  # a request log each
+    journal = [one for one in await cluster.read_journal() if one.offset >= already[one.topic, one.partition]]
     _check(journal, workflows)
     return len(journal), max(record.timestamp for record in journal) / 1000 - began
 
@@ -117,8 +120,8 @@ async def _until(consumer: AIOKafkaConsumer, already: Mapping[Any, int], expecte
 
 
 def _check(journal: Sequence[Record], workflows: int) -> None:
-    """Every sync that was asked for must have ended well."""
+    """Every sync must have ended well."""
     last = {record.key: record.value for record in journal if record.value}
-    states = [read_row(value).state for value in last.values()]
+    states = [SHIPPED.read_row(value).state for value in last.values()]
     done = [state for state in states if isinstance(state, SyncState) and state.status == "done"]
     assert len(done) == workflows, f"{len(done)} of {workflows} syncs are done"

@@ -10,12 +10,12 @@ import asyncpg
 
 from tests.bench.cluster import POLL_SECONDS, Cluster
 from tests.bench.shapes import Shape
-from topics.commands import StartSync
+from topics.kinds.sync import StartSync
 
 WARM_SECONDS_MAX = 60.0
 WARM_WORKFLOWS, WARM_PAGES = 2_000, 1
 RUN_SECONDS_MAX = 600.0
-POOL = 2  # whoever waits for one run while another is under way needs a connection for each
+POOL = 2  # two runs may be waited for at the same time
 ALL = {"worker": "worker", "fetcher": "fetcher", "projector": "projector"}
 FLEET = ALL | {"fetcher-2": "fetcher"}  # as many as there are cores: one of them cannot keep two busy
 TABLES = ("bench_bench_contact", "bulk_bulk_contact", "limited_limited_contact")
@@ -63,7 +63,7 @@ class Engine:
     async def ended(self, adapter: str, orgs: Sequence[str], seconds_max: float = RUN_SECONDS_MAX) -> None:
         """Until every run of these has ended; each must have ended well.
 
-        As long as the last of them goes on, nobody asks for the others: who looks fifty times a second must not be
+        Until the last of them has ended, the others are not queried: a query fifty times a second must not be
         what is measured.
         """
         waiting = [start.key for start in _starts(adapter, orgs)]
@@ -75,9 +75,9 @@ class Engine:
                 else:
                     await asyncio.sleep(POLL_SECONDS)
 
-    async def _ended(self, query: str, asked: str | list[str]) -> set[str]:
+    async def _ended(self, query: str, workflows: str | list[str]) -> set[str]:
         try:
-            found = await self.db.fetch(query, asked)
+            found = await self.db.fetch(query, workflows)
         except asyncpg.UndefinedTableError:
             return set()
         assert all(row["status"] == "done" for row in found), "a run did not end well"

@@ -7,19 +7,18 @@ from itertools import pairwise
 
 import msgspec
 
-from tables.catalog import read_row
+from agents.kinds import SHIPPED
 from tables.kinds.entity import EntityState
 from tests.bench.commits import Commits, read_commits
 from tests.bench.engine import TABLES, Engine
+from tests.bench.environment import Environment
 from tests.bench.floor import TABLE, Floor
 from tests.bench.parts import resident_mb
 from tests.bench.shapes import Shape
-from tests.bench.stage import Stage
-from topics.catalog import CHANGELOG
-from topics.ids import entity_key
+from topics.kinds import entity
 
 SHAPE = Shape("flat", workflows=1, pages=20_000, concurrency=1)
-SKIPPED_PAGES = 200  # the first lease knows nothing of the source yet; some seconds' start is not what is asked
+SKIPPED_PAGES = 200  # the first lease knows nothing of the source yet; its start is not what is measured
 PARTS = 20
 PART_PAGES = (SHAPE.pages - SKIPPED_PAGES) // PARTS
 POLL_SECONDS = 0.05
@@ -30,7 +29,7 @@ class Flat(msgspec.Struct):
     """Rates of each part of the run, medians over the rounds; sizes from the last round.
 
     A part takes less than a second, so its rate moves with the machine's neighbours. `ratio_by_line` is the last part's
-    rate to the first one's on the straight line through all parts. The floor in the same rounds tells what the growing
+    rate to the first one's on the straight line through all parts. The floor in the same rounds shows what the growing
     table costs the database. `record_bytes_*` is the workflow's record at the first page-done, at the last, and the
     largest; `*_mb` the resident memory at both ends.
     """
@@ -52,23 +51,23 @@ class Flat(msgspec.Struct):
     fetcher_mb_last: float
 
 
-async def measure_flat(stage: Stage, rounds: int) -> Flat:
-    dsn = await stage.database("flat")
+async def measure_flat(env: Environment, rounds: int) -> Flat:
+    dsn = await env.database("flat")
     ours, floors, memory = [], [], {}
-    async with Engine(stage.home / "flat", stage.api, dsn) as engine, Floor(stage.api, dsn) as floor:
+    async with Engine(env.home / "flat", env.api, dsn) as engine, Floor(env.api, dsn) as floor:
         for table in (*TABLES, TABLE):
             await engine.db.execute(f"alter table {table} set (autovacuum_enabled = off)")
         for number in range(rounds):
             (org,) = SHAPE.orgs(str(number))
-            await stage.render([org], SHAPE.page_size)
+            await env.render([org], SHAPE.page_size)
             await _settle(engine, floor)
             await floor.run(SHAPE, [org])
             floors.append(_rates(await read_commits(engine.db, TABLE, [org], SHAPE.page_size)))
             await _settle(engine, floor)
-            await stage.forget_asked()
-            memory = await _run(stage, engine, org)
+            await env.forget_requests()
+            memory = await _run(env, engine, org)
             ours.append(_rates(await read_commits(engine.db, engine.table(SHAPE), [org], SHAPE.page_size)))
-            print(f"  round {number + 1}: sluice {_told(ours[-1])}; floor {_told(floors[-1])}", flush=True)
+            print(f"  round {number + 1}: sluice {_described(ours[-1])}; floor {_described(floors[-1])}", flush=True)
         sizes = await _record_sizes(engine, org)
     rates, floor_rates = _medians(ours), _medians(floors)
     return Flat(
@@ -98,10 +97,10 @@ async def _settle(engine: Engine, floor: Floor) -> None:
     await asyncio.sleep(SETTLE_SECONDS)
 
 
-async def _run(stage: Stage, engine: Engine, org: str) -> dict[str, float]:
+async def _run(env: Environment, engine: Engine, org: str) -> dict[str, float]:
     """Until the run has ended; the memory of worker and fetcher at both ends."""
     running = asyncio.create_task(engine.run(SHAPE, [org]))
-    while not running.done() and len(await stage.read_asked()) < SKIPPED_PAGES + PART_PAGES:
+    while not running.done() and len(await env.read_requests()) < SKIPPED_PAGES + PART_PAGES:
         await asyncio.sleep(POLL_SECONDS)
     found = {f"{name}_mb_first": resident_mb(engine.parts[name]) for name in ("worker", "fetcher")}
     await running
@@ -125,15 +124,15 @@ def _ratio_by_line(rates: Sequence[float]) -> float:
     return round((first + slope * (len(rates) - 1)) / first, 3)
 
 
-def _told(rates: Sequence[float]) -> str:
+def _described(rates: Sequence[float]) -> str:
     return f"first {rates[0]:,.0f} pages/s, last {rates[-1]:,.0f}, by line {_ratio_by_line(rates)}"
 
 
 async def _record_sizes(engine: Engine, org: str) -> list[int]:
     """The entity's record after each step in which it was reading."""
-    key = entity_key(org, "bench", "bench.contact", "full").encode()
-    values = [one.value for one in await engine.cluster.read_all(CHANGELOG) if one.key == key and one.value]
-    states = [(len(value), read_row(value).state) for value in values]
+    key = entity.KEY.key(org, "bench", "bench.contact", "full").encode()
+    values = [one.value for one in await engine.cluster.read_journal() if one.key == key and one.value]
+    states = [(len(value), SHIPPED.read_row(value).state) for value in values]
     sizes = [size for size, state in states if isinstance(state, EntityState) and state.leases and state.units]
-    assert sizes, f"the journal has {len(values)} records of the entity, and none in which it reads on"
+    assert sizes, f"the journal has {len(values)} records of the entity, and none in which it is reading"
     return sizes

@@ -73,10 +73,10 @@ class Floor:
         return TABLE
 
     async def run(self, shape: Shape, orgs: Sequence[str]) -> None:
-        places = asyncio.Semaphore(shape.concurrency)
+        slots = asyncio.Semaphore(shape.concurrency)
 
         async def workflow(org: str) -> None:
-            async with places:
+            async with slots:
                 await self.begin(org)
                 for page in range(shape.pages):
                     await self.step(org, page, shape.page_size)

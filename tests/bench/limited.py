@@ -10,10 +10,10 @@ import time
 import msgspec
 
 from tests.bench.api import LIMIT, PERIOD_SECONDS
-from tests.bench.asked import windows
 from tests.bench.engine import Engine
+from tests.bench.environment import Environment
+from tests.bench.requests import windows
 from tests.bench.shapes import Shape
-from tests.bench.stage import Stage
 
 LIMITED_PAGES = 450  # four windows and a half
 FREE = Shape("free", workflows=1, pages=3_000, concurrency=1)
@@ -37,42 +37,42 @@ class Limited(msgspec.Struct):
     runs_beside: int
 
 
-async def measure_limited(stage: Stage, rounds: int) -> Limited:
+async def measure_limited(env: Environment, rounds: int) -> Limited:
     """One round: the limited organisation takes as long as it takes."""
-    dsn = await stage.database("limited")
+    dsn = await env.database("limited")
     org = f"l{LIMITED_PAGES}-slow"
-    async with Engine(stage.home / "limited", stage.api, dsn) as engine:
-        single_instance = [await _free_run(stage, engine, f"before{number}") for number in range(ALONE_RUNS)]
-        await stage.forget_asked()
+    async with Engine(env.home / "limited", env.api, dsn) as engine:
+        alone = [await _free_run(env, engine, f"before{number}") for number in range(ALONE_RUNS)]
+        await env.forget_requests()
         began = asyncio.create_task(engine.run(Shape("slow", 1, LIMITED_PAGES, 1, "limited"), [org]))
         beside: list[float] = []
         while not began.done():
-            beside.append(await _free_run(stage, engine, f"beside{len(beside)}"))
+            beside.append(await _free_run(env, engine, f"beside{len(beside)}"))
         await began
-        asked = [one for one in await stage.read_asked() if one.org == org]
-        single_instance += [await _free_run(stage, engine, f"after{number}") for number in range(ALONE_RUNS)]
+        requests = [one for one in await env.read_requests() if one.org == org]
+        alone += [await _free_run(env, engine, f"after{number}") for number in range(ALONE_RUNS)]
         rows = await engine.db.fetchval("select count(*) from limited_limited_contact where org = $1", org)
     assert rows == LIMITED_PAGES * FREE.page_size, f"{rows} rows of the limited organisation"
-    opened = windows(asked)
-    answered = sum(one.status != REFUSED and one.at < opened[-1] for one in asked)
+    opened = windows(requests)
+    answered = sum(one.status != REFUSED and one.at < opened[-1] for one in requests)
     beside = beside[:-1]  # in the last one the limited organisation may have ended
     return Limited(
         windows=len(opened) - 1,
-        requests=len(asked),
+        requests=len(requests),
         share=round(answered / ((opened[-1] - opened[0]) * LIMIT / PERIOD_SECONDS), 4),
-        refused=sum(one.status == REFUSED for one in asked),
-        alone_pages_per_s=round(statistics.median(single_instance), 1),
+        refused=sum(one.status == REFUSED for one in requests),
+        alone_pages_per_s=round(statistics.median(alone), 1),
         beside_pages_per_s=round(statistics.median(beside), 1),
-        slowdown=round(1 - statistics.median(beside) / statistics.median(single_instance), 3),
-        runs_alone=len(single_instance),
+        slowdown=round(1 - statistics.median(beside) / statistics.median(alone), 3),
+        runs_alone=len(alone),
         runs_beside=len(beside),
     )
 
 
-async def _free_run(stage: Stage, engine: Engine, name: str) -> float:
+async def _free_run(env: Environment, engine: Engine, name: str) -> float:
     """Pages per second of the organisation that nobody limits."""
     orgs = FREE.orgs(name)
-    await stage.render(orgs, FREE.page_size)
+    await env.render(orgs, FREE.page_size)
     began = time.perf_counter()
     await engine.run(FREE, orgs, FINISH_SECONDS_MAX)
     rate = FREE.pages / (time.perf_counter() - began)

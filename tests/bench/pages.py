@@ -10,10 +10,10 @@ import msgspec
 
 from tests.bench.commits import Database, latencies, read_commits
 from tests.bench.engine import FLEET, Engine
+from tests.bench.environment import Environment
 from tests.bench.floor import Fenced, Floor, Plain
 from tests.bench.parts import cpu_seconds, forget_peaks, peak_mb
 from tests.bench.shapes import Shape
-from tests.bench.stage import Stage
 
 
 class Contestant(Protocol):
@@ -71,41 +71,45 @@ class Measured(Figures):
     ratio_to: dict[str, float]
 
 
-async def measure_pages(stage: Stage, shapes: Sequence[Shape], rounds: int) -> dict[str, Measured]:
+async def measure_pages(env: Environment, shapes: Sequence[Shape], rounds: int) -> dict[str, Measured]:
     """Every shape with the floors that belong to it."""
-    dsn = await stage.database("pages")
+    dsn = await env.database("pages")
     async with (
-        Engine(stage.home / "pages", stage.api, dsn, FLEET) as engine,
-        Floor(stage.api, dsn) as floor,
-        Fenced(stage.api, dsn) as fenced,
-        Plain(stage.api, dsn) as plain,
+        Engine(env.home / "pages", env.api, dsn, FLEET) as engine,
+        Floor(env.api, dsn) as floor,
+        Fenced(env.api, dsn) as fenced,
+        Plain(env.api, dsn) as plain,
     ):
         found = {}
         for shape in shapes:
             floors: list[Contestant] = [floor, fenced, plain] if shape.is_fenced else [floor]
-            found[shape.name] = await measure(stage, engine.db, [*floors, engine], shape, rounds)
+            found[shape.name] = await measure(env, engine.db, [*floors, engine], shape, rounds)
         return found
 
 
-async def measure(stage: Stage, db: Database, contestants: Sequence[Contestant], shape: Shape, rounds: int) -> Measured:
+async def measure(
+    env: Environment, db: Database, contestants: Sequence[Contestant], shape: Shape, rounds: int
+) -> Measured:
     """In turns; who begins changes from round to round. The floor is the first of the contestants, Sluice the last."""
     print(f"{shape.name}: {shape.workflows:,} workflows of {shape.pages:,} pages", flush=True)
     did = {one.name: Rounds() for one in contestants}
     for number in range(rounds):
         orgs = shape.orgs(str(number))
-        await stage.render(orgs, shape.page_size)
+        await env.render(orgs, shape.page_size)
         for one in contestants if number % 2 == 0 else reversed(contestants):
-            await _round(stage, db, one, shape, orgs, did[one.name])
+            await _round(env, db, one, shape, orgs, did[one.name])
         rates = "   ".join(f"{name} {its.pages_per_s[-1]:,.0f}" for name, its in did.items())
         print(f"  round {number + 1}, pages/s: {rates}", flush=True)
     return _measured(shape, rounds, {name: _figures(its) for name, its in did.items()})
 
 
-async def _round(stage: Stage, db: Database, one: Contestant, shape: Shape, orgs: Sequence[str], its: Rounds) -> None:
+async def _round(
+    env: Environment, db: Database, one: Contestant, shape: Shape, orgs: Sequence[str], its: Rounds
+) -> None:
     pages = shape.workflows * shape.pages
     await one.clear()
-    await stage.forget_asked()
-    parts = {**one.parts, **stage.parts}
+    await env.forget_requests()
+    parts = {**one.parts, **env.parts}
     forget_peaks(parts)
     before, began = cpu_seconds(parts), time.perf_counter()
     await one.run(shape, orgs)
@@ -114,7 +118,7 @@ async def _round(stage: Stage, db: Database, one: Contestant, shape: Shape, orgs
     its.memory_mb.append(peak_mb(parts))
     stored = await db.fetchval(f"select count(*) from {one.table(shape)} where org = any($1::text[])", orgs)
     assert stored == pages * shape.page_size, f"{one.name} stored {stored} rows of {pages * shape.page_size}"
-    its.seconds += latencies(await stage.read_asked(), await read_commits(db, one.table(shape), orgs, shape.page_size))
+    its.seconds += latencies(await env.read_requests(), await read_commits(db, one.table(shape), orgs, shape.page_size))
 
 
 def _figures(its: Rounds) -> Figures:

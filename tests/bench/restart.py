@@ -1,7 +1,7 @@
 """What a kill -9 costs: of a fetcher and of a worker that come back, and of those that do not.
 
-Eight organisations are read all the time from an API that takes 50 ms for an answer. What happened is told by the
-database's commit times, by the timestamps of the engine's journal, and by what the API was asked for.
+Eight organisations are read all the time from an API that takes 50 ms for an answer. What happened is read from
+the database's commit times, the timestamps of the engine's journal, and the requests to the API.
 """
 
 import asyncio
@@ -12,22 +12,23 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
-from service.fetcher.process import GROUP as FETCHERS
-from tests.bench.asked import by_kill, repeated
+from service.fetcher.consumer import GROUP as FETCHERS
 from tests.bench.cluster import CONCURRENCY
 from tests.bench.commits import read_commits
 from tests.bench.engine import Engine
+from tests.bench.environment import Environment
+from tests.bench.requests import by_kill, repeated
 from tests.bench.shapes import Shape
-from tests.bench.stage import Stage
 from topics.catalog import APP_ID, CHANGELOG
-from topics.ids import connection_key, entity_key
+from topics.ids import connection_key
+from topics.kinds import entity
 
 FLOW = Shape("flow", workflows=8, pages=6_500, concurrency=8)
 ORGS = [f"s{FLOW.pages}-flow-{number}" for number in range(FLOW.workflows)]
 RESTARTS = 10
 FLOW_SECONDS = 5.0  # before the first kill
 CALM_SECONDS = 1.5  # between a recovery and the next kill
-SETTLED_SECONDS = 0.25  # what the killed had handed over has arrived by then, and nothing new can have started
+SETTLED_SECONDS = 0.25  # what the killed process had published has arrived by then, and nothing new can have started
 WAIT_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.02
 _NEXT_COMMIT = """
@@ -42,8 +43,8 @@ class Restart(msgspec.Struct):
 
     `fetcher_restart`: until the next commit of a page. `worker_restart`: until the next record of the journal;
     `pages_meanwhile`: the fewest pages committed in between. `*_takeover`: until that of a partition of the killed
-    process, by another one. `committed_asked_again`: pages that the API was asked for after their commit.
-    `in_flight_asked_again_most`: the most pages asked for again after one kill that were not committed yet.
+    process, by another one. `committed_fetched_again`: pages that were fetched after their commit.
+    `in_flight_fetched_again_most`: the most pages fetched again after one kill that were not committed yet.
     """
 
     fetcher_restart_s: float
@@ -58,17 +59,20 @@ class Restart(msgspec.Struct):
     restarts: int
     takeovers: int
     pages: int
-    committed_asked_again: int
-    in_flight_asked_again: int
-    in_flight_asked_again_most: int
+    committed_fetched_again: int
+    in_flight_fetched_again: int
+    in_flight_fetched_again_most: int
     in_flight_max: int
 
 
-async def measure_restart(stage: Stage, rounds: int) -> Restart:
+async def measure_restart(env: Environment, rounds: int) -> Restart:
     """RESTARTS restarts of each, and a takeover of each per round."""
-    dsn = await stage.database("restart")
-    async with Engine(stage.home / "restart", stage.api, dsn) as engine, engine.cluster.consumer() as journal:
-        await stage.forget_asked()
+    dsn = await env.database("restart")
+    async with (
+        Engine(env.home / "restart", env.api, dsn) as engine,
+        engine.cluster.consumer() as journal,
+    ):
+        await env.forget_requests()
         await engine.begin(FLOW.adapter, ORGS)
         await asyncio.sleep(FLOW_SECONDS)
         trials = Trials(engine, journal)
@@ -78,9 +82,9 @@ async def measure_restart(stage: Stage, rounds: int) -> Restart:
         meanwhile = min(trials.meanwhile)
         fetchers_taken = await trials.takeovers("fetcher", FETCHERS, _connection, trials.next_page, rounds)
         workers_taken = await trials.takeovers("worker", APP_ID, _workflow, trials.next_decision, rounds)
-        await stage.hurry()
+        await env.hurry()
         await engine.ended(FLOW.adapter, ORGS)
-        found = await _asked_again(stage, engine, trials.kills)
+        found = await _fetched_again(env, engine, trials.kills)
     return Restart(
         fetcher_restart_s=round(statistics.median(fetchers), 2),
         fetcher_restart_most_s=round(max(fetchers), 2),
@@ -99,23 +103,23 @@ async def measure_restart(stage: Stage, rounds: int) -> Restart:
     )
 
 
-async def _asked_again(stage: Stage, engine: Engine, kills: list[float]) -> dict[str, int]:
-    """What was asked for again in all; every row must be there."""
+async def _fetched_again(env: Environment, engine: Engine, kills: list[float]) -> dict[str, int]:
+    """What was fetched again in all; every row must be there."""
     rows = await engine.db.fetchval(f"select count(*) from {engine.table(FLOW)} where org = any($1::text[])", ORGS)
     assert rows == FLOW.workflows * FLOW.pages * FLOW.page_size, f"{rows} rows"
     commits = await read_commits(engine.db, engine.table(FLOW), ORGS, FLOW.page_size)
-    again = repeated([one for one in await stage.read_asked() if one.org in ORGS])
+    again = repeated([one for one in await env.read_requests() if one.org in ORGS])
     in_flight = [one for one in again if one.at <= commits[one.org, one.page]]
-    print(f"  pages in flight asked for again, by kill: {by_kill(in_flight, kills)}", flush=True)
+    print(f"  pages in flight fetched again, by kill: {by_kill(in_flight, kills)}", flush=True)
     return {
-        "committed_asked_again": len(again) - len(in_flight),
-        "in_flight_asked_again": len(in_flight),
-        "in_flight_asked_again_most": max(by_kill(in_flight, kills)),
+        "committed_fetched_again": len(again) - len(in_flight),
+        "in_flight_fetched_again": len(in_flight),
+        "in_flight_fetched_again_most": max(by_kill(in_flight, kills)),
     }
 
 
 class Trials:
-    """Kills, and when work went on. `kills` are their times (Unix seconds), `meanwhile` the pages until it went on."""
+    """Kills, and when work continued. `kills` are their times (Unix seconds), `meanwhile` the pages until then."""
 
     def __init__(self, engine: Engine, journal: AIOKafkaConsumer) -> None:
         self.kills: list[float] = []
@@ -124,15 +128,15 @@ class Trials:
         self._cluster = engine.cluster
         self._journal = journal
 
-    async def restart(self, name: str, goes_on: "GoesOn") -> float:
-        """Kill it and start it again at once; seconds until it goes on."""
-        await self._listen()
+    async def restart(self, name: str, continues: "Continues") -> float:
+        """Kill it and start it again at once; seconds until it continues."""
+        await self._follow_journal()
         killed = self._kill(name)
         self._cluster.launch(name)
-        return await self._recovered(name, killed, goes_on(killed, ORGS))
+        return await self._recovered(name, killed, continues(killed, ORGS))
 
     async def takeovers(
-        self, role: str, group: str, key: Callable[[str], str], goes_on: "GoesOn", times: int
+        self, role: str, group: str, key: Callable[[str], str], continues: "Continues", times: int
     ) -> list[float]:
         """With a second process of the role, kill the one that has more to do; seconds until the other has taken over.
 
@@ -141,13 +145,13 @@ class Trials:
         await self._cluster.start(f"{role}-2", role)
         found = []
         for _ in range(times):
-            held = await self._shared_out(group)
+            held = await self._assigned(group)
             name, orgs = max(self._orgs_of(held, key).items(), key=lambda one: len(one[1]))
-            await self._listen()
+            await self._follow_journal()
             killed = self._kill(name)
-            found.append(await self._recovered(f"{name}, taken over", killed, goes_on(killed, orgs)))
+            found.append(await self._recovered(f"{name}, taken over", killed, continues(killed, orgs)))
             self._cluster.launch(name)
-        await self._shared_out(group)
+        await self._assigned(group)
         return found
 
     async def next_page(self, killed: float, orgs: Collection[str]) -> float:
@@ -161,17 +165,17 @@ class Trials:
         keys = {_workflow(org).encode() for org in orgs}
         while True:
             fetched = await self._journal.getmany(timeout_ms=int(POLL_SECONDS * 1000))
-            told = [one.timestamp / 1000 for records in fetched.values() for one in records if one.key in keys]
-            later: list[float] = [at for at in told if at > killed + SETTLED_SECONDS]
+            times = [one.timestamp / 1000 for records in fetched.values() for one in records if one.key in keys]
+            later: list[float] = [at for at in times if at > killed + SETTLED_SECONDS]
             if later:
                 return min(later)
 
-    async def _recovered(self, what: str, killed: float, going_on: Awaitable[float]) -> float:
+    async def _recovered(self, what: str, killed: float, continuing: Awaitable[float]) -> float:
         try:
             async with asyncio.timeout(WAIT_SECONDS_MAX):
-                at = await going_on
+                at = await continuing
         except TimeoutError:
-            raise AssertionError(f"{what}: nothing went on within {WAIT_SECONDS_MAX:.0f} s of the kill") from None
+            raise AssertionError(f"{what}: nothing continued within {WAIT_SECONDS_MAX:.0f} s of the kill") from None
         pages = await self._engine.db.fetchval(
             "select count(*) from sluice_pages where committed_at between to_timestamp($1) and to_timestamp($2)",
             *(killed, at),
@@ -186,13 +190,13 @@ class Trials:
         self.kills.append(time.time())
         return self.kills[-1]
 
-    async def _listen(self) -> None:
-        """To what the journal gets from now on."""
+    async def _follow_journal(self) -> None:
+        """Read what the journal gets from now on."""
         tps = self._cluster.partitions(CHANGELOG)
         self._journal.assign(tps)
         await self._journal.seek_to_end(*tps)
 
-    async def _shared_out(self, group: str) -> Mapping[str, set[int]]:
+    async def _assigned(self, group: str) -> Mapping[str, set[int]]:
         """The partitions of both members, once both have some."""
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             while True:
@@ -207,7 +211,7 @@ class Trials:
         return {name: [org for org in ORGS if where[org] in partitions] for name, partitions in held.items()}
 
 
-GoesOn = Callable[[float, Collection[str]], Awaitable[float]]
+Continues = Callable[[float, Collection[str]], Awaitable[float]]
 
 
 def _connection(org: str) -> str:
@@ -215,4 +219,4 @@ def _connection(org: str) -> str:
 
 
 def _workflow(org: str) -> str:
-    return entity_key(org, FLOW.adapter, f"{FLOW.adapter}.contact", "full")
+    return entity.KEY.key(org, FLOW.adapter, f"{FLOW.adapter}.contact", "full")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.chaos.catalogue import BY_NAME
 from tests.chaos.controls import CONTROLS
-from tests.chaos.story import Ending, Plan, tell_story
-from tests.chaos.tale import Tale, append_report
+from tests.chaos.experiment import Ending, Plan, run_experiment
+from tests.chaos.report import Report, append_report
 
 
 def main() -> int:
@@ -21,32 +21,32 @@ def main() -> int:
     unknown = sorted(set(faults) - set(BY_NAME))
     if unknown:
         sys.exit(f"there is no fault {', '.join(unknown)}; there are: {', '.join(BY_NAME)}")
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away at times is no news here
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Kafka is down at times, as intended
     plan = Plan(arguments.seed, arguments.minutes, arguments.brokers, faults, CONTROLS.get(arguments.control, {}))
-    home, tale = Path(tempfile.mkdtemp(prefix="sluice-chaos-")), Tale()
-    ending = asyncio.run(_until_stopped(plan, home, tale))
-    print(tale.table())
+    home, report = Path(tempfile.mkdtemp(prefix="sluice-chaos-")), Report()
+    ending = asyncio.run(_until_stopped(plan, home, report))
+    print(report.table())
     replay = f"python -m tests.chaos --seed {plan.seed} --minutes {plan.minutes:g} --brokers {plan.brokers}"
     replay += f" --faults '{','.join(faults)}'" if faults else ""
     replay += f" --control '{arguments.control}'" if arguments.control else ""
     if arguments.report:
         facts = {"seed": plan.seed, "minutes": plan.minutes, "brokers": plan.brokers, "is_clean": not ending.problems}
         figures = {"pages": ending.pages, "requests": ending.requests, "skipped": ending.skipped}
-        append_report(arguments.report, tale, {**facts, **figures, "checker": ending.checker}, ending.problems)
+        append_report(arguments.report, report, {**facts, **figures, "checker": ending.checker}, ending.problems)
     if ending.problems:
         print("\n".join(["", "NOT CLEAN:", *(f"  {problem}" for problem in ending.problems)]))
         print(f"logs and records are in {home}; again: {replay}")
         return 1
     shutil.rmtree(home)
-    print(f"clean: seed {plan.seed}, {len(tale.faults)} faults, {ending.pages} pages, {ending.requests} requests")
+    print(f"clean: seed {plan.seed}, {len(report.faults)} faults, {ending.pages} pages, {ending.requests} requests")
     return 0
 
 
-async def _until_stopped(plan: Plan, home: Path, tale: Tale) -> Ending:
+async def _until_stopped(plan: Plan, home: Path, report: Report) -> Ending:
     """SIGTERM takes everything down, as Ctrl-C does."""
-    telling = asyncio.create_task(tell_story(plan, home, tale))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, telling.cancel)
-    return await telling
+    task = asyncio.create_task(run_experiment(plan, home, report))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def _arguments() -> argparse.Namespace:

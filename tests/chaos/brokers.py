@@ -1,6 +1,6 @@
 """One broker or three, each with a listener for every process that a proxy stands in front of.
 
-A Kafka client connects where it is told to, not where it first asked: so each process has a listener of its own on each
+A Kafka client connects to the address that a broker advertises: so each process has a listener of its own on each
 broker, whose advertised port is its proxy's. The listener DIRECT is for the brokers, and for the tests themselves.
 """
 

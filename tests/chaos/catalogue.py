@@ -7,7 +7,7 @@ from tests.chaos.faults import api, clock, kafka, killing, messages, postgres, s
 from tests.chaos.faults.fault import Fault
 from tests.chaos.faults.instants import INSTANTS
 from tests.chaos.faults.network import NETWORK
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 FAULTS: tuple[type[Fault], ...] = (
     killing.KillWorker,
@@ -49,25 +49,25 @@ FAULTS: tuple[type[Fault], ...] = (
     *INSTANTS,
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
-HAND = 8  # about what two minutes have time for; seeds one after the other begin with different ones
+FIRST_FAULTS = 8  # about what two minutes have time for; seeds one after the other begin with different ones
 TWO_AT_A_TIME_SHARE = 0.3
 LONG_SECONDS = 20.0  # a fault that lasts longer must not fill more than this share of a run
 LONG_SHARE = 0.25
 LOOKED_AT_MAX = 10  # faults that are looked at for a second one that does not touch the same parts
 
 
-def available(site: Site, names: Sequence[str], minutes: float) -> tuple[list[type[Fault]], dict[str, str]]:
-    """The faults that can be had here, of those asked for (all, if none is named); and why the others cannot."""
-    asked = [BY_NAME[name] for name in names] if names else list(FAULTS)
-    why_not = {fault.name: fault.why_not(site) or _too_long(fault, minutes) for fault in asked}
-    return [fault for fault in asked if not why_not[fault.name]], {name: why for name, why in why_not.items() if why}
+def available(system: System, names: Sequence[str], minutes: float) -> tuple[list[type[Fault]], dict[str, str]]:
+    """The faults that can be had here, of the wanted ones (all, if none is named); and why the others cannot."""
+    wanted = [BY_NAME[name] for name in names] if names else list(FAULTS)
+    why_not = {fault.name: fault.why_not(system) or _too_long(fault, minutes) for fault in wanted}
+    return [fault for fault in wanted if not why_not[fault.name]], {name: why for name, why in why_not.items() if why}
 
 
 def drawn(faults: Sequence[type[Fault]], seed: int) -> Iterator[list[Fault]]:
     """One fault or two, for ever; every fault comes before one comes again."""
     random = Random(f"{seed}/faults")
-    order = _dealt(faults, seed)
-    first, rest = order[:HAND], order[HAND:]
+    order = _rotated(faults, seed)
+    first, rest = order[:FIRST_FAULTS], order[FIRST_FAULTS:]
     number = 0
     while True:
         random.shuffle(first)
@@ -81,11 +81,11 @@ def drawn(faults: Sequence[type[Fault]], seed: int) -> Iterator[list[Fault]]:
             yield [kind(Random(f"{seed}/{number}/{kind.name}")) for kind in chosen]
 
 
-def _dealt(faults: Sequence[type[Fault]], seed: int) -> list[type[Fault]]:
+def _rotated(faults: Sequence[type[Fault]], seed: int) -> list[type[Fault]]:
     """One order for all seeds, begun elsewhere by each."""
     order = list(faults)
     Random("order").shuffle(order)
-    begin = seed * HAND % len(order)
+    begin = seed * FIRST_FAULTS % len(order)
     return [*order[begin:], *order[:begin]]
 
 

@@ -1,11 +1,11 @@
-"""Ports for servers that must be told theirs before they start."""
+"""Ports for servers whose configuration names theirs before they start."""
 
 import os
 from collections.abc import Iterator
 
 from tests.support.kafka import is_free
 
-PORTS = range(30_000, 32_700)  # below what systems hand out by themselves, above what the other tests use
+PORTS = range(30_000, 32_700)  # below those that systems assign by themselves, above what the other tests use
 
 
 def free_ports() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""The processes of ours that faults befall: kept alive as a supervisor would, unless a fault wants them down."""
+"""Our processes that faults are injected into: restarted as a supervisor would, unless a fault wants them down."""
 
 import asyncio
 import shutil
@@ -18,11 +18,11 @@ RESTART_FIRST_SECONDS = 0.5
 RESTART_LONGEST_SECONDS = 5.0
 HEALTHY_SECONDS = 15.0
 STOP_SECONDS_MAX = 40.0
-QUIET_CODES = (0, -signal.SIGKILL)  # stopped or killed: the story tells of that
+QUIET_CODES = (0, -signal.SIGKILL)  # stopped or killed: the experiment logs that
 TAIL_BYTES_MAX = 6_000
-TELLING = ("fatal:", "Corruption", "No space", "sluice: ")  # in what a process says before it ends
+REASONS = ("fatal:", "Corruption", "No space", "sluice: ")  # in what a process says before it ends
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(eq=False)
@@ -39,7 +39,7 @@ class Instance:
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     started_at: float = 0.0
-    codes: list[int] = field(default_factory=list)  # how it ended, without having been told to
+    codes: list[int] = field(default_factory=list)  # exit codes, of ends that were not requested
     delay: float = 0.0
     due: float = 0.0
 
@@ -83,7 +83,7 @@ class Instance:
             self.process.kill()
             self.process.wait(STOP_SECONDS_MAX)
 
-    def last_words(self) -> str:
+    def last_message(self) -> str:
         """The last line of its log that says why it ended; else the last one that says anything."""
         try:
             with self.log.open("rb") as file:
@@ -92,16 +92,16 @@ class Instance:
         except OSError:
             return ""
         said = [line.strip() for line in lines if line.strip()]
-        telling = [line for line in said if any(word in line for word in TELLING)]
-        return (telling or said or [""])[-1]
+        reasons = [line for line in said if any(word in line for word in REASONS)]
+        return (reasons or said or [""])[-1]
 
 
 class Keeper:
     """Starts what is wanted and does not run; waits longer each time that it ends at once."""
 
-    def __init__(self, instances: Mapping[str, Instance], tell: Tell) -> None:
+    def __init__(self, instances: Mapping[str, Instance], log: Log) -> None:
         self.instances = instances
-        self._tell = tell
+        self._log = log
 
     async def keep(self) -> None:
         """Until it is cancelled."""
@@ -122,13 +122,13 @@ class Keeper:
         instance.codes.append(code)
         lived = now - instance.started_at
         if code not in QUIET_CODES:
-            self._tell(f"{instance.name} ended with code {code} after {lived:.0f} s: {instance.last_words()[-240:]}")
+            self._log(f"{instance.name} ended with code {code} after {lived:.0f} s: {instance.last_message()[-240:]}")
         is_healthy = lived > HEALTHY_SECONDS
         instance.delay = RESTART_FIRST_SECONDS if is_healthy else _longer(instance.delay)
         instance.due = now + instance.delay
 
     async def stop(self, *names: str) -> None:
-        """SIGTERM and wait; who does not end in STOP_SECONDS_MAX is killed, which is told. They are wanted no more."""
+        """SIGTERM and wait; after STOP_SECONDS_MAX kill -9, which is logged. They are wanted no more."""
         going = [self.instances[name] for name in names if self.instances[name].runs]
         for name in names:
             self.instances[name].is_wanted = False
@@ -141,7 +141,7 @@ class Keeper:
         try:
             await asyncio.to_thread(instance.process.wait, STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
-            self._tell(f"{instance.name} did not end within {STOP_SECONDS_MAX:.0f} s of SIGTERM and is killed")
+            self._log(f"{instance.name} did not end within {STOP_SECONDS_MAX:.0f} s of SIGTERM and is killed")
             instance.kill()
 
 

@@ -1,7 +1,7 @@
-"""TCP proxies between each pair of processes: open, cut, frozen, slow, or robbed of answers.
+"""TCP proxies between each pair of processes: open, cut, frozen, slow, or with responses lost.
 
-They run on an event loop in a thread of its own, so that the network stays as it is told while the story waits for
-something else.
+They run on an event loop in a thread of its own, so that the network stays as it was set while the experiment waits
+for something else.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ Mode = Literal["open", "cut", "frozen", "slow"]
 
 @dataclass(eq=False)
 class Connection:
-    """Both ends of one connection; `asked` counts the bytes that the client sent since the last answer."""
+    """Both ends of one connection; `requested` counts the bytes that the client sent since the last response."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
-    asked: int = 0
+    requested: int = 0
 
     def abort(self) -> None:
         """A reset, as from a machine that is gone: what was under way is lost."""
@@ -35,9 +35,9 @@ class Connection:
 class Link:
     """One way from a process (`source`) to a server (`target`), with all the connections that go over it.
 
-    cut: connections are reset, new ones too. frozen: everything stands still and nobody is told (half-open); once it
-    is open again, what was under way arrives. slow: each chunk takes `delay_seconds`. `swallowed` answers to
-    requests of at least `swallow_from_bytes` are lost after the server has done what was asked: a reset instead.
+    cut: connections are reset, new ones too. frozen: nothing passes and no side notices (half-open); once it is open
+    again, what was under way arrives. slow: each chunk takes `delay_seconds`. `swallowed` responses to
+    requests of at least `swallow_from_bytes` are lost after the server has processed them: a reset instead.
     """
 
     source: str
@@ -87,23 +87,23 @@ class Link:
         connection = Connection(writer, to_server)
         self.connections.add(connection)
         try:
-            await asyncio.gather(self._ask(connection, reader), self._answer(connection, from_server))
+            await asyncio.gather(self._send_requests(connection, reader), self._send_responses(connection, from_server))
         finally:
             connection.abort()
             self.connections.discard(connection)
 
-    async def _ask(self, connection: Connection, reader: asyncio.StreamReader) -> None:
+    async def _send_requests(self, connection: Connection, reader: asyncio.StreamReader) -> None:
         while data := await self._next(connection, reader):
-            connection.asked += len(data)
+            connection.requested += len(data)
             await self._pass_on(connection.server, data)
         connection.abort()
 
-    async def _answer(self, connection: Connection, reader: asyncio.StreamReader) -> None:
+    async def _send_responses(self, connection: Connection, reader: asyncio.StreamReader) -> None:
         while data := await self._next(connection, reader):
-            if self.swallowed and connection.asked >= self.swallow_from_bytes:
+            if self.swallowed and connection.requested >= self.swallow_from_bytes:
                 self.swallowed -= 1
                 break
-            connection.asked = 0
+            connection.requested = 0
             await self._pass_on(connection.client, data)
         connection.abort()
 

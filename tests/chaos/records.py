@@ -1,4 +1,4 @@
-"""Kafka as strangers use it: records written as they are given, and read as they stand."""
+"""Kafka as any program uses it: records written as they are given, and read as they stand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

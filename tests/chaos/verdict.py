@@ -1,11 +1,11 @@
-"""The independent checker, asked: a program of its own that reads topics, database and simulator."""
+"""The verdict of the independent checker: a program of its own that reads topics, database and simulator."""
 
 import asyncio
 import sys
 from pathlib import Path
 
 from tests.chaos.processes import ROOT
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 CHECK_SECONDS_MAX = 180.0
 INSTALL_SECONDS_MAX = 30.0
@@ -13,24 +13,31 @@ LINES_SHOWN_MAX = 25
 LAST_LINES_SHOWN = 3
 
 
-async def install_audit(site: Site) -> None:
+async def install_audit(system: System) -> None:
     """From now on the database writes down each page that is committed."""
-    code, said = await _checker(INSTALL_SECONDS_MAX, "install", "--dsn", site.settings.sink)
+    code, said = await _checker(INSTALL_SECONDS_MAX, "install", "--dsn", system.settings.sink)
     if code:
         raise RuntimeError(f"the checker's audit could not be installed: {said}")
 
 
-async def check(site: Site, report: Path) -> tuple[list[str], str]:
-    """What the checker has found to be wrong (nothing, if all is well), and all that it said."""
+async def check(system: System, report: Path) -> tuple[list[str], str]:
+    """What the checker has found to be wrong (nothing, if all is well), and all that it printed."""
     code, said = await _checker(
         CHECK_SECONDS_MAX,
         "check",
-        *("--bootstrap", site.brokers.bootstrap, "--dsn", site.settings.sink, "--simulator", site.simulator),
-        *("--adapter", "pco", "--orgs", ",".join(site.orgs)),
-        *("--produced", str(site.home / "produced.jsonl"), "--poison", str(site.poison.path)),
-        *("--tables", str(site.tables), "--journal", str(site.journal), "--report", str(report)),
+        *("--bootstrap", system.brokers.bootstrap, "--dsn", system.settings.sink, "--simulator", system.simulator),
+        *("--adapter", "pco", "--orgs", ",".join(system.orgs)),
+        *("--produced", str(system.home / "produced.jsonl"), "--poison", str(system.poison.path)),
+        *("--tables", str(system.tables), "--journal", str(system.journal), "--report", str(report)),
     )
-    return ([] if code == 0 else ["the checker is not content"]), said
+    return _problems(code, report), said
+
+
+def _problems(code: int, report: Path) -> list[str]:
+    """Without its report, the checker has failed itself."""
+    if code == 0:
+        return []
+    return ["the checker is not content" if report.exists() else f"the checker failed with code {code}"]
 
 
 def shortened(said: str) -> str:

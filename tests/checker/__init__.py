@@ -1,5 +1,5 @@
-"""A stranger to the engine: it reads topics, database, simulator and stores after a run, and says what is not as it
-must be.
+"""The independent checker: it reads topics, database, simulator and stores after a run, and says what is not as it must
+be.
 
 It shares no code with what it checks. What it knows of formats it knows from the documents, and writes down again.
 """

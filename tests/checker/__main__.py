@@ -18,13 +18,14 @@ from aiokafka.errors import KafkaError
 from tests.checker.audit import NotInstalled, install
 from tests.checker.check import examine, violations
 from tests.checker.database import DatabaseUnreadable, read_database
-from tests.checker.evidence import Evidence, Message, Poison
+from tests.checker.evidence import Evidence
 from tests.checker.formats import Unreadable
 from tests.checker.found import Found
 from tests.checker.kafka_log import TopicsReader, TopicsUnreadable, read_topics
 from tests.checker.layouts import read_layouts
 from tests.checker.source import read_expected, read_served
 from tests.checker.stores import read_stores
+from tests.checker.values import Message, Poison
 
 UNREADABLE = 2
 CANNOT = (
@@ -57,6 +58,7 @@ async def gather(given: argparse.Namespace) -> Evidence:
         tables=database.tables,
         expected=expected,
         published=database.published,
+        timeline=database.timeline,
         served=None if given.journal is None else list(read_served(given.journal, layouts)),
         produced=None if given.produced is None else [_produced(line) for line in _lines(given.produced)],
         poison=None if given.poison is None else [_poison(line) for line in _lines(given.poison)],

@@ -1,4 +1,4 @@
-"""The audit in the database: what was written under which run, told by triggers in the engine's own transactions.
+"""The audit in the database: what was written under which run, noted by triggers in the engine's own transactions.
 
 The page's trigger fires after the insert, not before it: an insert that meets a line that is there already fires
 "before" triggers too, and nothing would have been inserted. Lines and changes of runs take their numbers from one

@@ -4,7 +4,18 @@ from collections.abc import Callable, Mapping
 
 from tests.checker.evidence import Evidence
 from tests.checker.found import Found, Violation
-from tests.checker.invariants import commands, counts, families, journal, letters, pages, published, rows, runs, stores
+from tests.checker.invariants import (
+    commands,
+    counts,
+    dead_letters,
+    families,
+    journal,
+    pages,
+    published,
+    rows,
+    runs,
+    stores,
+)
 
 Invariant = Callable[[Evidence], Found]
 
@@ -15,10 +26,11 @@ INVARIANTS: Mapping[str, Invariant] = {
         rows.rows_have_a_page,
         pages.pages_are_committed_once,
         pages.runs_write_while_open,
-        pages.committed_pages_are_not_asked_for_again,
+        pages.committed_pages_are_not_requested_again,
         commands.no_command_is_lost,
         commands.requests_run_once,
         commands.ids_are_derived,
+        commands.results_answer_an_action,
         journal.journal_is_whole,
         journal.journal_is_gapless,
         journal.journal_is_legal,
@@ -26,9 +38,10 @@ INVARIANTS: Mapping[str, Invariant] = {
         counts.main_syncs_add_up_their_entities,
         families.main_syncs_and_entities_agree,
         runs.runs_end_or_wait,
-        letters.poison_is_buried_once,
+        dead_letters.poison_is_a_dead_letter_once,
         stores.stores_equal_the_journal,
         published.published_is_the_journal,
+        published.timeline_is_the_journal,
     )
 }
 

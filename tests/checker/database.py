@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 import asyncpg
 import msgspec
 
-from tests.checker.evidence import AuditLine, Published, Run, RunChange, Table
 from tests.checker.layouts import Layout
 from tests.checker.rows import TableReader
+from tests.checker.values import AuditLine, Published, Run, RunChange, Table, TimelineRow
 
 ROWS_AHEAD = 2_000
-STATUS_TABLES = ("sluice_sync_runs", "sluice_entity_runs")
+STATUS_TABLES = ("sluice_workflow_runs", "sluice_sync_runs", "sluice_entity_runs")  # the last two are views
+JSON_COLUMNS = ("state", "details")
 _AUDIT = """
 select id, run_id, parent, page, records, rejected, state, txid, extract(epoch from at)::float8, {committed}
 from sluice_audit_pages order by id
@@ -28,6 +29,10 @@ from sluice_runs as run left join (
     from sluice_pages group by run_id
 ) as line using (run_id)
 order by run.run_id
+"""
+
+_TIMELINE = """
+select workflow, (extract(epoch from at) * 1000)::bigint, seq, cause, event, request_id, run_id from sluice_timeline
 """
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -45,6 +50,7 @@ class Found:
     changes: list[RunChange] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
+    timeline: list[TimelineRow] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
 
 
@@ -72,7 +78,9 @@ async def _read(connection: Connection, layouts: Mapping[str, Layout]) -> Found:
     )
     for table in STATUS_TABLES:
         if await _is_there(connection, table):
-            found.published += [_published(row) async for row in _rows(connection, f"select * from {table}")]
+            found.published += [_published(table, row) async for row in _rows(connection, f"select * from {table}")]
+    if await _is_there(connection, "sluice_timeline"):
+        found.timeline = [_timeline_row(row) async for row in _rows(connection, _TIMELINE)]
     for layout in layouts.values():
         if await _is_there(connection, layout.table):
             found.tables += await _tables(connection, layout)
@@ -106,12 +114,17 @@ async def _is_there(connection: Connection, table: str) -> bool:
     return found
 
 
-def _published(row: asyncpg.Record) -> Published:
+def _published(table: str, row: asyncpg.Record) -> Published:
     columns = {name: _plain(name, value) for name, value in row.items()}
-    return Published(row["run_id"], columns)
+    return Published(table, row["run_id"], columns)
+
+
+def _timeline_row(row: asyncpg.Record) -> TimelineRow:
+    workflow, at, seq, cause, event, request, run_id = row
+    return (workflow, at, seq, cause, event, request, run_id)
 
 
 def _plain(name: str, value: Any) -> object:
     if isinstance(value, datetime):
         return round(value.timestamp() * 1000)
-    return msgspec.json.decode(value) if name == "state" else value
+    return msgspec.json.decode(value) if name in JSON_COLUMNS else value

@@ -1,23 +1,22 @@
-"""The formats on Kafka, read anew: the journal's records, page-done, ids, dead letters' headers. Pure.
+"""The journal's records, read anew: workflows' and their request logs. Pure.
 
-From docs/reference/topics.md: commands are JSON objects, fields at their defaults may be missing. A record of the
-journal is three big-endian 64-bit numbers (generation, seq, due), then JSON that says the same and more.
+A record is three big-endian 64-bit numbers (epoch, seq, due), then JSON that says the same and more; in a workflow's
+record the epoch is called `generation`, the history `trail`. A request log has the key request-log:SLOT:WORKFLOW.
 """
 
 import struct
-from collections.abc import Sequence
+from collections import defaultdict
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from tests.checker.entries import Entry
-from tests.checker.evidence import Letter, Origin, Told
+from tests.checker.entries import Entry, Event, RequestLog
+from tests.checker.messages import sync_key
 
 HEAD = struct.Struct(">QQQ")
-LETTER_HEADER = "sluice-dead-"
-ID_HEADER = "sluice-id"
-NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+LOG_PREFIX = "request-log:"
+LOG_SLOTS = 8  # a request log holds one day, and takes the place of the one so many days before
 FIRST_STATUS = {"sync": "running", "entity": "fetching"}  # what a state without a status is in
 
 
@@ -49,31 +48,29 @@ class _State(msgspec.Struct):
     children: dict[str, _Child] = {}
 
 
-class _Record(msgspec.Struct):
+class _Record(msgspec.Struct, rename={"history": "trail"}):
     generation: int = 0
     seq: int = 0
     due: int = 0
+    due_set_at: int = 0
     state: msgspec.Raw = msgspec.Raw(b"null")
     last_offset: dict[str, int] = {}
     seen: list[str] = []
-    trail: list[list[Any]] = []
+    history: list[list[Any]] = []
 
 
-class _Told(msgspec.Struct):
-    workflow: str
-    run: int
-    lease: int
-    units: int
-    pages: int
-    records: int
-    attempt: int = 1
-    first: int | None = None
-    rejected: int = 0
+class _RequestLog(msgspec.Struct):
+    """Each request is [id, TOPIC@OFFSET, rejection]; the position is empty where no message brought it."""
+
+    epoch: int = 0
+    seq: int = 0
+    day: int = 0
+    requests: list[list[str]] = []
 
 
 _record = msgspec.json.Decoder(_Record)
 _state = msgspec.json.Decoder(_State)
-_told = msgspec.json.Decoder(_Told)
+_request_log = msgspec.json.Decoder(_RequestLog)
 
 
 class Unreadable(Exception):
@@ -81,13 +78,17 @@ class Unreadable(Exception):
 
 
 class RecordReader:
-    """Reads the journal's records one after the other, and keeps what is said in any of them."""
+    """Reads the journal's records one after the other, and keeps what is said in any of them.
+
+    `events` and `ids` are by workflow: what happened, and which requests were accepted as messages.
+    """
 
     def __init__(self) -> None:
-        self.seen: set[str] = set()
-        self.causes: set[str] = set()
+        self.events: defaultdict[str, set[Event]] = defaultdict(set)
+        self.ids: defaultdict[str, set[str]] = defaultdict(set)
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._trails: dict[tuple[tuple[int, str], ...], tuple[tuple[int, str], ...]] = {}
+        self._histories: dict[tuple[Event, ...], tuple[Event, ...]] = {}
+        self._logs: dict[str, RequestLog] = {}  # the last one read, by key
 
     def read(self, key: str, value: bytes, partition: int, offset: int) -> Entry:
         try:
@@ -96,17 +97,18 @@ class RecordReader:
             state = _state.decode(record.state)
         except (struct.error, msgspec.MsgspecError) as error:
             raise Unreadable(f"{key} (journal {partition}/{offset}) cannot be read: {error}") from None
-        self.seen.update(record.seen)
-        trail = tuple((int(entry[0]), str(entry[2])) for entry in record.trail)
-        self.causes.update(cause for _, cause in trail)
+        history = tuple(Event(*event) for event in record.history)
+        self.events[key].update(history)
+        self.ids[key].update(id_[:16] for id_ in record.seen)
         names = tuple(state.children)
         return Entry(
             key=key,
             partition=partition,
             offset=offset,
-            generation=head[0],
+            epoch=head[0],
             seq=head[1],
             due=head[2],
+            due_set_at=record.due_set_at,
             head_agrees=head == (record.generation, record.seq, record.due) and key == _key(state),
             state=blake2b(record.state, digest_size=16).digest(),
             kind=state.kind,
@@ -125,8 +127,38 @@ class RecordReader:
             children=self._names.setdefault(names, names),
             child_statuses=tuple(child.status for child in state.children.values()),
             last_offset=tuple(sorted(record.last_offset.items())),
-            trail=self._trails.setdefault(trail, trail),
+            history=self._histories.setdefault(history, history),
         )
+
+    def read_log(self, key: str, value: bytes, partition: int, offset: int) -> RequestLog:
+        try:
+            head = HEAD.unpack_from(value)
+            log = _request_log.decode(memoryview(value)[HEAD.size :])
+        except (struct.error, msgspec.MsgspecError) as error:
+            raise Unreadable(f"{key} (journal {partition}/{offset}) cannot be read: {error}") from None
+        slot, _, workflow = key.removeprefix(LOG_PREFIX).partition(":")
+        ids = frozenset(id_ for id_, position, *rejection in log.requests if position and not any(rejection))
+        found = RequestLog(workflow, partition, log.epoch, log.seq, log.day, ids)
+        where = f"{key} (journal {partition}/{offset}, epoch {log.epoch}, seq {log.seq})"
+        before = self._logs.get(key)
+        if head != (log.epoch, log.seq, 0) or slot != str(log.day % LOG_SLOTS):
+            found.faults.append(f"{where}: head, key and content do not agree")
+        elif before is not None and (problem := _changed_wrongly(before, found)):
+            found.faults.append(f"{where}: {problem}")
+        self._logs[key] = found
+        self.ids[workflow] |= ids
+        return found
+
+
+def _changed_wrongly(before: RequestLog, after: RequestLog) -> str:
+    """What one writer must not do: go back, or forget a request of the day."""
+    if before.epoch != after.epoch:
+        return ""
+    if after.seq < before.seq:
+        return f"its writer goes back from seq {before.seq}"
+    if after.day == before.day and before.ids - after.ids:
+        return f"{len(before.ids - after.ids)} requests of its day are forgotten"
+    return ""
 
 
 def _key(state: _State) -> str:
@@ -140,17 +172,13 @@ def _lease(lease: list[Any]) -> tuple[int, int, int]:
     return lease[0], lease[4] if len(lease) > 4 else 1, lease[1]
 
 
-def sync_key(org: str, adapter: str, type_: str) -> str:
-    return f"main-sync:{org}:{adapter}:{type_}"
-
-
 def tombstone(key: str, partition: int, offset: int) -> Entry:
     return Entry(key, partition, offset, 0, 0, is_tombstone=True)
 
 
 def guard_of(value: bytes) -> tuple[int, int]:
-    generation, seq, _ = HEAD.unpack_from(value)
-    return generation, seq
+    epoch, seq, _ = HEAD.unpack_from(value)
+    return epoch, seq
 
 
 def fold(folded: dict[bytes, bytes], key: bytes, value: bytes | None) -> None:
@@ -159,77 +187,3 @@ def fold(folded: dict[bytes, bytes], key: bytes, value: bytes | None) -> None:
         folded.pop(key, None)
     elif key not in folded or guard_of(value) >= guard_of(folded[key]):
         folded[key] = value
-
-
-def told_in(value: bytes | None) -> Told | None:
-    """The page-done in a message; None if it is none."""
-    try:
-        told = _told.decode(value or b"")
-    except NO_JSON:
-        return None
-    return Told(
-        told.workflow,
-        told.run,
-        told.lease,
-        told.attempt,
-        told.first,
-        told.units,
-        told.pages,
-        told.records,
-        told.rejected,
-    )
-
-
-def document(value: bytes | None) -> dict[str, Any]:
-    """The JSON object in a message; empty if there is none."""
-    try:
-        found = msgspec.json.decode(value or b"")
-    except NO_JSON:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def workflow_of(topic: str, value: bytes | None) -> str:
-    """Whom a message of a control topic is for; "" if it says so to nobody."""
-    found = document(value)
-    if topic == "start-sync":
-        names = [found.get(name) for name in ("org", "adapter", "type")]
-        return sync_key(*map(str, names)) if all(isinstance(name, str) for name in names) else ""
-    return str(found.get("workflow", ""))
-
-
-def derived_id(*parts: str) -> str:
-    """BLAKE2b, 128 bits, over the parts, each behind its length as a big-endian 32-bit number; 32 hex digits."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        data = part.encode()
-        digest.update(len(data).to_bytes(4, "big") + data)
-    return digest.hexdigest()
-
-
-def start_id(origin: Origin, value: bytes | None) -> str | None:
-    """The id of a start-sync at `origin`; without a request id, the message itself is the request."""
-    key = workflow_of("start-sync", value)
-    request = document(value).get("request_id") or "/".join(map(str, origin))
-    return derived_id("start-sync", key, str(request)) if key else None
-
-
-def letter(
-    partition: int, offset: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
-) -> Letter:
-    """A record of the dead-letter topic."""
-    said = {name.removeprefix(LETTER_HEADER): (content or b"").decode(errors="replace") for name, content in headers}
-    origin = (said.get("topic", ""), _number(said.get("partition")), _number(said.get("offset")))
-    return Letter(partition, offset, origin, said.get("reason", ""), key, value, _forwarded(value))
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else -1
-
-
-def _forwarded(value: bytes | None) -> Origin | None:
-    """A start that was sent on to the partition of its workflow carries where it stood first as its request id."""
-    topic, *numbers = str(document(value).get("request_id") or "").split("/")
-    if len(numbers) == 2 and all(number.isdigit() for number in numbers):
-        return topic, int(numbers[0]), int(numbers[1])
-    return None

@@ -15,7 +15,7 @@ class Violation:
 
 @dataclass(slots=True)
 class Found:
-    """Filled by one invariant. `figures` tell what is no violation but should be known."""
+    """Filled by one invariant. `figures` say what is no violation but should be known."""
 
     looked_at: int = 0
     violations: list[str] = field(default_factory=list)

@@ -1,29 +1,32 @@
 """Reading the topics from their beginning to where they end now."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tests.checker.entries import Entry
-from tests.checker.evidence import Evidence, Letter, LogFacts, Message, Newest, Said, Told
-from tests.checker.formats import (
-    ID_HEADER,
-    RecordReader,
-    document,
-    fold,
-    guard_of,
-    letter,
-    told_in,
-    tombstone,
-    workflow_of,
+from tests.checker.entries import Entry, RequestLog
+from tests.checker.evidence import Evidence
+from tests.checker.formats import LOG_PREFIX, RecordReader, fold, guard_of, tombstone
+from tests.checker.messages import ID_HEADER, action_id, action_in, document, letter, page_result_in, workflow_of
+from tests.checker.values import (
+    ActionResult,
+    ActionStep,
+    Letter,
+    LogFacts,
+    Message,
+    Newest,
+    PageResult,
+    SentCommand,
+    TimelineRow,
 )
 
 JOURNAL = "sluice-workflows-changelog"
 CONTROL = ("start-sync", "control", "page-done", "action-complete")
-SENT = ("control", "fetch-page", "run-action")  # whose messages say the same whenever they are sent again
+ACTIONS = ("run-action", "action-complete")
+SENT = ("control", "fetch-page", *ACTIONS)  # whose messages say the same whenever they are sent again
 TOPICS = (*CONTROL, "fetch-page", "run-action", "dead-letters", JOURNAL)
 POLL_MS = 500
 SILENCE_POLLS_MAX = 60  # half a minute without a record that must be there
@@ -39,14 +42,17 @@ class TopicsReader:
 
     def __init__(self) -> None:
         self.starts: list[Message] = []
-        self.said: list[Said] = []
-        self.told: dict[tuple[int, int], Told] = {}
-        self.outnumbered: set[tuple[str, int]] = set()
-        self.asked: set[tuple[str, int]] = set()
-        self.nudges: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.events: defaultdict[tuple[str, int, str], list[int]] = defaultdict(list)
+        self.sent: list[SentCommand] = []
+        self.results: dict[tuple[int, int], PageResult] = {}
+        self.actions: set[ActionStep] = set()
+        self.action_results: dict[tuple[int, int], ActionResult] = {}
+        self.stale_runs: set[tuple[str, int]] = set()
+        self.parents_started: set[tuple[str, int]] = set()
+        self.retries: defaultdict[str, set[str]] = defaultdict(set)
+        self.offsets: defaultdict[tuple[str, int, str], list[int]] = defaultdict(list)
         self.letters: list[Letter] = []
         self.journal: list[Entry] = []
+        self.request_logs: list[RequestLog] = []
         self.records = RecordReader()
         self.folded: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
         self.position: dict[int, int] = {}
@@ -55,6 +61,8 @@ class TopicsReader:
             "start-sync": self._start,
             "control": self._control,
             "page-done": self._page_done,
+            "run-action": self._run_action,
+            "action-complete": self._action_complete,
             "dead-letters": self._letter,
             JOURNAL: self._entry,
         }
@@ -63,16 +71,19 @@ class TopicsReader:
         """What the topics say; nothing is known of anything else."""
         return Evidence(
             starts=self.starts,
-            said=self.said,
-            told=self.told,
-            outnumbered=frozenset(self.outnumbered),
-            asked=frozenset(self.asked),
-            nudges=self.nudges,
-            events=self.events,
+            sent=self.sent,
+            results=self.results,
+            actions=frozenset(self.actions),
+            action_results=self.action_results,
+            stale_runs=frozenset(self.stale_runs),
+            parents_started=frozenset(self.parents_started),
+            retries=self.retries,
+            offsets=self.offsets,
             letters=self.letters,
             journal=self.journal,
-            seen=frozenset(self.records.seen),
-            causes=frozenset(self.records.causes),
+            request_logs=self.request_logs,
+            request_ids=self.records.ids,
+            events=self._timeline(),
             folded=self.folded,
             position=self.position,
             newest=self.newest,
@@ -81,7 +92,7 @@ class TopicsReader:
     def take(self, record: Any) -> None:
         if record.topic in CONTROL:
             key = workflow_of(record.topic, record.value)
-            self.events[record.topic, record.partition, key].append(record.offset)
+            self.offsets[record.topic, record.partition, key].append(record.offset)
         if record.topic in SENT:
             self._sent(record)
         if record.topic in self._takers:
@@ -91,9 +102,10 @@ class TopicsReader:
         id_ = next((content for name, content in record.headers if name == ID_HEADER), None)
         if id_ is not None:
             digest = blake2b(record.topic.encode() + b"\n" + (record.value or b""), digest_size=16).digest()
-            self.said.append(
-                Said((record.topic, record.partition, record.offset), digest, id_.decode(errors="replace"))
-            )
+            origin = (record.topic, record.partition, record.offset)
+            action = action_in(record.value) if record.topic in ACTIONS else None
+            derived = "" if action is None else action_id(record.topic, action.step)
+            self.sent.append(SentCommand(origin, digest, id_.decode(errors="replace"), derived))
 
     def _start(self, record: Any) -> None:
         self.starts.append(Message(record.topic, record.partition, record.offset, record.key, record.value))
@@ -102,16 +114,26 @@ class TopicsReader:
         said = document(record.value)
         kind, workflow, run = said.get("kind"), str(said.get("workflow")), said.get("parent_run")
         if kind == "nudge":
-            self.nudges[workflow][str(said.get("request_id"))] += 1
+            self.retries[workflow].add(str(said.get("request_id")))
         elif kind == "outnumbered" and isinstance(run, int):
-            self.outnumbered.add((workflow, run))
+            self.stale_runs.add((workflow, run))
         elif kind == "start-entity" and isinstance(run, int):
-            self.asked.add((str(said.get("parent")), run))
+            self.parents_started.add((str(said.get("parent")), run))
 
     def _page_done(self, record: Any) -> None:
-        told = told_in(record.value)
-        if told is not None:
-            self.told[record.partition, record.offset] = told
+        result = page_result_in(record.value)
+        if result is not None:
+            self.results[record.partition, record.offset] = result
+
+    def _run_action(self, record: Any) -> None:
+        action = action_in(record.value)
+        if action is not None:
+            self.actions.add(action.step)
+
+    def _action_complete(self, record: Any) -> None:
+        action = action_in(record.value)
+        if action is not None:
+            self.action_results[record.partition, record.offset] = action
 
     def _letter(self, record: Any) -> None:
         self.letters.append(letter(record.partition, record.offset, record.key, record.value, record.headers))
@@ -123,14 +145,34 @@ class TopicsReader:
         fold(folded, record.key, record.value)
         if folded.get(record.key) != before:
             self.position[record.partition] = record.offset
+        if key.startswith(LOG_PREFIX):
+            if record.value is not None:
+                self.request_logs.append(self.records.read_log(key, record.value, record.partition, record.offset))
+            return
         if record.value is None:
             self.journal.append(tombstone(key, record.partition, record.offset))
             return
         entry = self.records.read(key, record.value, record.partition, record.offset)
         self.journal.append(entry)
         known = self.newest.get(entry.run_id)
-        if known is None or guard_of(record.value) >= (known.generation, known.seq):
-            self.newest[entry.run_id] = Newest(*guard_of(record.value), record.value)
+        if known is None or guard_of(record.value) >= (known.epoch, known.seq):
+            self.newest[entry.run_id] = Newest(key, *guard_of(record.value), record.value)
+
+    def _timeline(self) -> frozenset[TimelineRow]:
+        """All that happened, as the timeline has it."""
+        return frozenset(
+            (
+                key,
+                event.at,
+                event.seq,
+                event.cause,
+                event.text,
+                event.request,
+                f"{key}@{event.run}" if event.run else "",
+            )
+            for key, events in self.records.events.items()
+            for event in events
+        )
 
 
 async def read_topics(bootstrap: str, reader: TopicsReader) -> list[LogFacts]:

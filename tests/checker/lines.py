@@ -1,7 +1,7 @@
 """The winning line of each workflow: the journal's records without those that a newer one put aside. Pure.
 
-The guard (generation, seq) decides: a lower one is stale, it came from a process that was frozen and loses. A record
-of a higher generation goes on from what it knew, so what an older generation wrote at or above its seq was never seen
+The guard (epoch, seq) decides: a lower one is stale, it came from a process that was frozen and loses. A record
+of a higher epoch builds on what it knew, so what an older epoch wrote at or above its seq was never seen
 by the winner and is put aside too. The same record may be put again, after a crash. What a frozen process wrote behind
 the place up to which its successor has read was never seen either: there a workflow may begin a second time.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from tests.checker.entries import Entry
 
 ENDED = {"done", "failed", "cancelled"}
+HISTORY_MAX = 16  # so many notable steps a record remembers
 
 
 @dataclass(slots=True)
@@ -50,19 +51,25 @@ class Line:
         self.is_over = True
 
     def _win(self, entry: Entry, unseen: int) -> int:
-        claimed = 0
+        adopted = 0
         while self.wins and (self.wins[-1].seq >= entry.seq or _begins_again(self.wins[-1], entry, unseen)):
             before = self.wins.pop()
             if before.seq == entry.seq and before.state == entry.state:
-                claimed = self.puts.get(before.seq, 0)  # put again by a newer generation
+                adopted = self.puts.get(before.seq, 0)  # put again by a newer epoch
                 self.again += 1
             else:
                 self.aside += 1
                 unseen = min(unseen, before.offset)
             self.puts.pop(before.seq, None)
         self.wins.append(entry)
-        self.puts[entry.seq] = claimed + 1
+        self.puts[entry.seq] = adopted + 1
         return unseen
+
+    @property
+    def has_forgotten(self) -> bool:
+        """Whether a store alone kept so many steps that the history behind them does not name them all."""
+        known = zip((0, *(win.seq for win in self.wins)), self.wins, strict=False)
+        return any(len(win.history) == HISTORY_MAX and win.history[0].seq > seq + 1 for seq, win in known)
 
     def _repeat(self, last: Entry, entry: Entry) -> None:
         """Once more, or with a position that a refused message has moved."""
@@ -75,14 +82,14 @@ class Line:
 
 
 def _begins_again(last: Entry, entry: Entry, unseen: int) -> bool:
-    return entry.is_first and entry.generation > last.generation and last.offset >= unseen
+    return entry.is_first and entry.epoch > last.epoch and last.offset >= unseen
 
 
 def lines_of(journal: Sequence[Entry]) -> list[Line]:
     """Every line of every workflow. The journal is in the order of its offsets, partition by partition."""
     lines: list[Line] = []
     current: dict[str, Line] = {}
-    unseen: dict[tuple[int, int], int] = {}  # offset, by partition and generation
+    unseen: dict[tuple[int, int], int] = {}  # offset, by partition and epoch
     for entry in journal:
         line = current.get(entry.key)
         if line is None or (line.is_over and not entry.is_tombstone):
@@ -91,7 +98,7 @@ def lines_of(journal: Sequence[Entry]) -> list[Line]:
         if entry.is_tombstone:
             line.end(entry)
         else:
-            writer = entry.partition, entry.generation
+            writer = entry.partition, entry.epoch
             unseen[writer] = line.take(entry, unseen.get(writer, entry.offset))
     return lines
 

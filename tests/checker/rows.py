@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from tests.checker.evidence import Table
 from tests.checker.layouts import Layout
+from tests.checker.values import Table
 
-FAULTS_MAX = 100  # of one table; what is wrong in more rows is the same, or the hash tells
+FAULTS_MAX = 100  # of one table; what is wrong in more rows is the same, or the hash shows it
 COMPARED = ("id", "type", "attributes", "relationships")
 canonical = msgspec.json.Encoder(order="deterministic").encode
 

@@ -1,12 +1,12 @@
-"""Reading the simulator: what a complete copy holds, and which pages were handed over."""
+"""Reading the simulator: what a complete copy holds, and which pages were served."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
 
-from tests.checker.evidence import Expected, Served
 from tests.checker.layouts import Layout
+from tests.checker.values import Expected, Served
 
 ANSWER_SECONDS_MAX = 60.0
 
@@ -26,7 +26,7 @@ async def read_expected(
 
 
 def read_served(journal: Path, layouts: Mapping[str, Layout]) -> Iterator[Served]:
-    """Each line is organisation, entity, address and, where the simulator tells it, when it was asked for (Unix
+    """Each line is organisation, entity, address and, where the simulator writes it down, when it was requested (Unix
     seconds), with tabs between. A last line without an end was torn off."""
     with journal.open("rb") as lines:
         for line in lines:

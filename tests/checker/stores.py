@@ -8,7 +8,7 @@ from pathlib import Path
 
 import rocksdict
 
-from tests.checker.evidence import Store
+from tests.checker.values import Store
 
 POSITION = b"__faust\0offset__"  # where Faust keeps the changelog's offset, beside the workflows' keys
 _NAME = re.compile(r"workflows-(\d+)\.db")

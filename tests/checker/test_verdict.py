@@ -1,4 +1,4 @@
-"""The whole checker on a whole installation: clean when all is well, and not after somebody has been at it."""
+"""The whole checker on a whole installation: clean when all is well, and not when something was changed afterwards."""
 
 import asyncio
 import json
@@ -22,7 +22,8 @@ TAMPERED = {
     "rows-equal-the-source": "update pco_people_person set first_name = 'Nobody'",
     "pages-are-committed-once": "update sluice_runs set records = records + 1",
     "runs-write-while-open": "insert into sluice_pages select run_id, '', 99, 1, 0, true, null, now() from sluice_runs",
-    "published-is-the-journal": "update sluice_sync_runs set status = 'failed'",
+    "published-is-the-journal": "update sluice_workflow_runs set status = 'failed'",
+    "timeline-is-the-journal": "update sluice_timeline set request_id = 'else' where request_id <> ''",
 }
 
 
@@ -32,7 +33,7 @@ async def test_a_sync_that_went_well_is_clean_and_what_is_changed_afterwards_is_
     async with installation(broker, tmp_path, postgres_dsn, *ORGS) as made:
         await install(postgres_dsn)
         await made.produce("start-sync", json.dumps(START).encode(), b"start acme please")
-        await made.until(lambda syncs: any(sync.state.has_ended for sync in syncs), "the end of the run")
+        await made.until(lambda syncs: any(sync.has_ended for sync in syncs), "the end of the run")
         assert await settled(made, tmp_path) == {}
         connection = await asyncpg.connect(postgres_dsn)
         for tampering in TAMPERED.values():
@@ -57,7 +58,7 @@ def verdict(made: Installation, home: Path) -> dict[str, list[str]]:
         [
             *(sys.executable, "-m", "tests.checker", "check", "--bootstrap", made.broker.bootstrap),
             *("--dsn", made.settings.sink, "--simulator", f"http://127.0.0.1:{made.simulator_port}"),
-            *("--orgs", "acme", "--journal", str(made.journal), "--report", str(report)),
+            *("--orgs", "acme", "--journal", str(made.journal), "--tables", str(home), "--report", str(report)),
         ],
         cwd=ROOT,
         capture_output=True,

@@ -1,52 +1,145 @@
-"""The local engine on a toy adapter, with the questions that tests ask it."""
+"""The engine on a toy adapter: one process of each role, no faults but those that a test asks for."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from agents.core.context import HANDED_MAX
+from agents.activities.actions import Activity
+from agents.core.batch import Out
 from agents.core.processor import Processor
-from agents.deciders.entity import EntityDecider
-from agents.deciders.sync import SyncDecider
+from agents.core.registry import Registry
+from agents.kinds import SHIPPED
 from manifests.entity import Adapter
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import SyncState
-from tests.engine.local import LocalEngine, MovableClock
+from tables.row import Row
+from tests.engine.broker import Broker, Group, LogPartition, LogRecord
+from tests.engine.clock import MovableClock
+from tests.engine.faults import CrashPoints, Died
+from tests.engine.fetcher import Fetcher
+from tests.engine.outside import Api, AuditedSink
+from tests.engine.projector import Projector, Published
+from tests.engine.worker import Protections, Worker
 from tests.support.adapters import toy, toy_data
-from tests.support.memory import ListSource, MemorySink
-from topics.commands import StartSync
-from topics.ids import entity_key, sync_key
+from tests.support.memory import ListSource
+from topics.catalog import DEAD_LETTERS
+from topics.codec import encode
+from topics.command import Command
+from topics.dead_letters import DeadLetter, from_record
+from topics.kinds import entity, sync
+from topics.kinds.sync import StartSync
 
-KEY = sync_key("acme", "toy", "full")
+KEY = sync.KEY.key("acme", "toy", "full")
+ROUNDS_MAX = 10_000  # rounds without coming to rest: something never ends
+PARTITIONS = 1
 
 
-class Engine(LocalEngine):
-    """An engine of its own for each test. `source` and `sink` can be looked at."""
+class Engine:
+    """`send` it commands, `await settle()` until nothing moves, `advance` its clock.
+
+    `may_crash` is called with the name of each crash point and raises Died to make a process die there; it then
+    restarts by itself, with an empty disk. `deliveries` is how often each batch and each activity's command is
+    delivered. With `spreads_workflows` each workflow has a partition of its own, so that all commands take the broker.
+    """
 
     def __init__(
         self,
         data: dict[str, list[str]] | None = None,
         adapter: Adapter | None = None,
-        may_crash: Callable[[str], None] = lambda instant: None,
+        may_crash: Callable[[str], None] = lambda where: None,
         deliveries: int = 1,
-        handed_max: int = HANDED_MAX,
+        spreads_workflows: bool = False,
+        registry: Registry = SHIPPED,
+        activities: Mapping[str, Activity] | None = None,
+        partitions: int = PARTITIONS,
     ) -> None:
-        known = {"toy": adapter or toy()}
+        self.clock = MovableClock()
+        self.registry = registry
+        self.broker = Broker(self.clock, 97 if spreads_workflows else partitions, spreads_workflows)
         self.source = ListSource(toy_data() if data is None else data)
-        self.sink = MemorySink()
-        shell = Processor({"main-sync": SyncDecider(known), "entity-sync": EntityDecider(known)})
-        super().__init__(
-            shell,
-            known,
-            self.source,
-            self.sink,
-            clock=MovableClock(),
-            may_crash=may_crash,
-            deliveries=deliveries,
-            handed_max=handed_max,
-        )
+        self.sink = AuditedSink()
+        self.published = Published()
+        self.crashes = 0
+        self.may_crash = may_crash
+        self._faults = CrashPoints(lambda where: self.may_crash(where))
+        self._deliveries = deliveries
+        self._activities = activities
+        self._adapters = {"toy": adapter or toy()}
+        self._processor = Processor(registry, self._adapters)
+        self.api = Api(self.source, self.sink)
+        self._groups = {role: Group() for role in ("worker", "fetcher", "projector")}
+        self._lives = 0
+        self._is_started = False
+
+    def send(self, command: Command) -> None:
+        """Produce a command as any client would."""
+        self.send_raw(command.topic, encode(command), command.key.encode(), self.broker.partition_of(command.key))
+
+    def send_raw(self, topic: str, value: bytes | None, key: bytes | None = None, partition: int = 0) -> None:
+        self.broker.append(LogPartition(topic, partition), Out(key, value))
+
+    async def settle(self) -> None:
+        """Until everything is handled to its end; timers that are due count."""
+        if not self._is_started:
+            await self.restart()
+        for _ in range(ROUNDS_MAX):
+            try:
+                moved = [await process.drain() for process in (self.worker, self.fetcher, self.projector)]
+            except Died:
+                self.crashes += 1
+                await self.restart()
+                continue
+            if not any(moved):
+                return
+        raise AssertionError(f"the engine did not come to rest within {ROUNDS_MAX} rounds")
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock and let everything that is due then happen."""
+        self.clock.advance(seconds)
+        await self.settle()
+
+    async def restart(self) -> None:
+        """Fresh processes: the table from the changelog, the timers from the table."""
+        while True:
+            if self._is_started:
+                for process in (self.worker, self.fetcher, self.projector):
+                    process.die()
+            self._is_started = True
+            self._lives += 1
+            try:
+                await self._begin()
+                return
+            except Died:
+                self.crashes += 1
+
+    async def _begin(self) -> None:
+        broker, groups, name = self.broker, self._groups, f"#{self._lives}"
+        deliveries, faults = self._deliveries, self._faults
+        self.worker = Worker(name, broker, groups["worker"], {}, self._processor, faults, Protections(), deliveries)
+        self.fetcher = Fetcher(
+            name, broker, groups["fetcher"], self.registry, self.sink, self.api, self._adapters, faults,
+            self._activities, deliveries,
+        )  # fmt: skip
+        self.projector = Projector(name, broker, groups["projector"], self.registry, self.published, faults)
+        for role, process in (("worker", self.worker), ("fetcher", self.fetcher), ("projector", self.projector)):
+            await process.assign(groups[role].rebalance({name: range(broker.partitions)})[name])
+
+    def log(self, topic: str) -> list[LogRecord]:
+        """Everything that was written to a topic."""
+        return self.broker.topic(topic)
+
+    def row(self, key: str) -> Row[Any] | None:
+        value = self.worker.disk[self.broker.partition_of(key)].read(0, key.encode())
+        return None if value is None else self.registry.read_row(value)
+
+    def stored(self) -> dict[bytes, bytes]:
+        return {key: value for store in self.worker.disk.values() for key, value in store.values.items()}
+
+    def dead_letters(self) -> list[DeadLetter]:
+        return [from_record(one.key, one.value, one.headers) for one in self.log(DEAD_LETTERS)]
 
     def start(self, request_id: str | None = None, org: str = "acme", **more: str) -> None:
-        self.tell(
+        self.send(
             StartSync.model_validate({"org": org, "adapter": "toy", "type": "full", "request_id": request_id, **more})
         )
 
@@ -57,7 +150,7 @@ class Engine(LocalEngine):
         return row.state
 
     def entity(self, name: str) -> EntityState:
-        row = self.row(entity_key("acme", "toy", name, "full"))
+        row = self.row(entity.KEY.key("acme", "toy", name, "full"))
         assert row is not None
         assert isinstance(row.state, EntityState)
         return row.state

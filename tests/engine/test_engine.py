@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from agents.activities.source import FetchRequest
+from agents.ports import FetchRequest
+from tests.engine.broker import LogPartition
 from tests.engine.engine import Engine
-from tests.engine.local import Crash
+from tests.engine.faults import Died
 from tests.support.adapters import toy_data
+from topics.catalog import CHANGELOG
 from topics.errors import Rejected, Retryable, SluiceError
 
 ENTITIES = ("a.house", "a.room", "a.pet", "a.guest", "a.log")
@@ -46,8 +48,8 @@ async def test_an_empty_collection_completes() -> None:
 async def test_a_child_is_fetched_only_when_its_required_parent_is_complete() -> None:
     engine = Engine()
 
-    def look(ask: FetchRequest) -> None:
-        if ask.entity.name in ("a.room", "a.pet"):
+    def look(request: FetchRequest) -> None:
+        if request.entity.name in ("a.room", "a.pet"):
             assert engine.sync().children["a.house"].status == "done"
 
     engine.source.on_fetch = look
@@ -78,8 +80,8 @@ async def test_a_soft_dependency_is_waited_for_and_its_failure_blocks_nobody() -
     engine = Engine()
     engine.source.trouble = failing("a.pet", Rejected("gone"))
 
-    def look(ask: FetchRequest) -> None:
-        if ask.entity.name == "a.guest":
+    def look(request: FetchRequest) -> None:
+        if request.entity.name == "a.guest":
             assert engine.sync().children["a.pet"].status == "failed"
 
     engine.source.on_fetch = look
@@ -113,16 +115,16 @@ async def test_an_api_that_stays_down_fails_the_entity_with_the_reason() -> None
 async def test_a_lease_whose_answer_is_lost_is_asked_for_again_by_its_deadline() -> None:
     engine = Engine()
     engine.start()
-    lost = 0
+    lost = False
 
-    def lose(instant: str) -> None:
+    def lose(where: str) -> None:
         nonlocal lost
-        told = engine.log.records["page-done"]
-        if instant == "told" and not lost and told:
-            told.pop()
-            lost += 1
+        reported = engine.broker.logs[LogPartition("page-done", 0)]
+        if where == "between two steps of its work" and reported and not lost:
+            reported.pop()
+            lost = True
 
-    engine._may_crash = lose
+    engine.may_crash = lose
     await engine.settle()
     assert engine.sync().status == "running"
     await engine.advance(1_000)
@@ -181,8 +183,8 @@ async def test_a_restart_closes_the_run_before_and_begins_anew() -> None:
     engine = Engine()
     restarted: list[bool] = []
 
-    def restart(ask: FetchRequest) -> None:
-        if ask.entity.name == "a.house" and ask.page == 2 and not restarted:
+    def restart(request: FetchRequest) -> None:
+        if request.entity.name == "a.house" and request.page == 2 and not restarted:
             restarted.append(True)
             engine.start("request-2", on_conflict="restart")
 
@@ -209,15 +211,15 @@ async def test_an_ended_run_leaves_the_table_after_its_retention() -> None:
     engine.start()
     await engine.settle()
     await engine.advance(9 * 86_400)
-    assert engine._table.values == {}
+    assert engine.stored() == {}
 
 
 async def test_a_table_that_lost_its_memory_takes_a_newer_number_than_the_database_knows() -> None:
     engine = Engine()
     engine.start("request-1")
     await engine.settle()
-    engine.log.records["sluice-workflows-changelog"].clear()
-    engine._restart()
+    engine.broker.logs[LogPartition(CHANGELOG, 0)].clear()
+    await engine.restart()
     engine.start("request-2")
     await engine.settle()
     assert engine.sync().status == "done"
@@ -233,42 +235,41 @@ async def test_everything_delivered_more_than_once_ends_the_same(deliveries: int
     assert {name: engine.keys(name) for name in ENTITIES} == {name: engine.expected(name) for name in ENTITIES}
 
 
-async def instants() -> int:
-    """How many instants there are at which a process could die in one sync."""
-    count = 0
+SMALL = toy_data(houses=2, rooms=1, pets=9, guests=1, logs=5)
 
-    def tick(instant: str) -> None:
-        nonlocal count
-        count += 1
 
-    engine = Engine(data=toy_data(houses=2, rooms=1, pets=9, guests=1, logs=5), may_crash=tick)
+async def crash_points() -> int:
+    """How many points there are at which a process could die in one sync."""
+    reached: list[str] = []
+    engine = Engine(data=SMALL, may_crash=reached.append)
     engine.start()
     await engine.settle()
-    return count
+    return len(reached)
 
 
-async def test_a_crash_at_every_single_instant_loses_and_repeats_nothing() -> None:
-    data = toy_data(houses=2, rooms=1, pets=9, guests=1, logs=5)
-    for fatal in range(await instants()):
+async def test_a_crash_at_every_single_point_loses_and_repeats_nothing() -> None:
+    points = await crash_points()
+    assert points > 100
+    for fatal in range(points):
         left = fatal
 
-        def crash(instant: str) -> None:
+        def crash(where: str) -> None:
             nonlocal left
             left -= 1
             if left == -1:
-                raise Crash(instant)
+                raise Died
 
-        engine = Engine(data=data, may_crash=crash)
+        engine = Engine(data=SMALL, may_crash=crash)
         engine.start()
         await engine.settle()
         assert engine.crashes == 1
-        assert engine.sync().status == "done", f"crash at instant {fatal}"
-        assert engine.served_twice() == {}, f"crash at instant {fatal}"
+        assert engine.sync().status == "done", f"crash at point {fatal}"
+        assert engine.api.requested_again == [], f"crash at point {fatal}"
         assert {name: engine.keys(name) for name in ENTITIES} == {name: engine.expected(name) for name in ENTITIES}
 
 
 def failing(entity: str, error: SluiceError, page: int | None = None) -> Callable[[FetchRequest], SluiceError | None]:
-    def trouble(ask: FetchRequest) -> SluiceError | None:
-        return error if ask.entity.name == entity and page in (None, ask.page) else None
+    def trouble(request: FetchRequest) -> SluiceError | None:
+        return error if request.entity.name == entity and page in (None, request.page) else None
 
     return trouble

@@ -1,47 +1,47 @@
-"""Nobody waits for ever: whichever message is lost, the deadlines alone, or nudges at once, lead to the same end.
+"""Nobody waits for ever: whichever message is lost, the deadlines alone, or retries at once, lead to the same end.
 
-Everything goes by the broker here, as it does between partitions: what is handed over cannot be lost by itself.
+Every workflow has a partition of its own here: what is delivered locally cannot be lost by itself.
 """
 
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import get_args
 
 import pytest
 
-from agents.activities.source import FetchRequest
 from agents.core.batch import Out
-from agents.core.context import HANDED_MAX
+from agents.kinds import SHIPPED
+from agents.ports import FetchRequest
+from tests.engine.broker import Broker, LogPartition
 from tests.engine.engine import KEY, Engine
-from tests.engine.local import LocalLog, MovableClock
 from tests.support.adapters import toy_data
-from topics.catalog import CHANGELOG, TOPICS
-from topics.commands import CancelRun, ControlCommand, RetryNow
+from topics.catalog import CHANGELOG, DEAD_LETTERS
+from topics.command import CancelRun, Control, RetryNow
 from topics.errors import Rejected, Retryable, SluiceError
 
 DATA = toy_data(houses=6, rooms=2, pets=13, guests=3, logs=6)
 ENTITIES = ("a.house", "a.room", "a.pet", "a.guest", "a.log")
 DEADLINE_SECONDS = 601  # longer than any deadline of a workflow that waits
 DEADLINES_MAX = 6  # that the loss of one message may cost
-NUDGES_MAX = 3
-SAID_FROM_OUTSIDE = {"start-sync", "nudge"}  # nobody but their sender could know that they are lost
+RETRIES_MAX = 3
+FROM_OUTSIDE = {"start-sync", "nudge"}  # nobody but their sender could know that they are lost
 
 
-class Leak(LocalLog):
-    """A log that counts the messages of each kind, and loses the one that it is told to lose."""
+class LosingBroker(Broker):
+    """Counts the messages of each kind, and loses the one of this kind and number."""
 
-    def __init__(self, clock: MovableClock, kind: str, number: int) -> None:
-        super().__init__(clock)
+    def __init__(self, broker: Broker, kind: str, number: int) -> None:
+        super().__init__(broker.clock, broker.partitions, broker.spreads_workflows)
         self.seen: Counter[str] = Counter()
         self._loses = (kind, number)
 
-    def append(self, topic: str, out: Out) -> None:
-        kind = str(json.loads(out.value or b"")["kind"]) if topic == "control" else topic
+    def append(self, tp: LogPartition, out: Out, by: str = "a client") -> int:
+        if tp.topic in (CHANGELOG, DEAD_LETTERS):
+            return super().append(tp, out, by)
+        kind = str(json.loads(out.value or b"")["kind"]) if tp.topic == "control" else tp.topic
         self.seen[kind] += 1
-        if (kind, self.seen[kind]) != self._loses:
-            super().append(topic, out)
+        return -1 if (kind, self.seen[kind]) == self._loses else super().append(tp, out, by)
 
 
 @dataclass
@@ -67,11 +67,11 @@ async def a_sync_with_trouble(engine: Engine) -> None:
     """An API that fails once, and an entity that is forbidden."""
     failed: list[FetchRequest] = []
 
-    def trouble(ask: FetchRequest) -> SluiceError | None:
-        if ask.entity.name == "a.log" and ask.page == 2:
+    def trouble(request: FetchRequest) -> SluiceError | None:
+        if request.entity.name == "a.log" and request.page == 2:
             return Rejected("403 forbidden")
-        if ask.entity.name == "a.pet" and ask.page == 3 and not failed:
-            failed.append(ask)
+        if request.entity.name == "a.pet" and request.page == 3 and not failed:
+            failed.append(request)
             return Retryable("503 unavailable")
         return None
 
@@ -81,36 +81,43 @@ async def a_sync_with_trouble(engine: Engine) -> None:
 
 
 async def a_restart(engine: Engine) -> None:
-    """A request that ends the run of the one before."""
+    """A request that ends the run of the one before, while one of its entities backs off."""
 
-    def restart(ask: FetchRequest) -> None:
-        if ask.entity.name == "a.house" and ask.page == 2:
-            engine.source.on_fetch = lambda ask: None
+    def trouble(request: FetchRequest) -> SluiceError | None:
+        if request.entity.name != "a.log":
+            return None
+        engine.source.trouble = None
+        return Retryable("503 unavailable")
+
+    def restart(request: FetchRequest) -> None:
+        if request.entity.name == "a.house" and request.page == 2:
+            engine.source.on_fetch = lambda request: None
             engine.start("request-2", on_conflict="restart")
 
-    engine.source.on_fetch = restart
+    engine.source.trouble, engine.source.on_fetch = trouble, restart
     engine.start("request-1")
     await engine.settle()
 
 
 async def a_main_sync_that_lost_its_record(engine: Engine) -> None:
-    """Its entities know a newer run than the one that it begins."""
+    """Its entities know a newer run than the one that it begins, since the broker's clock was put back."""
     for request in ("request-1", "request-2"):
         engine.start(request)
         await engine.settle()
-    journal = engine.log.records[CHANGELOG]
-    journal[:] = [record for record in journal if record.key != KEY.encode()]
-    engine._restart()
+    journal = engine.broker.logs[LogPartition(CHANGELOG, engine.broker.partition_of(KEY))]
+    journal.clear()
+    engine.broker.skew_ms = -3_600_000
+    await engine.restart()
     engine.start("request-3")
     await engine.settle()
 
 
-async def told(story: Story, kind: str = "", number: int = 0) -> tuple[Engine, Counter[str]]:
+async def played(story: Story, kind: str = "", number: int = 0) -> tuple[Engine, Counter[str]]:
     """The story, up to where it comes to rest, without the message of this number; how many of each kind there were."""
-    engine = Engine(data=DATA, handed_max=0)
-    leak = engine.log = Leak(engine.clock, kind, number)
+    engine = Engine(data=DATA, spreads_workflows=True)
+    losing = engine.broker = LosingBroker(engine.broker, kind, number)
     await story(engine)
-    return engine, leak.seen
+    return engine, losing.seen
 
 
 async def pass_deadlines(engine: Engine) -> None:
@@ -118,10 +125,10 @@ async def pass_deadlines(engine: Engine) -> None:
         await engine.advance(DEADLINE_SECONDS)
 
 
-async def nudge(engine: Engine) -> None:
+async def retry(engine: Engine) -> None:
     """The clock stands still all the while."""
-    for number in range(NUDGES_MAX):
-        engine.tell(RetryNow(workflow=KEY, request_id=f"nudge-{number}"))
+    for number in range(RETRIES_MAX):
+        engine.send(RetryNow(workflow=KEY, request_id=f"retry-{number}"))
         await engine.settle()
 
 
@@ -147,53 +154,55 @@ def named(value: object) -> str:
 
 @pytest.mark.parametrize(("story", "kind"), LOST, ids=named)
 async def test_whichever_message_is_lost_the_deadlines_lead_to_the_same_end(story: Story, kind: str) -> None:
-    whole, sent = await told(story)
+    whole, sent = await played(story)
     await pass_deadlines(whole)
     assert sent[kind] > 0
     for number in range(1, sent[kind] + 1):
-        engine, _ = await told(story, kind, number)
+        engine, _ = await played(story, kind, number)
         await pass_deadlines(engine)
         assert end_of(engine) == end_of(whole), f"without {kind} number {number}"
 
 
 @pytest.mark.parametrize(("story", "kind"), [(story, kind) for story, kind in LOST if kind != "timer-due"], ids=named)
-async def test_whichever_message_is_lost_nudges_lead_to_the_same_end_at_once(story: Story, kind: str) -> None:
-    whole, sent = await told(story)
-    await nudge(whole)
+async def test_whichever_message_is_lost_retries_lead_to_the_same_end_at_once(story: Story, kind: str) -> None:
+    whole, sent = await played(story)
+    await retry(whole)
     for number in range(1, sent[kind] + 1):
-        engine, _ = await told(story, kind, number)
-        await nudge(engine)
+        engine, _ = await played(story, kind, number)
+        await retry(engine)
         assert end_of(engine) == end_of(whole), f"without {kind} number {number}"
 
 
-@pytest.mark.parametrize("handed_max", [1, 3, HANDED_MAX])
 @pytest.mark.parametrize("story", LOSSES, ids=named)
-async def test_what_is_handed_over_leads_to_the_same_end_as_messages(story: Story, handed_max: int) -> None:
-    by_message, _ = await told(story)
-    by_hand = Engine(data=DATA, handed_max=handed_max)
-    await story(by_hand)
-    for engine in (by_message, by_hand):
+async def test_local_deliveries_lead_to_the_same_end_as_messages(story: Story) -> None:
+    by_message, _ = await played(story)
+    locally = Engine(data=DATA)
+    await story(locally)
+    for engine in (by_message, locally):
         await pass_deadlines(engine)
-    assert end_of(by_hand) == end_of(by_message)
+    assert end_of(locally) == end_of(by_message)
 
 
 async def a_cancelled_run(engine: Engine) -> None:
     """The API is down, and somebody does not want to wait for it."""
-    engine.source.trouble = lambda ask: Retryable("503 unavailable") if ask.entity.name == "a.house" else None
+    engine.source.trouble = lambda request: Retryable("503 unavailable") if request.entity.name == "a.house" else None
     engine.start("request-1")
     await engine.settle()
-    engine.tell(CancelRun(workflow=KEY, run=engine.sync().run, reason="no more"))
+    engine.send(CancelRun(workflow=KEY, run=engine.sync().run, reason="no more"))
     await engine.settle()
 
 
-async def test_an_entity_that_was_not_told_of_its_end_is_told_again() -> None:
-    engine, sent = await told(a_cancelled_run, "cancel-run", 2)  # the first is the operator's own
+async def test_an_entity_whose_cancel_was_lost_is_cancelled_again() -> None:
+    engine, sent = await played(a_cancelled_run, "cancel-run", 2)  # the first is the operator's own
     assert (sent["cancel-run"], engine.sync().status, engine.entity("a.house").status) == (2, "cancelled", "fetching")
     await pass_deadlines(engine)
     assert engine.entity("a.house").status == "cancelled"
 
 
 def test_every_kind_of_message_is_lost_here() -> None:
-    control = {model.model_fields["kind"].default for model in get_args(ControlCommand)}
-    others = {spec.name for spec in TOPICS if spec.commands and spec.name != "control"}
-    assert {kind for _, kind in LOST} == (control | others) - SAID_FROM_OUTSIDE
+    kinds = {
+        model.model_fields["kind"].default if issubclass(model, Control) else model.topic
+        for models in SHIPPED.catalog.commands.values()
+        for model in models
+    }
+    assert {kind for _, kind in LOST} == kinds - FROM_OUTSIDE

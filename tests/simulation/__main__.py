@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 
-from tests.engine.local import MovableClock
+from tests.engine.clock import MovableClock
+from tests.engine.faults import SimulatedLoop
+from tests.engine.worker import Protections
 from tests.simulation.check import PROMISES, the_last_runs_are_done_and_equal_the_source, violations
-from tests.simulation.fate import SimulatedLoop
-from tests.simulation.worker import Protections
 from tests.simulation.world import World
 
 TRACE_SHOWN = 40
@@ -28,7 +28,7 @@ def broken(seed: int, protections: Protections | None = None) -> tuple[list[str]
     async def run() -> tuple[list[str], list[str]]:
         world = World(seed, clock, protections)
         try:
-            await world.storm()
+            await world.run_with_faults()
             found = list(violations(world, PROMISES))
             if not found:
                 await world.sync_all()
@@ -36,7 +36,7 @@ def broken(seed: int, protections: Protections | None = None) -> tuple[list[str]
         except AssertionError as error:
             found = [str(error)]
         await world.end()
-        return found, world.fate.trace
+        return found, world.faults.trace
 
     with asyncio.Runner(loop_factory=lambda: SimulatedLoop(clock)) as runner:
         return runner.run(run())
@@ -67,7 +67,7 @@ def all_failing(first: int, count: int, jobs: int, stop_at_first: bool) -> Itera
                 return
 
 
-def tell(seed: int, is_verbose: bool) -> None:
+def explain(seed: int, is_verbose: bool) -> None:
     """What a history broke, and how it came to that."""
     found, trace = broken(seed)
     print(f"seed {seed} breaks {len(found)} promises; replay: python -m tests.simulation --seed {seed} --verbose")
@@ -81,16 +81,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="how many histories, from --seed on (1,000; with --verbose 1)")
     parser.add_argument("--seed", type=int, default=1, help="the first one")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--all", action="store_true", help="go on after a failing one, and list them all")
+    parser.add_argument("--all", action="store_true", help="continue after a failing one, and list them all")
     parser.add_argument("--verbose", action="store_true", help="show every step, of a history that breaks nothing, too")
     given = parser.parse_args()
     count = given.seeds or (1 if given.verbose else 1_000)
     began = time.perf_counter()
     if given.verbose:
-        tell(given.seed, True)
+        explain(given.seed, True)
     found = list(all_failing(given.seed, count, given.jobs, not given.all))
     if found and not given.verbose:
-        tell(found[0], False)
+        explain(found[0], False)
     if len(found) > 1:
         print(f"{len(found)} of {count} seeds fail: {', '.join(map(str, found))}")
     if found:

@@ -2,22 +2,27 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from typing import Any
 
 import msgspec
 
-from agents.core.intake import dead_letter, read_command
-from service.status.rows import when
+from agents.core.context import dead_letter, read_command
+from service.status.rows import timeline_values
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import SyncState
 from tables.row import guard_of
-from tests.engine.local import LocalRecord
+from tests.counter.commands import StartCounter
+from tests.counter.kind import WITH_COUNTER
+from tests.counter.state import CounterState
+from tests.engine.broker import LogRecord
+from tests.engine.projector import guard
 from tests.simulation.journal import lineages, newest_by_run
-from tests.simulation.projector import guard
 from tests.simulation.world import World
 from topics.catalog import CHANGELOG, DEAD_LETTERS
-from topics.commands import StartSync
 from topics.dead_letters import DeadLetter, from_record
 from topics.errors import Rejected
+from topics.kinds.sync import StartSync
 
 Promise = Callable[[World], Iterator[str]]
 
@@ -28,9 +33,9 @@ def violations(world: World, promises: Iterable[Promise]) -> Iterator[str]:
         yield from promise(world)
 
 
-def no_committed_page_is_asked_for_again(world: World) -> Iterator[str]:
-    for run, parent, page in world.api.asked_again:
-        yield f"{run}: page {page} {parent} was asked for although it was committed"
+def no_committed_page_is_requested_again(world: World) -> Iterator[str]:
+    for run, parent, page in world.api.requested_again:
+        yield f"{run}: page {page} {parent} was requested although it was committed"
 
 
 def a_page_is_committed_once(world: World) -> Iterator[str]:
@@ -71,7 +76,7 @@ def rows_are_those_of_committed_pages(world: World) -> Iterator[str]:
         yield f"{len(stored - written)} rows of no committed page, {len(written - stored)} rows lost"
 
 
-def what_a_state_counts_is_what_the_database_took(world: World) -> Iterator[str]:
+def what_a_state_counts_is_what_the_database_committed(world: World) -> Iterator[str]:
     pages: dict[str, int] = defaultdict(int)
     records: dict[str, int] = defaultdict(int)
     for one in world.sink.committed:
@@ -91,22 +96,23 @@ def what_a_state_counts_is_what_the_database_took(world: World) -> Iterator[str]
 
 def no_run_fails(world: World) -> Iterator[str]:
     """Nothing is wrong with the source or the database that would not pass. A cancelled entity fails its run."""
-    for record in newest_by_run(world).values():
-        state = record.state
-        if state is None or state.status != "failed":
+    for row in newest_by_run(world).values():
+        state: Any = row.state
+        if state.status != "failed":
             continue
-        if isinstance(state, EntityState) or "cancelled" not in {child.status for child in state.children.values()}:
+        if not isinstance(state, SyncState) or "cancelled" not in {child.status for child in state.children.values()}:
             yield f"{state.run_id} failed: {state.reason}"
 
 
-def every_request_is_remembered_or_buried(world: World) -> Iterator[str]:
+def every_request_is_in_a_history_or_a_dead_letter(world: World) -> Iterator[str]:
     """A run was begun for it, it waits for one, or it was attached to one: the journal says so."""
-    buried = {request.request_id for letter in _letters(world) if (request := _request(letter))}
-    told = {request for lineage in lineages(world) for request in lineage.requests()}
-    for record in world.broker.topic(StartSync.topic):
-        request = _request(dead_letter(record, ""))
-        if request is not None and request.request_id not in told | buried:
-            yield f"{request.request_id} at {record.topic}/{record.partition}@{record.offset} was lost"
+    rejected = {request.request_id for letter in _letters(world) if (request := _request(letter))}
+    accepted = {request for lineage in lineages(world) for request in lineage.requests()}
+    for model in (StartSync, StartCounter):
+        for record in world.broker.topic(model.topic):
+            request = _request(dead_letter(record, ""))
+            if request is not None and request.request_id not in accepted | rejected:
+                yield f"{request.request_id} at {record.topic}/{record.partition}@{record.offset} was lost"
 
 
 def no_request_runs_twice(world: World) -> Iterator[str]:
@@ -115,17 +121,31 @@ def no_request_runs_twice(world: World) -> Iterator[str]:
 
 
 def nobody_waits_in_vain(world: World) -> Iterator[str]:
-    """In quiet, whoever takes over sends what is owed at once: deadlines are for what was lost by force."""
+    """In quiet, whoever takes over sends the pending commands at once: deadlines are for what was lost by force."""
     yield from world.stranded
 
 
 def each_poison_message_is_a_dead_letter_and_nothing_else_is(world: World) -> Iterator[str]:
-    buried = {(letter.topic, letter.partition, letter.offset): letter.reason for letter in _letters(world)}
-    for origin in sorted(world.clients.poison - buried.keys()):
+    letters = {(letter.topic, letter.partition, letter.offset): letter.reason for letter in _letters(world)}
+    for origin in sorted(world.clients.poison - letters.keys()):
         yield f"the poison at {origin} has no dead letter"
-    for origin in sorted(buried.keys() - world.clients.poison):
+    for origin in sorted(letters.keys() - world.clients.poison):
         if origin[0] != StartSync.topic:
-            yield f"a good message at {origin} was buried: {buried[origin]}"
+            yield f"a good message at {origin} is a dead letter: {letters[origin]}"
+
+
+def a_counter_ticks_as_often_as_it_should_and_never_early(world: World) -> Iterator[str]:
+    """Its times are the broker's, whose clock may be put back; then its distances say nothing."""
+    for row in newest_by_run(world).values():
+        state = row.state
+        if not isinstance(state, CounterState):
+            continue
+        times = (state.started_at, *state.ticks)
+        is_early = any(after - before < state.every_ms for before, after in pairwise(times))
+        if is_early and not world.broker_was_skewed:
+            yield f"{state.run_id} ticked early: {times}, every {state.every_ms}"
+        if state.has_ended and world.recorded.get((state.key, state.run)) != {state.target}:
+            yield f"{state.run_id} recorded {world.recorded.get((state.key, state.run))}, not {state.target}"
 
 
 def the_stores_say_what_the_journal_says(world: World) -> Iterator[str]:
@@ -152,20 +172,19 @@ def the_journal_is_gapless_and_legal(world: World) -> Iterator[str]:
 def published_state_is_the_journals(world: World) -> Iterator[str]:
     newest = newest_by_run(world)
     for run, record in newest.items():
-        row = world.published.row(run)
-        if row is None or guard(row) != (record.generation, record.seq):
-            yield f"{run}: published {row and guard(row)}, the journal has {record.generation}, {record.seq}"
+        row = world.published.runs.get(run)
+        if row is None or guard(row) != (record.epoch, record.seq):
+            yield f"{run}: published {row and guard(row)}, the journal has {record.epoch}, {record.seq}"
         elif row["state"] != msgspec.json.encode(record.state).decode():
             yield f"{run}: the published state is not the journal's"
-    for key in sorted((world.published.syncs.keys() | world.published.entities.keys()) - newest.keys(), key=str):
+    for key in sorted(world.published.runs.keys() - newest.keys(), key=str):
         yield f"{key} is published, and not in the journal"
 
 
 def every_published_run_has_ended(world: World) -> Iterator[str]:
     """Or a newer one of its workflow has taken its place: newer in the journal, whatever its number."""
-    published = {**world.published.syncs, **world.published.entities}
     newest: dict[object, dict[str, object]] = {}
-    for row in published.values():
+    for row in world.published.runs.values():
         if row["workflow"] not in newest or guard(row) > guard(newest[row["workflow"]]):
             newest[row["workflow"]] = row
     for row in newest.values():
@@ -175,24 +194,24 @@ def every_published_run_has_ended(world: World) -> Iterator[str]:
 
 def every_notable_transition_is_in_the_timeline(world: World) -> Iterator[str]:
     for row in world.records():
-        for entry in row.trail:
-            if row.state is None:
-                continue
-            if (row.state.key, when(entry.at), entry.seq, entry.cause, entry.note) not in world.published.timeline:
-                yield f"{row.state.key}: {entry.note!r} is not in the timeline"
+        state: Any = row.state
+        for entry in row.history:
+            if timeline_values(state.key, entry) not in world.published.timeline:
+                yield f"{state.key}: {entry.event!r} is not in the timeline"
 
 
 PROMISES: tuple[Promise, ...] = (
-    no_committed_page_is_asked_for_again,
+    no_committed_page_is_requested_again,
     a_page_is_committed_once,
     nothing_is_written_under_a_closed_or_older_run,
     rows_are_those_of_committed_pages,
-    what_a_state_counts_is_what_the_database_took,
+    what_a_state_counts_is_what_the_database_committed,
     no_run_fails,
-    every_request_is_remembered_or_buried,
+    every_request_is_in_a_history_or_a_dead_letter,
     no_request_runs_twice,
     nobody_waits_in_vain,
     each_poison_message_is_a_dead_letter_and_nothing_else_is,
+    a_counter_ticks_as_often_as_it_should_and_never_early,
     the_stores_say_what_the_journal_says,
     the_journal_is_gapless_and_legal,
     published_state_is_the_journals,
@@ -218,14 +237,11 @@ def _letters(world: World) -> list[DeadLetter]:
     return [from_record(one.key, one.value, one.headers) for one in world.broker.topic(DEAD_LETTERS)]
 
 
-def _request(letter: DeadLetter) -> StartSync | None:
+def _request(letter: DeadLetter) -> StartSync | StartCounter | None:
     """The request in a message, if there is one."""
-    if letter.topic != StartSync.topic:
-        return None
-    record = LocalRecord(letter.topic, letter.partition, letter.offset, 0, None, letter.value, letter.headers)
+    record = LogRecord(letter.topic, letter.partition, letter.offset, 0, None, letter.value, letter.headers)
     try:
-        command = read_command(record)
+        command = read_command(record, WITH_COUNTER)
     except Rejected:
         return None
-    assert isinstance(command, StartSync)
-    return command
+    return command if isinstance(command, StartSync | StartCounter) else None

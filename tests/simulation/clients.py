@@ -1,38 +1,44 @@
-"""What comes in from outside the engine: requests, orders of an operator, messages that nobody can read, and echoes."""
+"""What comes in from outside the engine: requests, an operator's commands, messages nobody can read, and echoes."""
 
 from collections.abc import Mapping
 
 from agents.core.batch import Out
+from agents.core.registry import Registry
 from manifests.entity import Adapter
-from tests.engine.local import LocalTP
-from tests.simulation.broker import Broker
-from tests.simulation.fate import Fate
-from topics.catalog import COMMAND_BYTES_MAX, CONTROL_TOPICS, DATA_TOPICS
+from tests.counter.commands import StartCounter
+from tests.engine.broker import Broker, LogPartition
+from tests.engine.faults import Faults
+from topics.catalog import COMMAND_BYTES_MAX
 from topics.codec import SCHEMA_HEADER, encode
-from topics.commands import CancelRun, Command, RetryNow, StartSync
-from topics.ids import sync_key
+from topics.command import CancelRun, Command, RetryNow
+from topics.kinds import sync
+from topics.kinds.sync import StartSync
 
 ORGS = ("acme", "zenith")
+COUNTERS = ("beans", "peas")
+EVERY_MS = (100, 5_000, 60_000, 600_000)
 Origin = tuple[str, int, int]  # topic, partition, offset
 
 
 class Clients:
-    """`poison` says where each message stands that can only be buried, `cancelled` whose runs an operator ended."""
+    """`poison` says where each message stands that can only become a dead letter."""
 
-    def __init__(self, broker: Broker, adapters: Mapping[str, Adapter], fate: Fate) -> None:
+    def __init__(self, broker: Broker, registry: Registry, adapters: Mapping[str, Adapter], faults: Faults) -> None:
         self.requests: list[StartSync] = []
         self.poison: set[Origin] = set()
         self._broker = broker
-        self._fate = fate
+        self._topics = (*registry.catalog.control, *registry.catalog.data)
+        self._faults = faults
         self._adapters = tuple(adapters)
+        self._counters = 0
 
     @property
     def keys(self) -> list[str]:
-        return [sync_key(org, adapter, "full") for org in ORGS for adapter in self._adapters]
+        return [sync.KEY.key(org, adapter, "full") for org in ORGS for adapter in self._adapters]
 
-    def ask(self) -> None:
+    def request_one(self) -> None:
         """A request: a new one, one that was made before, or one without a name."""
-        random = self._fate.random
+        random = self._faults.random
         if self.requests and random.random() < 0.3:
             request = random.choice(self.requests)
         else:
@@ -40,8 +46,23 @@ class Clients:
             request = self.request(random.choice(ORGS), random.choice(self._adapters), on_conflict=policy)
             self.requests.append(request)
         if random.random() < 0.2:
-            self._tell(request.model_copy(update={"request_id": None}))
-        self._tell(request)
+            self._send(request.model_copy(update={"request_id": None}))
+        self._send(request)
+
+    def request_counter(self) -> None:
+        """Of the kind that only tests have."""
+        random, name = self._faults.random, self._faults.random.choice(COUNTERS)
+        self._counters += 1
+        self._send(
+            StartCounter(
+                org=random.choice(ORGS),
+                name=name,
+                target=random.randint(1, 3),
+                every_ms=random.choice(EVERY_MS),
+                child=random.choice((None, f"child-of-{name}")),
+                request_id=f"counter-{self._counters}",
+            )
+        )
 
     def request(self, org: str, adapter: str, **more: str) -> StartSync:
         request_id = f"request-{len(self.requests)}"
@@ -49,25 +70,27 @@ class Clients:
             {"org": org, "adapter": adapter, "type": "full", "request_id": request_id, **more}
         )
 
-    def ask_for_all(self) -> None:
+    def request_all(self) -> None:
         for org in ORGS:
             for adapter in self._adapters:
                 self.requests.append(self.request(org, adapter))
-                self._tell(self.requests[-1])
+                self._send(self.requests[-1])
 
-    def nudge(self) -> None:
-        self._tell(RetryNow(workflow=self._fate.random.choice(self.keys), request_id=f"n{self._fate.random.random()}"))
+    def retry(self) -> None:
+        self._send(
+            RetryNow(workflow=self._faults.random.choice(self.keys), request_id=f"retry-{self._faults.random.random()}")
+        )
 
     def cancel(self, runs: Mapping[str, int]) -> None:
         """An operator ends a run that is in progress, by its number."""
         if runs:
-            key = self._fate.random.choice(sorted(runs))
-            self._tell(CancelRun(workflow=key, run=runs[key], reason="an operator said so"))
+            key = self._faults.random.choice(sorted(runs))
+            self._send(CancelRun(workflow=key, run=runs[key], reason="an operator said so"))
 
     def poison_one(self) -> None:
-        topic = self._fate.random.choice((*CONTROL_TOPICS, *DATA_TOPICS))
-        key = self._fate.random.choice((None, b"", b"\xff", self.keys[0].encode()))
-        out = self._fate.random.choice(
+        topic = self._faults.random.choice(self._topics)
+        key = self._faults.random.choice((None, b"", b"\xff", self.keys[0].encode()))
+        out = self._faults.random.choice(
             (
                 Out(key, None),
                 Out(key, b""),
@@ -79,27 +102,27 @@ class Clients:
                 Out(key, encode(RetryNow(workflow="no-such-kind:a", request_id="n")), ((SCHEMA_HEADER, b""),)),
             )
         )
-        tp = LocalTP(topic, self._fate.random.randrange(self._broker.partitions))
+        tp = LogPartition(topic, self._faults.random.randrange(self._broker.partitions))
         self.poison.add((*tp, self._broker.append(tp, out)))
 
     def echo(self) -> None:
         """Some message of the past once more, as a producer that tried twice would write it; of a newer program."""
-        topic = self._fate.random.choice((*CONTROL_TOPICS, *DATA_TOPICS))
-        tp = LocalTP(topic, self._fate.random.randrange(self._broker.partitions))
+        topic = self._faults.random.choice(self._topics)
+        tp = LogPartition(topic, self._faults.random.randrange(self._broker.partitions))
         if log := self._broker.logs[tp]:
-            record = self._fate.random.choice(log)
+            record = self._faults.random.choice(log)
             value = record.value
             if (*tp, record.offset) in self.poison:
                 return
-            if topic != StartSync.topic and value is not None and self._fate.random.random() < 0.5:
+            if topic != StartSync.topic and value is not None and self._faults.random.random() < 0.5:
                 value = b'{"of_a_newer_version":[1],' + value[1:]
             self._broker.append(tp, Out(record.key, value, record.headers))
 
-    def _tell(self, command: Command) -> None:
+    def _send(self, command: Command) -> None:
         """Any partition will do: a stock client may hash in its own way."""
         partition = self._broker.partition_of(command.key)
-        if self._fate.random.random() < 0.2:
-            partition = self._fate.random.randrange(self._broker.partitions)
-        tp = LocalTP(command.topic, partition)
+        if self._faults.random.random() < 0.2:
+            partition = self._faults.random.randrange(self._broker.partitions)
+        tp = LogPartition(command.topic, partition)
         offset = self._broker.append(tp, Out(command.key.encode(), encode(command)))
-        self._fate.note("a client", f"writes {command.id[:6]} {command.topic}/{partition}@{offset}")
+        self._faults.note("a client", f"writes {command.id[:6]} {command.topic}/{partition}@{offset}")

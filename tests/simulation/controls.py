@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 from unittest.mock import patch
 
-import agents.core.processor as shell
-from agents.core.decision import Decider
-from agents.core.processor import StepContext
-from tables.catalog import State
+from agents.activities.lease import Known, Lease
+from agents.core.decision import Decision
+from agents.core.processor import _Step
+from agents.core.requests import Requests
 from tables.row import Row
-from tests.simulation.worker import Protections
-from topics.commands import StartSync
+from tests.engine.worker import Protections
+from topics.kinds.sync import StartSync
 
 
 @dataclass(frozen=True)
@@ -31,37 +32,58 @@ def no_dedupe() -> Iterator[None]:
 
 @contextmanager
 def no_put_on_replay() -> Iterator[None]:
-    """Neither as a replay nor as the first of a new generation."""
+    """Neither as a replay nor as the first of a new epoch."""
 
-    def repeat(row: Row[State], key: str, decider: Decider[State], room: StepContext) -> str:
-        for pending_commands in decider.pending_commands(row.state) if row.state else ():
-            room.emit(pending_commands, key, redelivered=True)
-        return "replayed"
+    def resend(self: Any, row: Row[Any]) -> None:
+        for command in self._decider.pending_commands(row.state) if row.state else ():
+            self._context.send(command, self._key, redelivered=True)
 
-    with patch.object(shell, "_repeat", repeat), patch.object(shell, "_adopt_epoch", lambda row, event, room: row):
+    with patch.object(_Step, "_resend", resend), patch.object(_Step, "_adopt_epoch", lambda self, row: row):
         yield
 
 
 @contextmanager
-def no_owed_on_replay() -> Iterator[None]:
-    def repeat(row: Row[State], key: str, decider: Decider[State], room: StepContext) -> str:
-        room.put(key, row)
-        return "replayed"
-
-    with patch.object(shell, "_repeat", repeat):
+def no_resend_on_replay() -> Iterator[None]:
+    with patch.object(_Step, "_resend", lambda self, row: self._context.put(self._key, row)):
         yield
 
 
 @contextmanager
 def no_memory_of_requests() -> Iterator[None]:
-    with patch.object(Row, "with_request", lambda self, command_id: self):
+    with patch.object(Requests, "is_duplicate", lambda self: False):
+        yield
+
+
+@contextmanager
+def request_log_behind_the_record() -> Iterator[None]:
+    """A crash between the two loses the request and keeps what it led to."""
+
+    def remember(self: Any, row: Row[Any], decision: Decision[Any]) -> None:
+        self._context.put(self._key, self._folded(row, decision))
+        if self._command.is_request and decision.state is not None:
+            self._requests.add()
+
+    with patch.object(_Step, "_remember", remember):
+        yield
+
+
+@contextmanager
+def premature_timers() -> Iterator[None]:
+    """A worker whose clock is ahead decides before the time has come."""
+    with patch.object(_Step, "_is_due", lambda self, row, timer: timer.due == row.due):
         yield
 
 
 @contextmanager
 def no_ledger() -> Iterator[None]:
-    """A fetcher that does not look what is committed before it asks."""
-    with patch("agents.activities.leases._known", lambda is_open, lines: {}):
+    """A fetcher that does not look what is committed before it fetches."""
+    open_lease = Lease.open
+
+    async def forgetful(self: Lease, parents: tuple[str, ...] = ()) -> Known:
+        await open_lease(self, parents)
+        return {}
+
+    with patch.object(Lease, "open", forgetful):
         yield
 
 
@@ -74,9 +96,9 @@ def ids_that_are_drawn() -> Iterator[None]:
 
 
 @contextmanager
-def no_refusal_on_replay() -> Iterator[None]:
-    """What was refused before a crash is not buried again."""
-    with patch.object(shell, "_refuse_again", lambda row, event, decider: None):
+def no_rejection_on_replay() -> Iterator[None]:
+    """What was rejected before a crash has no dead letter afterwards."""
+    with patch.object(_Step, "_reject_again", lambda self, row: None):
         yield
 
 
@@ -86,8 +108,10 @@ CONTROLS: Mapping[str, Control] = {
     "no fence": Control(protections=Protections(run_fence=False)),
     "commit before flush": Control(protections=Protections(flush_before_commit=False)),
     "no re-put on replay": Control(no_put_on_replay),
-    "no owed on replay": Control(no_owed_on_replay),
-    "no refusal on replay": Control(no_refusal_on_replay),
+    "no resend on replay": Control(no_resend_on_replay),
+    "no rejection on replay": Control(no_rejection_on_replay),
+    "request log behind the record": Control(request_log_behind_the_record),
+    "premature timers": Control(premature_timers),
     "wrong id derivation": Control(ids_that_are_drawn),
     "Faust's exactly_once": Control(protections=Protections(one_flush_for_all=False)),
     "no ledger": Control(no_ledger),

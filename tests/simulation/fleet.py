@@ -1,13 +1,14 @@
-"""The processes of one role: who lives, who is down, who goes on although somebody else has taken over."""
+"""The processes of one role: who lives, who is down, who continues although somebody else has taken over."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from tests.simulation.broker import Group, Member
-from tests.simulation.fate import Died, Fate, WrongClock
+from tests.engine.broker import Group, Member
+from tests.engine.clock import SkewedClock
+from tests.engine.faults import Died, Faults
 
-ZOMBIES_MAX = 2
+EXPELLED_MAX = 2
 LIVE_MAX = 3
 
 
@@ -15,7 +16,7 @@ class Process(Protocol):
     """One life. Any of these may end it: Died."""
 
     name: str
-    clock: WrongClock
+    clock: SkewedClock
 
     async def assign(self, member: Member) -> None: ...
     async def revoke(self) -> None: ...
@@ -30,21 +31,21 @@ P = TypeVar("P", bound=Process)
 class Fleet(Generic[P]):
     """`live` by static name. `make` begins a life: a name for the trace, and the static name."""
 
-    def __init__(self, role: str, group: Group, partitions: int, make: Callable[[str, str], P], fate: Fate) -> None:
+    def __init__(self, role: str, group: Group, partitions: int, make: Callable[[str, str], P], faults: Faults) -> None:
         self.group = group
         self.live: dict[str, P] = {}
         self.down: list[str] = []
-        self.zombies: list[P] = []
+        self.expelled: list[P] = []
         self._role = role
         self._partitions = partitions
         self._make = make
-        self._fate = fate
+        self._faults = faults
         self._lives = 0
         self._names = 0
 
     async def move(self) -> None:
         if process := self._any(self.live):
-            await self._live_on(process, process.move)
+            await self._run(process, process.move)
 
     async def drain(self) -> bool:
         moved = False
@@ -62,20 +63,20 @@ class Fleet(Generic[P]):
     async def leave(self) -> None:
         """A process is stopped in good order."""
         if len(self.live) > 1 and (process := self._any(self.live)):
-            await self._live_on(process, process.revoke)
+            await self._run(process, process.revoke)
             self._end(process)
             await self._rebalance()
 
     async def crash(self) -> None:
         if process := self._any(self.live):
-            self._fate.note(process.name, "is killed")
+            self._faults.note(process.name, "is killed")
             self._end(process)
             self.down.append(self._static(process))
 
-    async def strike(self) -> None:
+    async def kill_all(self) -> None:
         """Every one is killed, wherever it is with what it was about to commit."""
         for process in list(self.live.values()):
-            await self._live_on(process, process.revoke)
+            await self._run(process, process.revoke)
             if self._static(process) in self.live:
                 self._end(process)
                 self.down.append(self._static(process))
@@ -83,11 +84,11 @@ class Fleet(Generic[P]):
     async def restart(self) -> None:
         """One that is down comes back in time: same generation, same partitions."""
         if self.down:
-            name = self.down.pop(self._fate.random.randrange(len(self.down)))
+            name = self.down.pop(self._faults.random.randrange(len(self.down)))
             process = self._begin(name)
             member = self.group.rejoin(name)
-            self._fate.note(process.name, f"is back in generation {member.generation} with {member.partitions}")
-            await self._live_on(process, partial(process.assign, member))
+            self._faults.note(process.name, f"is back in generation {member.generation} with {member.partitions}")
+            await self._run(process, partial(process.assign, member))
 
     async def expire(self) -> None:
         """One that is down did not come back in time: the others take over, and it joins later."""
@@ -96,42 +97,42 @@ class Fleet(Generic[P]):
             await self._rebalance()
 
     async def freeze(self) -> None:
-        """One stands still for so long that the others take over; then it goes on as if nothing had happened."""
+        """One stands still for so long that the others take over; then it continues as if nothing had happened."""
         if process := self._any(self.live):
-            self._fate.note(process.name, "is frozen, and expelled")
-            self._haunt(process)
+            self._faults.note(process.name, "is frozen, and expelled")
+            self._expel(process)
             await self._rebalance()
 
     async def double(self) -> None:
         """Somebody starts a second process under a name that is taken: it fences the first, which does not know yet."""
         if process := self._any(self.live):
-            self._fate.note(process.name, "has a double")
-            self._haunt(process)
+            self._faults.note(process.name, "has a double")
+            self._expel(process)
             self.down.append(self._static(process))
             await self.restart()
 
-    async def haunt(self) -> None:
-        """Whoever is out goes on for a while, and ends when it learns of it."""
-        if self.zombies:
-            zombie = self._fate.random.choice(self.zombies)
+    async def move_expelled(self) -> None:
+        """Whoever was expelled continues for a while, and ends when it learns of it."""
+        if self.expelled:
+            process = self._faults.random.choice(self.expelled)
             try:
-                await zombie.move()
+                await process.move()
             except Died:
-                self._exorcise(zombie)
+                self._end_expelled(process)
 
-    async def wake(self) -> None:
-        if self.zombies:
-            self._exorcise(self._fate.random.choice(self.zombies))
+    async def end_one_expelled(self) -> None:
+        if self.expelled:
+            self._end_expelled(self._faults.random.choice(self.expelled))
 
     async def skew(self, skew_ms: int) -> None:
         if process := self._any(self.live):
-            self._fate.note(process.name, f"has a clock that is wrong by {skew_ms} ms")
+            self._faults.note(process.name, f"has a clock that is wrong by {skew_ms} ms")
             process.clock.skew_ms = skew_ms
 
     async def calm(self) -> None:
-        """No more zombies, nobody down, every clock right."""
-        for zombie in list(self.zombies):
-            self._exorcise(zombie)
+        """No more expelled processes, nobody down, every clock right."""
+        for process in list(self.expelled):
+            self._end_expelled(process)
         while self.down:
             await self.restart()
         if not self.live:
@@ -140,27 +141,27 @@ class Fleet(Generic[P]):
             process.clock.skew_ms = 0
 
     def end(self) -> None:
-        for process in (*self.live.values(), *self.zombies):
+        for process in (*self.live.values(), *self.expelled):
             process.die()
 
     async def _rebalance(self) -> None:
-        """Everyone hands over, then everyone is given partitions, at random."""
+        """Every process gives its partitions back, then each is given some, at random."""
         for process in list(self.live.values()):
-            await self._live_on(process, process.revoke)
+            await self._run(process, process.revoke)
         self.down.clear()
         if not self.live:
             await self.join()
             return
         names = list(self.live)
-        owners = [self._fate.random.choice(names) for _ in range(self._partitions)]
+        owners = [self._faults.random.choice(names) for _ in range(self._partitions)]
         shares = {name: [number for number, owner in enumerate(owners) if owner == name] for name in names}
         members: Mapping[str, Member] = self.group.rebalance(shares)
         for name, member in members.items():
             process = self.live[name]
-            self._fate.note(process.name, f"holds {member.partitions} in generation {member.generation}")
-            await self._live_on(process, partial(process.assign, member))
+            self._faults.note(process.name, f"holds {member.partitions} in generation {member.generation}")
+            await self._run(process, partial(process.assign, member))
 
-    async def _live_on(self, process: P, do: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self, process: P, do: Callable[[], Awaitable[None]]) -> None:
         try:
             await do()
         except Died:
@@ -176,18 +177,18 @@ class Fleet(Generic[P]):
         process.die()
         self.live.pop(self._static(process), None)
 
-    def _haunt(self, process: P) -> None:
+    def _expel(self, process: P) -> None:
         del self.live[self._static(process)]
-        self.zombies.append(process)
-        for zombie in self.zombies[:-ZOMBIES_MAX]:
-            self._exorcise(zombie)
+        self.expelled.append(process)
+        for process in self.expelled[:-EXPELLED_MAX]:
+            self._end_expelled(process)
 
-    def _exorcise(self, zombie: P) -> None:
-        zombie.die()
-        self.zombies.remove(zombie)
+    def _end_expelled(self, process: P) -> None:
+        process.die()
+        self.expelled.remove(process)
 
     def _any(self, live: Mapping[str, P]) -> P | None:
-        return self._fate.random.choice(list(live.values())) if live else None
+        return self._faults.random.choice(list(live.values())) if live else None
 
     def _static(self, process: P) -> str:
         return process.name.partition("#")[0]

@@ -1,23 +1,18 @@
-"""The journal as a stranger reads it: of each workflow the records that count, one after the other."""
+"""The journal as an outsider reads it: of each workflow the records that count, one after the other."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
-from tables.catalog import State, read_row
-from tables.kinds.entity import TRANSITIONS
-from tables.kinds.sync import SYNC_TRANSITIONS, SyncState
+from tables.kinds.sync import SyncState
+from tables.requests import is_request_log
 from tables.row import Row, guard_of
-from tests.engine.local import LocalTP
+from tests.counter.kind import WITH_COUNTER
+from tests.engine.broker import LogPartition, LogRecord
 from tests.simulation.world import World
 from topics.catalog import CHANGELOG
-
-_TRANSITIONS: Mapping[str, Sequence[str]] = {
-    str(status): targets for table in (SYNC_TRANSITIONS, TRANSITIONS) for status, targets in table.items()
-}
-_REQUEST = re.compile(r"\brequest (\S+)")
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,7 @@ class Entry:
     offset: int
     by: str
     value: bytes
-    row: Row[State]
+    row: Row[Any]
 
 
 Chain = tuple[Entry, ...]
@@ -37,15 +32,15 @@ Chain = tuple[Entry, ...]
 class Lineage:
     """One workflow's records, each behind the one that its writer knew, up to the newest: `entries`.
 
-    A writer goes on from what it found, which is a record that it puts again first, and knows nothing of what somebody
-    wrote who was out already and did not know.
+    A writer continues from what it found, which is a record that it puts again first, and knows nothing of what an
+    expelled process wrote meanwhile.
     """
 
     key: str
     entries: Chain = ()
     broken: list[str] = field(default_factory=list)
     _known: dict[tuple[int, bytes], Chain] = field(default_factory=dict)  # by seq and state
-    _told: dict[str, Chain] = field(default_factory=dict)  # by writer
+    _written: dict[str, Chain] = field(default_factory=dict)  # by writer
 
     def add(self, entry: Entry) -> None:
         """A record from the changelog, in its order."""
@@ -54,22 +49,18 @@ class Lineage:
             return  # a frozen process's: everyone passes it over
         state = msgspec.json.encode(entry.row.state)
         if guard_of(entry.value) == guard_of(newest.value) and state != msgspec.json.encode(newest.row.state):
-            self.broken.append(f"two records of {entry.row.generation}, {entry.row.seq} differ")
-        told = self._told.get(entry.by, self.entries)
+            self.broken.append(f"two records of {entry.row.epoch}, {entry.row.seq} differ")
+        written = self._written.get(entry.by, self.entries)
         known = self._known.get((entry.row.seq, state))
-        if told and told[-1].by == entry.by and told[-1].row.seq > entry.row.seq - (known is None):
-            self.broken.append(f"{entry.by} takes back seq {told[-1].row.seq} at offset {entry.offset}")
-        before = told if known is None else known
+        if written and written[-1].by == entry.by and written[-1].row.seq > entry.row.seq - (known is None):
+            self.broken.append(f"{entry.by} takes back seq {written[-1].row.seq} at offset {entry.offset}")
+        before = written if known is None else known
         self.entries = (*(one for one in before if one.row.seq < entry.row.seq), entry)
-        self._known[entry.row.seq, state] = self._told[entry.by] = self.entries
+        self._known[entry.row.seq, state] = self._written[entry.by] = self.entries
 
-    def requests(self) -> Iterator[str]:
+    def requests(self) -> set[str]:
         """What it did something for: ids of requests."""
-        for entry in self.entries:
-            if isinstance(entry.row.state, SyncState):
-                yield from (entry.row.state.request, *entry.row.state.queue)
-            for told in entry.row.trail:
-                yield from _REQUEST.findall(told.note)
+        return {entry.request_id for one in self.entries for entry in one.row.history}
 
     def repeated(self) -> Iterator[str]:
         """Runs that began although one for the same request had ended."""
@@ -95,46 +86,47 @@ class Lineage:
 def lineages(world: World) -> list[Lineage]:
     found: dict[str, Lineage] = {}
     for partition in range(world.broker.partitions):
-        tp = LocalTP(CHANGELOG, partition)
+        tp = LogPartition(CHANGELOG, partition)
         for record, by in zip(world.broker.logs[tp], world.broker.written_by[tp], strict=True):
-            assert record.key is not None
-            key = record.key.decode()
+            key = (record.key or b"").decode()
             if record.value is None:
                 found.pop(key, None)  # a workflow that begins anew
-                continue
-            entry = Entry(record.offset, by, record.value, read_row(record.value))
-            found.setdefault(key, Lineage(key)).add(entry)
+            elif not is_request_log(record.key or b""):
+                entry = Entry(record.offset, by, record.value, WITH_COUNTER.read_row(record.value))
+                found.setdefault(key, Lineage(key)).add(entry)
     return list(found.values())
 
 
-def newest_by_run(world: World) -> Mapping[str, Row[State]]:
-    """Of each run the record with the highest (generation, seq)."""
-    newest: dict[str, Row[State]] = {}
-    for record in world.broker.topic(CHANGELOG):
-        if record.value is None:
+def newest_by_run(world: World) -> Mapping[str, Row[Any]]:
+    """Of each run the record with the highest (epoch, seq)."""
+    newest: dict[str, Row[Any]] = {}
+    for row in map(_row, world.broker.topic(CHANGELOG)):
+        if row is None or row.state is None:
             continue
-        row = read_row(record.value)
-        assert row.state is not None
         known = newest.get(row.state.run_id)
-        if known is None or (row.generation, row.seq) > (known.generation, known.seq):
+        if known is None or (row.epoch, row.seq) > (known.epoch, known.seq):
             newest[row.state.run_id] = row
     return newest
 
 
-def _illegal(before: State | None, after: State | None) -> Iterator[str]:
-    assert before is not None
-    assert after is not None
+def _row(record: LogRecord) -> Row[Any] | None:
+    is_workflow = record.value is not None and not is_request_log(record.key or b"")
+    return WITH_COUNTER.read_row(record.value or b"") if is_workflow else None
+
+
+def _illegal(before: Any, after: Any) -> Iterator[str]:
     if before.run > after.run:
         yield f"run {after.run} follows {before.run}"
     if before.run == after.run and after.status not in _reachable(before):
         yield f"{after.run_id} goes from {before.status} to {after.status}"
 
 
-def _reachable(state: State) -> set[str]:
+def _reachable(state: Any) -> set[str]:
     """Where a run may be after this: what lies between may have been lost with the process that wrote it."""
+    transitions = WITH_COUNTER.kind(state.key).transitions
     found, new = {str(state.status)}, [str(state.status)]
     while new:
-        for target in _TRANSITIONS[new.pop()]:
+        for target in transitions[new.pop()]:
             if target not in found:
                 found.add(target)
                 new.append(target)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -16,18 +16,18 @@ from agents.ports import (
     RowWrite,
     RunEnd,
     RunRef,
-    RunTotals,
     Sink,
 )
 from manifests.entity import Adapter, AdapterFile, Body, Entity, RateLimit
-from topics.commands import RunOutcome
+from topics.command import Counts, RunOutcome
 from topics.errors import Retryable
-from topics.ids import entity_key
+from topics.kinds.entity import KEY
 
 R = TypeVar("R")
 TRIES_MAX = 20
 PAUSE_SECONDS = 0.1
 
+FENCED = PageOutcome("fenced")
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 CONTACT = Entity.model_validate(
     {"name": "book.contact", "path": "/contacts", "fields": {"name": {"type": "text", "from": "name"}}}
@@ -62,7 +62,7 @@ def adapter(*entities: Entity) -> Adapter:
 
 
 def run(number: int = 1, org: str = "acme", entity: Entity = CONTACT, type_: str = "full") -> RunRef:
-    return RunRef(entity_key(org, "book", entity.name, type_), number, org, "book", entity.name, type_)
+    return RunRef(KEY.key(org, "book", entity.name, type_), number, org, "book", entity.name, type_)
 
 
 def row(key: str, name: str | None = "Ann", minute: int | None = None, content: str | None = None) -> RowWrite:
@@ -91,12 +91,20 @@ def page(
     return PageWrite(of, entity, parent, number, rows, tuple(rejected), is_last, next_cursor, NOON)
 
 
-def ask(of: RunRef, first: int = 1, units: int = 10, parents: tuple[str, ...] = ()) -> LeaseRequest:
+def committed(records: int, rejected: int = 0) -> PageOutcome:
+    return PageOutcome("committed", Counts(1, records, rejected))
+
+
+def already(records: int, rejected: int = 0) -> PageOutcome:
+    return PageOutcome("already", Counts(1, records, rejected))
+
+
+def request(of: RunRef, first: int = 1, units: int = 10, parents: tuple[str, ...] = ()) -> LeaseRequest:
     return LeaseRequest(of, first, units, parents)
 
 
-async def grant(sink: Sink, of: RunRef, first: int = 1, units: int = 10, parents: tuple[str, ...] = ()) -> LeaseState:
-    return (await sink.grant([ask(of, first, units, parents)]))[0]
+async def open_lease(sink: Sink, of: RunRef, **more: Any) -> LeaseState:
+    return (await sink.open_leases([request(of, **more)]))[0]
 
 
 async def commit(sink: Sink, *pages: PageWrite) -> list[PageOutcome]:
@@ -105,16 +113,16 @@ async def commit(sink: Sink, *pages: PageWrite) -> list[PageOutcome]:
 
 async def write(sink: Sink, of: RunRef, *rows: RowWrite, number: int = 1) -> PageOutcome:
     """Open the run and commit one page of it."""
-    await grant(sink, of)
+    await open_lease(sink, of)
     return (await commit(sink, page(of, number, *rows)))[0]
 
 
-async def finish(sink: Sink, of: RunRef, outcome: RunOutcome) -> RunTotals:
-    (closed,) = await sink.finish([RunEnd(of, outcome)])
-    return closed.totals
+async def close_run(sink: Sink, of: RunRef, outcome: RunOutcome) -> Counts:
+    (closed,) = await sink.close_runs([RunEnd(of, outcome)])
+    return closed.counts
 
 
-async def patiently(call: Callable[[], Awaitable[R]]) -> R:
+async def with_retries(call: Callable[[], Awaitable[R]]) -> R:
     """What a caller does while the server is away."""
     for _ in range(TRIES_MAX):
         try:

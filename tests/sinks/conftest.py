@@ -15,7 +15,7 @@ from service.sinks.postgres import loading
 from tests.sinks.builders import adapter
 
 
-class Place(Protocol):
+class Database(Protocol):
     """One database. Sinks that it opens are closed with it."""
 
     url: str
@@ -44,7 +44,7 @@ class Sinks:
             await sink.close()
 
 
-class SqlitePlace(Sinks):
+class SqliteDatabase(Sinks):
     async def query(self, sql: str) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(self.url.removeprefix("sqlite:///"), isolation_level=None)
         try:
@@ -53,7 +53,7 @@ class SqlitePlace(Sinks):
             connection.close()
 
 
-class PostgresPlace(Sinks):
+class PostgresDatabase(Sinks):
     async def query(self, sql: str) -> list[tuple[Any, ...]]:
         connection = await asyncpg.connect(self.url)
         try:
@@ -77,21 +77,21 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-async def place(url: str) -> AsyncIterator[Place]:
-    found = SqlitePlace(url) if url.startswith("sqlite") else PostgresPlace(url)
+async def database(url: str) -> AsyncIterator[Database]:
+    found = SqliteDatabase(url) if url.startswith("sqlite") else PostgresDatabase(url)
     yield found
     await found.close()
 
 
 @pytest.fixture
-async def sink(place: Place) -> Sink:
+async def sink(database: Database) -> Sink:
     """A sink that is prepared for the address book."""
-    sink = place.open()
+    sink = database.open()
     await sink.prepare(adapter())
     return sink
 
 
 @pytest.fixture
-async def other(place: Place, sink: Sink) -> Sink:
+async def other(database: Database, sink: Sink) -> Sink:
     """A second sink on the same database, as another process has one."""
-    return place.open()
+    return database.open()

@@ -2,55 +2,63 @@
 
 import pytest
 
-from agents.ports import PAGES_PER_COMMIT_MAX, PageOutcome, RejectedRecord, Sink
-from tests.sinks.builders import CONTACT, TYPED, commit, finish, grant, page, row, run, write
-from tests.sinks.conftest import Place
+from agents.ports import PAGES_PER_COMMIT_MAX, RejectedRecord, Sink
+from tests.sinks.builders import (
+    CONTACT,
+    FENCED,
+    TYPED,
+    already,
+    close_run,
+    commit,
+    committed,
+    open_lease,
+    page,
+    row,
+    run,
+    write,
+)
+from tests.sinks.conftest import Database
+from topics.command import RunOutcome
 from topics.errors import Broken
 
 STORED = "select id, name from book_book_contact order by id"
 
 
-async def test_a_page_is_committed_with_its_counts(sink: Sink, place: Place) -> None:
-    assert await write(sink, run(), row("a", "Ann"), row("b", "Bob")) == PageOutcome("committed", 2, 0)
-    assert await place.query(STORED) == [("a", "Ann"), ("b", "Bob")]
+async def test_a_page_is_committed_with_its_counts(sink: Sink, database: Database) -> None:
+    assert await write(sink, run(), row("a", "Ann"), row("b", "Bob")) == committed(2)
+    assert await database.query(STORED) == [("a", "Ann"), ("b", "Bob")]
 
 
-async def test_a_page_repeated_after_a_crash_is_already_there_and_writes_nothing(sink: Sink, place: Place) -> None:
+async def test_a_page_that_is_already_committed_writes_nothing(sink: Sink, database: Database) -> None:
     await write(sink, run(), row("a", "Ann"), row("b"))
-    assert await write(sink, run(), row("a", "Changed")) == PageOutcome("already", 2, 0)
-    assert await place.query("select name from book_book_contact where id = 'a'") == [("Ann",)]
+    assert await write(sink, run(), row("a", "Changed")) == already(2)
+    assert await database.query("select name from book_book_contact where id = 'a'") == [("Ann",)]
 
 
-async def test_an_empty_page_is_committed(sink: Sink) -> None:
-    assert await write(sink, run()) == PageOutcome("committed", 0, 0)
-
-
-async def test_no_pages_are_no_outcomes(sink: Sink) -> None:
+async def test_an_empty_page_is_committed_and_no_pages_have_no_outcomes(sink: Sink) -> None:
+    assert await write(sink, run()) == committed(0)
     assert await commit(sink) == []
 
 
-async def test_a_page_of_a_run_that_nobody_opened_is_fenced(sink: Sink) -> None:
-    assert await commit(sink, page(run(), 1, row("a"))) == [PageOutcome("fenced")]
-
-
 @pytest.mark.parametrize("outcome", ["done", "failed", "cancelled"])
-async def test_a_page_of_a_closed_run_is_fenced(sink: Sink, place: Place, outcome: str) -> None:
-    await grant(sink, run())
-    await finish(sink, run(), outcome)  # type: ignore[arg-type]  # parametrize knows only str
-    assert await commit(sink, page(run(), 1, row("a"))) == [PageOutcome("fenced")]
-    assert await place.query(STORED) == []
+async def test_a_page_of_a_closed_run_is_fenced(sink: Sink, database: Database, outcome: RunOutcome) -> None:
+    await open_lease(sink, run())
+    await close_run(sink, run(), outcome)
+    assert await commit(sink, page(run(), 1, row("a"))) == [FENCED]
+    assert await database.query(STORED) == []
 
 
-async def test_a_page_of_a_superseded_run_is_fenced_even_if_it_was_committed(sink: Sink) -> None:
+async def test_a_page_of_an_unknown_or_superseded_run_is_fenced_even_if_it_was_committed(sink: Sink) -> None:
+    assert await commit(sink, page(run(1), 1, row("a"))) == [FENCED]
     await write(sink, run(1), row("a"))
-    await grant(sink, run(2))
-    assert await commit(sink, page(run(1), 1, row("a"))) == [PageOutcome("fenced")]
+    await open_lease(sink, run(2))
+    assert await commit(sink, page(run(1), 1, row("a"))) == [FENCED]
 
 
-async def test_in_a_group_each_page_has_its_own_outcome(sink: Sink, place: Place) -> None:
+async def test_in_a_group_each_page_has_its_own_outcome(sink: Sink, database: Database) -> None:
     await write(sink, run(1), row("a", "Ann"))
-    await finish(sink, run(1, org="closed"), "done")
-    await grant(sink, run(1, org="other"))
+    await close_run(sink, run(1, org="closed"), "done")
+    await open_lease(sink, run(1, org="other"))
     outcomes = await commit(
         sink,
         page(run(1), 1, row("a", "Again")),
@@ -58,26 +66,21 @@ async def test_in_a_group_each_page_has_its_own_outcome(sink: Sink, place: Place
         page(run(1), 2, row("b", "Bob")),
         page(run(1, org="other"), 1, row("a", "Cid"), row("b", "Dan")),
     )
-    assert [(outcome.status, outcome.records) for outcome in outcomes] == [
-        ("already", 1),
-        ("fenced", 0),
-        ("committed", 1),
-        ("committed", 2),
-    ]
-    stored = await place.query("select org, id, name from book_book_contact order by org, id")
+    assert outcomes == [already(1), FENCED, committed(1), committed(2)]
+    stored = await database.query("select org, id, name from book_book_contact order by org, id")
     assert stored == [("acme", "a", "Ann"), ("acme", "b", "Bob"), ("other", "a", "Cid"), ("other", "b", "Dan")]
 
 
 async def test_the_same_page_twice_in_a_group_is_committed_once(sink: Sink) -> None:
-    await grant(sink, run())
+    await open_lease(sink, run())
     outcomes = await commit(sink, page(run(), 1, row("a")), page(run(), 1, row("a")))
-    assert outcomes == [PageOutcome("committed", 1), PageOutcome("already", 1)]
+    assert outcomes == [committed(1), already(1)]
 
 
 async def test_the_same_page_number_under_two_parents_is_two_pages(sink: Sink) -> None:
-    await grant(sink, run())
+    await open_lease(sink, run())
     outcomes = await commit(sink, page(run(), 1, row("a"), parent="p"), page(run(), 1, row("b"), parent="q"))
-    assert [outcome.status for outcome in outcomes] == ["committed", "committed"]
+    assert outcomes == [committed(1), committed(1)]
 
 
 async def test_more_pages_than_fit_a_group_are_our_own_mistake(sink: Sink) -> None:
@@ -91,103 +94,90 @@ async def test_pages_of_two_entities_in_a_group_are_our_own_mistake(sink: Sink) 
 
 
 @pytest.mark.parametrize(
-    ("stored", "new", "winner"),
+    ("stored", "new", "content", "winner"),
     [
-        (row("a", "old", 1), row("a", "new", 2), "new"),
-        (row("a", "old", 2), row("a", "new", 1), "old"),
-        (row("a", "old", 1), row("a", "new", 1), "new"),
-        (row("a", "old"), row("a", "new"), "new"),
-        (row("a", "old"), row("a", "new", 1), "new"),
-        (row("a", "old", 1), row("a", "new"), "new"),
-        (row("a", "old", 1, "same"), row("a", "new", 1, "same"), "old"),
-        (row("a", "old", None, "same"), row("a", "new", None, "same"), "old"),
-        (row("a", "old", 1, "same"), row("a", "new", None, "same"), "old"),
-        (row("a", "old", 1, "same"), row("a", "new", 2, "same"), "new"),
-        (row("a", "old", None, "same"), row("a", "new", 2, "same"), "new"),
-    ],
-    ids=[
-        "newer-wins",
-        "older-loses",
-        "same-time-other-content-wins",
-        "no-times-other-content-wins",
-        "time-over-no-time",
-        "no-time-other-content-wins",
-        "same-time-same-content-stays",
-        "no-times-same-content-stays",
-        "no-time-same-content-stays",
-        "newer-same-content-wins",
-        "time-over-no-time-same-content-wins",
+        pytest.param(1, 2, None, "new", id="newer-wins"),
+        pytest.param(2, 1, None, "old", id="older-loses"),
+        pytest.param(1, 1, None, "new", id="same-time-other-content-wins"),
+        pytest.param(None, None, None, "new", id="no-times-other-content-wins"),
+        pytest.param(None, 1, None, "new", id="time-over-no-time"),
+        pytest.param(1, None, None, "new", id="no-time-other-content-wins"),
+        pytest.param(1, 1, "same", "old", id="same-time-same-content-stays"),
+        pytest.param(None, None, "same", "old", id="no-times-same-content-stays"),
+        pytest.param(1, None, "same", "old", id="no-time-same-content-stays"),
+        pytest.param(1, 2, "same", "new", id="newer-same-content-wins"),
+        pytest.param(None, 2, "same", "new", id="time-over-no-time-same-content-wins"),
     ],
 )
-async def test_a_row_replaces_the_stored_one_by_the_guard(sink: Sink, place: Place, stored, new, winner) -> None:  # type: ignore[no-untyped-def]  # the table above says it
-    await write(sink, run(), stored, number=1)
-    await write(sink, run(), new, number=2)
-    assert await place.query(STORED) == [("a", winner)]
+async def test_a_row_replaces_the_stored_one_by_the_guard(
+    sink: Sink, database: Database, stored: int | None, new: int | None, content: str | None, winner: str
+) -> None:
+    await write(sink, run(), row("a", "old", stored, content), number=1)
+    await write(sink, run(), row("a", "new", new, content), number=2)
+    assert await database.query(STORED) == [("a", winner)]
 
 
-async def test_an_untouched_row_keeps_its_provenance(sink: Sink, place: Place) -> None:
+async def test_an_untouched_row_keeps_its_provenance(sink: Sink, database: Database) -> None:
     await write(sink, run(1), row("a", "Ann", 1), number=1)
     await write(sink, run(2), row("a", "Ann", 1), number=7)
-    assert await place.query("select run_id, page from book_book_contact") == [(run(1).id, 1)]
+    assert await database.query("select run_id, page from book_book_contact") == [(run(1).id, 1)]
 
 
-async def test_a_replaced_row_tells_where_it_came_from(sink: Sink, place: Place) -> None:
+async def test_a_replaced_row_names_its_new_origin(sink: Sink, database: Database) -> None:
     await write(sink, run(1), row("a", "Ann", 1))
     await write(sink, run(1, type_="delta"), row("a", "Eve", 2), number=7)
-    found = await place.query("select source, run_id, page from book_book_contact")
+    found = await database.query("select source, run_id, page from book_book_contact")
     assert found == [("delta", run(1, type_="delta").id, 7)]
 
 
-async def test_of_the_same_key_on_two_pages_of_a_group_the_newer_wins(sink: Sink, place: Place) -> None:
-    await grant(sink, run())
+async def test_of_the_same_key_on_two_pages_of_a_group_the_newer_wins(sink: Sink, database: Database) -> None:
+    await open_lease(sink, run())
     await commit(sink, page(run(), 1, row("a", "newer", 9)), page(run(), 2, row("a", "older", 3)))
-    assert await place.query(STORED) == [("a", "newer")]
+    assert await database.query(STORED) == [("a", "newer")]
 
 
-async def test_of_the_same_key_twice_without_times_the_later_wins(sink: Sink, place: Place) -> None:
-    await grant(sink, run())
+async def test_of_the_same_key_twice_without_times_the_later_wins(sink: Sink, database: Database) -> None:
+    await open_lease(sink, run())
     outcomes = await commit(sink, page(run(), 1, row("a", "1"), row("a", "2")), page(run(), 2, row("a", "3")))
-    assert [outcome.records for outcome in outcomes] == [2, 1]
-    assert await place.query(STORED) == [("a", "3")]
+    assert outcomes == [committed(2), committed(1)]
+    assert await database.query(STORED) == [("a", "3")]
 
 
-async def test_the_later_row_wins_even_if_it_is_what_is_stored(sink: Sink, place: Place) -> None:
+async def test_the_later_row_wins_even_if_it_is_what_is_stored(sink: Sink, database: Database) -> None:
     await write(sink, run(), row("a", "stored"))
     await write(sink, run(), row("a", "passing"), row("a", "stored"), number=2)
-    assert await place.query(STORED) == [("a", "stored")]
+    assert await database.query(STORED) == [("a", "stored")]
 
 
-async def test_rejected_records_are_set_aside_and_counted(sink: Sink, place: Place) -> None:
-    await grant(sink, run())
+async def test_rejected_records_are_set_aside_and_counted(sink: Sink, database: Database) -> None:
+    await open_lease(sink, run())
     rejected = [RejectedRecord("x", "amount: not a number", '{"amount": "many"}')]
-    assert await commit(sink, page(run(), 3, row("a"), parent="p", rejected=rejected)) == [
-        PageOutcome("committed", 1, 1)
-    ]
-    found = await place.query(
+    assert await commit(sink, page(run(), 3, row("a"), parent="p", rejected=rejected)) == [committed(1, 1)]
+    found = await database.query(
         "select org, adapter, entity, record_key, run_id, parent, page, reason, raw from rejected_records"
     )
     whose = ("acme", "book", "book.contact", "x", run().id, "p", 3)
     assert found == [(*whose, "amount: not a number", '{"amount": "many"}')]
 
 
-async def test_of_a_record_rejected_again_the_newest_rejection_is_kept(sink: Sink, place: Place) -> None:
-    await grant(sink, run())
+async def test_of_a_record_rejected_again_the_newest_rejection_is_kept(sink: Sink, database: Database) -> None:
+    await open_lease(sink, run())
     await commit(
         sink, page(run(), 1, rejected=[RejectedRecord("x", "first", "{}"), RejectedRecord("x", "second", "{}")])
     )
-    assert await place.query("select reason from rejected_records") == [("second",)]
+    assert await database.query("select reason from rejected_records") == [("second",)]
     await commit(sink, page(run(), 2, rejected=[RejectedRecord("x", "third", "{}")]))
-    assert await place.query("select reason from rejected_records") == [("third",)]
+    assert await database.query("select reason from rejected_records") == [("third",)]
 
 
-async def test_records_without_a_key_are_kept_apart_by_their_place(sink: Sink, place: Place) -> None:
-    await grant(sink, run())
+async def test_records_without_a_key_are_kept_apart_by_their_place(sink: Sink, database: Database) -> None:
+    await open_lease(sink, run())
     nameless = [RejectedRecord("", "no key", "1"), RejectedRecord("", "no key", "2")]
     await commit(sink, page(run(), 1, rejected=nameless), page(run(), 2, rejected=nameless))
-    assert await place.query("select count(*) from rejected_records") == [(4,)]
+    assert await database.query("select count(*) from rejected_records") == [(4,)]
 
 
-async def test_a_page_that_is_already_there_rejects_nothing_again(sink: Sink, place: Place) -> None:
+async def test_a_page_that_is_already_there_rejects_nothing_again(sink: Sink, database: Database) -> None:
     await write(sink, run())
     await commit(sink, page(run(), 1, rejected=[RejectedRecord("x", "late", "{}")]))
-    assert await place.query("select count(*) from rejected_records") == [(0,)]
+    assert await database.query("select count(*) from rejected_records") == [(0,)]

@@ -1,6 +1,5 @@
-"""First loads by COPY: the same rows as the careful way brings, and the careful way wherever they are not new."""
+"""First loads by COPY: the same rows as the upsert path brings, and the upsert path wherever they are not new."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 
 import asyncpg
@@ -8,13 +7,26 @@ import pytest
 
 from agents.ports import PageOutcome, PageWrite, RejectedRecord, Sink
 from service.sinks.postgres import loading
+from service.sinks.postgres.commit import LEDGER_STATEMENT, ledger_arguments
 from service.sinks.postgres.copying import copy_rows
 from service.sinks.postgres.loading import FirstLoads
 from service.sinks.postgres.sink import SESSION
-from service.sinks.postgres.statements import LEDGER_STATEMENT, ledger_arguments
 from service.sinks.schema import entity_table
-from tests.sinks.builders import CONTACT, EVERY_TYPE, NOON, TYPED, commit, finish, grant, page, row, run, typed_row
-from tests.sinks.conftest import PostgresPlace
+from tests.sinks.builders import (
+    CONTACT,
+    EVERY_TYPE,
+    NOON,
+    TYPED,
+    close_run,
+    commit,
+    committed,
+    open_lease,
+    page,
+    row,
+    run,
+    typed_row,
+)
+from tests.sinks.conftest import Database
 
 pytestmark = pytest.mark.postgres
 
@@ -28,10 +40,8 @@ ROWS = [
 
 
 @pytest.fixture
-async def place(postgres_dsn: str) -> AsyncIterator[PostgresPlace]:
-    place = PostgresPlace(postgres_dsn)
-    yield place
-    await place.close()
+def url(postgres_dsn: str) -> str:
+    return postgres_dsn
 
 
 @pytest.fixture(autouse=True)
@@ -39,107 +49,100 @@ def few_rows_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "LOAD_ROWS_MIN", 1)
 
 
-async def load(place: PostgresPlace, *pages: PageWrite, loads: FirstLoads | None = None) -> list[PageOutcome] | None:
-    async with asyncpg.create_pool(place.url, min_size=1, max_size=1) as pool, pool.acquire() as connection:
+async def load(database: Database, *pages: PageWrite, loads: FirstLoads | None = None) -> list[PageOutcome] | None:
+    async with asyncpg.create_pool(database.url, min_size=1, max_size=1) as pool, pool.acquire() as connection:
         table = entity_table("book", pages[0].entity)
         return await (loads or FirstLoads()).load(connection, pages, table, NOON)
 
 
-async def test_every_value_arrives_as_the_careful_way_brings_it(
-    place: PostgresPlace, sink: Sink, monkeypatch: pytest.MonkeyPatch
+async def test_every_value_arrives_as_by_the_upsert_path(
+    database: Database, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = run(org="first", entity=TYPED), run(org="second", entity=TYPED)
     rows = [typed_row(f"{number}", *values) for number, values in enumerate(ROWS)]
-    await grant(sink, first)
-    await grant(sink, second)
-    assert await load(place, page(first, 1, *rows, entity=TYPED)) == [PageOutcome("committed", len(ROWS))]
+    await open_lease(sink, first)
+    await open_lease(sink, second)
+    assert await load(database, page(first, 1, *rows, entity=TYPED)) == [committed(len(ROWS))]
     monkeypatch.setattr(loading, "LOAD_ROWS_MIN", 1_000)
     await commit(sink, page(second, 1, *rows, entity=TYPED))
     differing = "select to_jsonb(stored) - 'org' - 'run_id' from book_book_typed as stored where org = '{}'"
-    there = [set(await place.query(differing.format(org))) for org in ("first", "second")]
+    there = [set(await database.query(differing.format(org))) for org in ("first", "second")]
     assert there[0] == there[1]
     assert len(there[0]) == len(ROWS)
 
 
-async def test_the_ledger_holds_what_was_loaded(place: PostgresPlace, sink: Sink) -> None:
-    await grant(sink, run())
-    await load(place, page(run(), 1, row("a"), row("b")), page(run(), 2, row("c"), is_last=True))
-    assert [(line.page, line.records, line.is_last) for line in (await grant(sink, run())).lines] == [
+async def test_the_ledger_holds_what_was_loaded(database: Database, sink: Sink) -> None:
+    await open_lease(sink, run())
+    await load(database, page(run(), 1, row("a"), row("b")), page(run(), 2, row("c"), is_last=True))
+    assert [(line.page, line.counts.records, line.is_last) for line in (await open_lease(sink, run())).lines] == [
         (1, 2, False),
         (2, 1, True),
     ]
 
 
-async def test_later_pages_of_the_first_run_are_loaded_too(place: PostgresPlace, sink: Sink) -> None:
+async def test_all_pages_of_the_first_run_are_loaded_and_a_second_run_takes_the_upsert_path(
+    database: Database, sink: Sink
+) -> None:
     loads = FirstLoads()
-    await grant(sink, run())
-    assert await load(place, page(run(), 1, row("a")), loads=loads)
-    assert await load(place, page(run(), 2, row("b")), loads=loads)
+    await open_lease(sink, run(1))
+    for number in (1, 2):
+        assert await load(database, page(run(1), number, row(f"{number}")), loads=loads)
+    await open_lease(sink, run(2))
+    assert await load(database, page(run(2), 1, row("a", "new"))) is None
 
 
-async def test_a_second_run_goes_the_careful_way(place: PostgresPlace, sink: Sink) -> None:
-    await grant(sink, run(1))
-    await load(place, page(run(1), 1, row("a")))
-    await finish(sink, run(1), "done")
-    await grant(sink, run(2))
-    assert await load(place, page(run(2), 1, row("a", "new"))) is None
+async def test_a_page_that_the_ledger_holds_or_with_rejected_records_takes_the_upsert_path(
+    database: Database, sink: Sink
+) -> None:
+    loads, rejected = FirstLoads(), RejectedRecord("x", "no key", "{}")
+    await open_lease(sink, run())
+    assert await load(database, page(run(), 1, row("a"), rejected=[rejected])) is None
+    await load(database, page(run(), 1, row("a")), loads=loads)
+    assert await load(database, page(run(), 1, row("a")), page(run(), 2, row("b")), loads=loads) is None
+    assert await database.query("select id from book_book_contact") == [("a",)]
 
 
-async def test_a_page_that_the_ledger_holds_goes_the_careful_way(place: PostgresPlace, sink: Sink) -> None:
-    loads = FirstLoads()
-    await grant(sink, run())
-    await load(place, page(run(), 1, row("a")), loads=loads)
-    assert await load(place, page(run(), 1, row("a")), page(run(), 2, row("b")), loads=loads) is None
-    assert await place.query("select id from book_book_contact") == [("a",)]
+async def test_a_closed_run_loads_nothing(database: Database, sink: Sink) -> None:
+    await open_lease(sink, run())
+    await close_run(sink, run(), "cancelled")
+    assert await load(database, page(run(), 1, row("a"))) is None
+    assert await database.query("select id from book_book_contact") == []
 
 
-async def test_a_closed_run_loads_nothing(place: PostgresPlace, sink: Sink) -> None:
-    await grant(sink, run())
-    await finish(sink, run(), "cancelled")
-    assert await load(place, page(run(), 1, row("a"))) is None
-    assert await place.query("select id from book_book_contact") == []
+async def test_a_record_that_moved_to_another_page_costs_no_row(database: Database, sink: Sink) -> None:
+    await open_lease(sink, run())
+    outcomes = await commit(sink, page(run(), 1, row("a"), row("b")), page(run(), 2, row("b", minute=1), row("c")))
+    assert outcomes == [committed(2), committed(2)]
+    assert await database.query("select id from book_book_contact order by id") == [("a",), ("b",), ("c",)]
 
 
-async def test_a_record_that_moved_to_another_page_costs_no_row(place: PostgresPlace, sink: Sink) -> None:
-    await grant(sink, run())
-    told = await commit(sink, page(run(), 1, row("a"), row("b")), page(run(), 2, row("b", minute=1), row("c")))
-    assert [one.status for one in told] == ["committed", "committed"]
-    assert await place.query("select id from book_book_contact order by id") == [("a",), ("b",), ("c",)]
-
-
-async def test_who_is_frozen_within_a_transaction_keeps_nobody_waiting_for_long(
-    place: PostgresPlace, sink: Sink, monkeypatch: pytest.MonkeyPatch
+async def test_a_process_frozen_within_a_transaction_does_not_block_others_for_long(
+    database: Database, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SESSION, "idle_in_transaction_session_timeout", "300ms")
-    await grant(sink, run())
-    frozen = await asyncpg.connect(place.url, server_settings=SESSION)
+    await open_lease(sink, run())
+    frozen = await asyncpg.connect(database.url, server_settings=SESSION)
     await frozen.transaction().start()
     await frozen.fetch(LEDGER_STATEMENT, *ledger_arguments([page(run(), 1, row("a"))], NOON))
-    await finish(sink, run(), "cancelled")
+    await close_run(sink, run(), "cancelled")
     held = "select count(*) from pg_stat_activity where state like 'idle in trans%' and datname = current_database()"
-    assert await place.query(held) == [(0,)]
+    assert await database.query(held) == [(0,)]
     frozen.terminate()
 
 
-async def test_rows_are_sent_in_the_order_in_which_all_take_them() -> None:
+async def test_rows_are_sent_in_the_order_in_which_every_writer_locks_them() -> None:
     pages = [page(run(org="b"), 1, row("z"), row("é")), page(run(org="a"), 1, row("y"), row("x"))]
     sent = copy_rows(pages, entity_table("book", CONTACT))
     places = [sent.index(key) for key in (b"\x01x", b"\x01y", b"\x01z", "\x02é".encode())]
     assert places == sorted(places)
 
 
-async def test_a_page_with_rejected_records_goes_the_careful_way(place: PostgresPlace, sink: Sink) -> None:
-    await grant(sink, run())
-    rejected = RejectedRecord("x", "no key", "{}")
-    assert await load(place, page(run(), 1, row("a"), rejected=[rejected])) is None
-
-
 async def test_what_is_remembered_of_runs_is_bounded(
-    place: PostgresPlace, sink: Sink, monkeypatch: pytest.MonkeyPatch
+    database: Database, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "RUNS_REMEMBERED_MAX", 1)
     loads = FirstLoads()
     for org in ("a", "b"):
-        await grant(sink, run(org=org))
-    assert await load(place, page(run(org="a"), 1, row("a")), page(run(org="b"), 1, row("b")), loads=loads) is None
-    assert await load(place, page(run(org="b"), 1, row("b"), entity=CONTACT), loads=loads)
+        await open_lease(sink, run(org=org))
+    assert await load(database, page(run(org="a"), 1, row("a")), page(run(org="b"), 1, row("b")), loads=loads) is None
+    assert await load(database, page(run(org="b"), 1, row("b"), entity=CONTACT), loads=loads)

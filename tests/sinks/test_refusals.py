@@ -1,23 +1,26 @@
-"""What the database itself refuses: single records are set aside, their pages and groups go on. For every sink."""
+"""Records that the database refuses are set aside; their pages and groups are committed. For every sink."""
 
 import pytest
 
-from agents.ports import PageOutcome, RejectedRecord, RowWrite, Sink
+from agents.ports import RejectedRecord, RowWrite, Sink
 from tests.sinks.builders import (
     CONTACT,
     EVERY_TYPE,
+    FENCED,
     TYPED,
     adapter,
+    already,
+    close_run,
     commit,
-    finish,
-    grant,
+    committed,
+    open_lease,
     page,
     row,
     run,
     typed_row,
     write,
 )
-from tests.sinks.conftest import Place
+from tests.sinks.conftest import Database
 from topics.errors import Rejected
 
 STORED = "select id, name from book_book_contact order by id"
@@ -25,32 +28,32 @@ REJECTED = "select record_key, reason from rejected_records order by record_key"
 LONE_SURROGATE = "\ud800"
 
 
-async def with_unique_names(place: Place) -> None:
-    await place.query("create unique index names on book_book_contact (org, name)")
+async def with_unique_names(database: Database) -> None:
+    await database.query("create unique index names on book_book_contact (org, name)")
 
 
-async def test_a_row_that_breaks_a_constraint_of_the_owner_is_set_aside(sink: Sink, place: Place) -> None:
-    await with_unique_names(place)
+async def test_a_row_that_breaks_a_constraint_of_the_owner_is_set_aside(sink: Sink, database: Database) -> None:
+    await with_unique_names(database)
     await write(sink, run(), row("a", "Ann"))
-    assert await write(sink, run(), row("b", "Bob"), row("c", "Ann"), number=2) == PageOutcome("committed", 1, 1)
-    assert await place.query(STORED) == [("a", "Ann"), ("b", "Bob")]
-    ((key, reason),) = await place.query(REJECTED)
+    assert await write(sink, run(), row("b", "Bob"), row("c", "Ann"), number=2) == committed(1, 1)
+    assert await database.query(STORED) == [("a", "Ann"), ("b", "Bob")]
+    ((key, reason),) = await database.query(REJECTED)
     assert key == "c"
     assert reason.startswith("the database refused it: ")
     assert "unique" in reason.lower()
 
 
-async def test_rows_that_clash_with_each_other_lose_only_the_later_one(sink: Sink, place: Place) -> None:
-    await with_unique_names(place)
+async def test_rows_that_clash_with_each_other_lose_only_the_later_one(sink: Sink, database: Database) -> None:
+    await with_unique_names(database)
     outcome = await write(sink, run(), row("a", "Ann"), row("b", "Ann"), row("c", "Cid"))
-    assert outcome == PageOutcome("committed", 2, 1)
-    assert await place.query(STORED) == [("a", "Ann"), ("c", "Cid")]
+    assert outcome == committed(2, 1)
+    assert await database.query(STORED) == [("a", "Ann"), ("c", "Cid")]
 
 
-async def test_in_a_group_only_the_page_with_the_culprit_is_touched(sink: Sink, place: Place) -> None:
-    await with_unique_names(place)
-    await grant(sink, run())
-    await finish(sink, run(1, org="closed"), "done")
+async def test_in_a_group_only_the_page_with_the_culprit_is_touched(sink: Sink, database: Database) -> None:
+    await with_unique_names(database)
+    await open_lease(sink, run())
+    await close_run(sink, run(1, org="closed"), "done")
     outcomes = await commit(
         sink,
         page(run(), 1, row("a", "Ann")),
@@ -58,55 +61,50 @@ async def test_in_a_group_only_the_page_with_the_culprit_is_touched(sink: Sink, 
         page(run(1, org="closed"), 1, row("d", "Dan")),
         page(run(), 3, row("e", "Eve")),
     )
-    assert outcomes == [
-        PageOutcome("committed", 1, 0),
-        PageOutcome("committed", 1, 1),
-        PageOutcome("fenced"),
-        PageOutcome("committed", 1, 0),
-    ]
-    assert await place.query(STORED) == [("a", "Ann"), ("c", "Cid"), ("e", "Eve")]
+    assert outcomes == [committed(1), committed(1, 1), FENCED, committed(1)]
+    assert await database.query(STORED) == [("a", "Ann"), ("c", "Cid"), ("e", "Eve")]
 
 
-async def test_text_that_is_no_unicode_is_set_aside_and_shown_escaped(sink: Sink, place: Place) -> None:
+async def test_text_that_is_no_unicode_is_set_aside_and_shown_escaped(sink: Sink, database: Database) -> None:
     culprit = RowWrite(f"b{LONE_SURROGATE}", (f"x{LONE_SURROGATE}",), f'"{LONE_SURROGATE}"', b"hash", None)
-    assert await write(sink, run(), row("a", "Ann"), culprit) == PageOutcome("committed", 1, 1)
-    assert await place.query("select record_key, raw from rejected_records") == [(r"b\ud800", r'"\ud800"')]
+    assert await write(sink, run(), row("a", "Ann"), culprit) == committed(1, 1)
+    assert await database.query("select record_key, raw from rejected_records") == [(r"b\ud800", r'"\ud800"')]
 
 
 async def test_a_number_beyond_64_bits_is_set_aside(sink: Sink) -> None:
     of = run(entity=TYPED)
-    await grant(sink, of)
+    await open_lease(sink, of)
     too_big = typed_row("a", "text", 2**63, *EVERY_TYPE[2:])
-    assert await commit(sink, page(of, 1, too_big, entity=TYPED)) == [PageOutcome("committed", 0, 1)]
+    assert await commit(sink, page(of, 1, too_big, entity=TYPED)) == [committed(0, 1)]
 
 
-async def test_rejected_records_of_the_page_keep_their_reason(sink: Sink, place: Place) -> None:
-    await with_unique_names(place)
-    await grant(sink, run())
+async def test_rejected_records_of_the_page_keep_their_reason(sink: Sink, database: Database) -> None:
+    await with_unique_names(database)
+    await open_lease(sink, run())
     before = [RejectedRecord("x", "no name", "{}")]
     await commit(sink, page(run(), 1, row("a", "Ann"), row("b", "Ann"), rejected=before))
-    assert ("x", "no name") in await place.query(REJECTED)
+    assert ("x", "no name") in await database.query(REJECTED)
 
 
-async def test_a_refused_page_is_committed_once(sink: Sink, place: Place) -> None:
-    await with_unique_names(place)
+async def test_a_refused_page_is_committed_once(sink: Sink, database: Database) -> None:
+    await with_unique_names(database)
     await write(sink, run(), row("a", "Ann"), row("b", "Ann"))
-    assert await write(sink, run(), row("a", "Ann"), row("b", "Ann")) == PageOutcome("already", 1, 1)
+    assert await write(sink, run(), row("a", "Ann"), row("b", "Ann")) == already(1, 1)
 
 
 async def test_a_page_that_is_refused_whatever_its_rows_says_so(sink: Sink) -> None:
-    await grant(sink, run())
+    await open_lease(sink, run())
     with pytest.raises(Rejected, match="cannot be stored, though each of its rows can"):
         await commit(sink, page(run(), 1, row("a"), next_cursor=LONE_SURROGATE))
 
 
-async def test_a_sink_that_was_never_prepared_says_what_to_do(place: Place) -> None:
-    with pytest.raises(Rejected, match=r"is not prepared for this: .*sluice_.* restart"):
-        await grant(place.open(), run())
+async def test_a_sink_that_was_never_prepared_says_what_to_do(database: Database) -> None:
+    with pytest.raises(Rejected, match=r"is not prepared: .*sluice_.* restart"):
+        await open_lease(database.open(), run())
 
 
-async def test_an_entity_without_a_table_says_what_to_do(place: Place) -> None:
-    sink = place.open()
+async def test_an_entity_without_a_table_says_what_to_do(database: Database) -> None:
+    sink = database.open()
     await sink.prepare(adapter(CONTACT.model_copy(update={"name": "book.else"})))
-    with pytest.raises(Rejected, match=r"is not prepared for this: .*book_book_contact.* restart"):
+    with pytest.raises(Rejected, match=r"is not prepared: .*book_book_contact.* restart"):
         await write(sink, run(), row("a"))

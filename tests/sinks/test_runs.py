@@ -1,176 +1,163 @@
 """Runs: opened, fenced, closed, folded. For every sink."""
 
-from agents.ports import ClosedRun, LeaseState, LedgerLine, PageOutcome, RunEnd, RunTotals, Sink
-from tests.sinks.builders import ask, commit, finish, grant, page, row, run, write
-from tests.sinks.conftest import Place
+from agents.ports import ClosedRun, LeaseState, LedgerLine, RunEnd, Sink
+from tests.sinks.builders import FENCED, close_run, commit, open_lease, page, request, row, run, write
+from tests.sinks.conftest import Database
+from topics.command import NO_COUNTS, Counts
+
+ONE_ROW = Counts(1, 1)
 
 
-async def test_a_new_run_is_opened(sink: Sink) -> None:
-    assert (await grant(sink, run())).is_open
+async def test_a_new_run_is_opened_and_stays_open_however_often_a_lease_is_requested(sink: Sink) -> None:
+    assert [(await open_lease(sink, run())).is_open for _ in range(3)] == [True] * 3
 
 
-async def test_an_open_run_stays_open_however_often_it_is_asked_for(sink: Sink) -> None:
-    assert [(await grant(sink, run())).is_open for _ in range(3)] == [True] * 3
+async def test_a_newer_run_supersedes_the_older_one(sink: Sink, database: Database) -> None:
+    await open_lease(sink, run(1))
+    assert (await open_lease(sink, run(2))).is_open
+    assert not (await open_lease(sink, run(1))).is_open
+    stored = await database.query("select number, state from sluice_runs order by number")
+    assert stored == [(1, "superseded"), (2, "open")]
 
 
-async def test_a_newer_run_supersedes_the_older_one(sink: Sink, place: Place) -> None:
-    await grant(sink, run(1))
-    assert (await grant(sink, run(2))).is_open
-    assert not (await grant(sink, run(1))).is_open
-    assert await place.query("select number, state from sluice_runs order by number") == [
-        (1, "superseded"),
-        (2, "open"),
-    ]
-
-
-async def test_an_older_run_than_the_newest_known_is_not_opened(sink: Sink) -> None:
-    await grant(sink, run(2))
-    assert not (await grant(sink, run(1))).is_open
-
-
-async def test_an_older_run_than_a_closed_one_is_not_opened(sink: Sink) -> None:
-    await finish(sink, run(2), "done")
-    assert not (await grant(sink, run(1))).is_open
+async def test_an_older_run_than_the_newest_known_is_not_opened_be_that_one_open_or_closed(sink: Sink) -> None:
+    await open_lease(sink, run(2))
+    await close_run(sink, run(2, org="closed"), "done")
+    for org in ("acme", "closed"):
+        assert not (await open_lease(sink, run(1, org=org))).is_open
 
 
 async def test_a_closed_run_is_not_opened_again(sink: Sink) -> None:
-    await grant(sink, run())
-    await finish(sink, run(), "done")
-    assert not (await grant(sink, run())).is_open
+    await open_lease(sink, run())
+    await close_run(sink, run(), "done")
+    assert not (await open_lease(sink, run())).is_open
 
 
 async def test_runs_of_other_workflows_do_not_supersede_each_other(sink: Sink) -> None:
-    await grant(sink, run(1))
-    await grant(sink, run(2, type_="delta"))
-    await grant(sink, run(3, org="other"))
-    assert (await grant(sink, run(1))).is_open
+    await open_lease(sink, run(1))
+    await open_lease(sink, run(2, type_="delta"))
+    await open_lease(sink, run(3, org="other"))
+    assert (await open_lease(sink, run(1))).is_open
 
 
-async def test_many_asks_are_answered_in_their_order(sink: Sink) -> None:
-    await finish(sink, run(1, org="closed"), "done")
-    asks = [ask(run(1, org=org)) for org in ("b", "closed", "a", "b")]
-    assert [each.is_open for each in await sink.grant(asks)] == [True, False, True, True]
+async def test_leases_are_opened_in_the_order_of_their_requests(sink: Sink) -> None:
+    await close_run(sink, run(1, org="closed"), "done")
+    requests = [request(run(1, org=org)) for org in ("b", "closed", "a", "b")]
+    assert [each.is_open for each in await sink.open_leases(requests)] == [True, False, True, True]
+    assert list(await sink.open_leases([])) == []
 
 
-async def test_more_asks_than_fit_a_statement_are_all_answered(sink: Sink) -> None:
-    asks = [ask(run(1, org=f"org{number}")) for number in range(300)]
-    assert [each.is_open for each in await sink.grant(asks)] == [True] * 300
+async def test_more_leases_than_fit_a_statement_are_all_opened(sink: Sink) -> None:
+    requests = [request(run(1, org=f"org{number}")) for number in range(300)]
+    assert [each.is_open for each in await sink.open_leases(requests)] == [True] * 300
 
 
-async def test_of_two_runs_of_a_workflow_asked_for_together_the_newer_is_open(sink: Sink) -> None:
-    assert [each.is_open for each in await sink.grant([ask(run(1)), ask(run(2)), ask(run(1))])] == [False, True, False]
+async def test_of_two_runs_of_a_workflow_requested_together_the_newer_is_open(sink: Sink) -> None:
+    requests = [request(run(number)) for number in (1, 2, 1)]
+    assert [each.is_open for each in await sink.open_leases(requests)] == [False, True, False]
 
 
-async def test_who_may_not_write_is_told_the_newest_run_of_the_workflow(sink: Sink) -> None:
-    await sink.grant([ask(run(7)), ask(run(9)), ask(run(30, org="other"))])
-    assert (await grant(sink, run(8))).newest == 9
-    assert (await grant(sink, run(9))).newest is None
+async def test_a_lease_of_a_run_that_may_not_write_names_the_newest_run_of_the_workflow(sink: Sink) -> None:
+    await sink.open_leases([request(run(7)), request(run(9)), request(run(30, org="other"))])
+    assert (await open_lease(sink, run(8))).newest == 9
+    assert (await open_lease(sink, run(9))).newest is None
 
 
-async def test_no_asks_are_no_grants(sink: Sink) -> None:
-    assert list(await sink.grant([])) == []
-
-
-async def test_a_grant_reads_the_lines_of_the_pages_asked_for(sink: Sink) -> None:
-    await grant(sink, run())
+async def test_a_lease_has_the_lines_of_its_pages(sink: Sink) -> None:
+    await open_lease(sink, run())
     await commit(sink, *(page(run(), number, row(str(number)), next_cursor=f"c{number}") for number in (1, 2, 3, 4)))
-    lines = (await grant(sink, run(), first=2, units=2)).lines
-    assert lines == (LedgerLine("", 2, 1, 0, False, "c2"), LedgerLine("", 3, 1, 0, False, "c3"))
+    lines = (await open_lease(sink, run(), first=2, units=2)).lines
+    assert lines == (LedgerLine("", 2, ONE_ROW, False, "c2"), LedgerLine("", 3, ONE_ROW, False, "c3"))
 
 
-async def test_a_grant_reads_all_lines_of_the_parents_asked_for(sink: Sink) -> None:
-    await grant(sink, run())
+async def test_a_lease_has_all_lines_of_its_parents(sink: Sink) -> None:
+    await open_lease(sink, run())
     places = [("p1", 1), ("p1", 2), ("p2", 1), ("p3", 1), ("", 1)]
     await commit(sink, *(page(run(), number, parent=parent, is_last=number == 2) for parent, number in places))
-    lines = (await grant(sink, run(), parents=("p3", "p1"))).lines
-    assert [(line.parent, line.page, line.is_last) for line in lines] == [
-        ("p1", 1, False),
-        ("p1", 2, True),
-        ("p3", 1, False),
-    ]
+    lines = (await open_lease(sink, run(), parents=("p3", "p1"))).lines
+    found = [(line.parent, line.page, line.is_last) for line in lines]
+    assert found == [("p1", 1, False), ("p1", 2, True), ("p3", 1, False)]
 
 
 async def test_a_run_that_is_closed_shows_no_lines(sink: Sink) -> None:
     await write(sink, run(1), row("a"))
-    await grant(sink, run(2))
-    assert (await grant(sink, run(1))).lines == ()
+    await open_lease(sink, run(2))
+    assert (await open_lease(sink, run(1))).lines == ()
 
 
-async def test_finishing_sums_up_the_ledger_and_folds_it_away(sink: Sink, place: Place) -> None:
-    await grant(sink, run())
+async def test_closing_sums_up_the_ledger_and_folds_it_away(sink: Sink, database: Database) -> None:
+    await open_lease(sink, run())
     await commit(sink, page(run(), 1, row("a"), row("b")), page(run(), 2, row("c")))
-    assert await finish(sink, run(), "done") == RunTotals(pages=2, records=3, rejected=0)
-    assert await place.query("select count(*) from sluice_pages") == [(0,)]
-    assert await place.query("select state, pages, records from sluice_runs") == [("done", 2, 3)]
+    assert await close_run(sink, run(), "done") == Counts(pages=2, records=3)
+    assert await database.query("select count(*) from sluice_pages") == [(0,)]
+    assert await database.query("select state, pages, records from sluice_runs") == [("done", 2, 3)]
 
 
-async def test_finishing_again_tells_the_same_totals_and_keeps_the_first_outcome(sink: Sink, place: Place) -> None:
+async def test_closing_again_gives_the_same_counts_and_keeps_the_first_outcome(sink: Sink, database: Database) -> None:
     await write(sink, run(), row("a"))
-    first = await finish(sink, run(), "failed")
-    assert await finish(sink, run(), "done") == first == RunTotals(1, 1, 0)
-    assert await place.query("select state from sluice_runs") == [("failed",)]
+    first = await close_run(sink, run(), "failed")
+    assert await close_run(sink, run(), "done") == first == ONE_ROW
+    assert await database.query("select state from sluice_runs") == [("failed",)]
 
 
-async def test_a_superseded_run_keeps_its_state_and_is_summed_up(sink: Sink, place: Place) -> None:
+async def test_a_superseded_run_keeps_its_state_and_ends_as_requested_with_its_counts(
+    sink: Sink, database: Database
+) -> None:
     await write(sink, run(1), row("a"))
-    await grant(sink, run(2))
-    assert await finish(sink, run(1), "cancelled") == RunTotals(1, 1, 0)
-    assert await place.query("select state from sluice_runs where number = 1") == [("superseded",)]
+    await open_lease(sink, run(2))
+    assert await sink.close_runs([RunEnd(run(1), "cancelled")]) == [ClosedRun("cancelled", ONE_ROW)]
+    assert await database.query("select state from sluice_runs where number = 1") == [("superseded",)]
 
 
-async def test_finishing_folds_its_own_run_only(sink: Sink) -> None:
+async def test_closing_folds_its_own_run_only(sink: Sink) -> None:
     await write(sink, run(1), row("a"))
     await write(sink, run(1, org="other"), row("a"))
-    await finish(sink, run(1), "done")
-    assert len((await grant(sink, run(1, org="other"))).lines) == 1
+    await close_run(sink, run(1), "done")
+    assert len((await open_lease(sink, run(1, org="other"))).lines) == 1
 
 
-async def test_a_run_that_was_never_opened_is_closed_for_good(sink: Sink, place: Place) -> None:
-    assert await finish(sink, run(), "cancelled") == RunTotals(0, 0, 0)
-    assert not (await grant(sink, run())).is_open
-    assert await place.query("select state from sluice_runs") == [("cancelled",)]
+async def test_a_run_that_was_never_opened_is_closed_for_good(sink: Sink, database: Database) -> None:
+    assert await close_run(sink, run(), "cancelled") == NO_COUNTS
+    assert not (await open_lease(sink, run())).is_open
+    assert await database.query("select state from sluice_runs") == [("cancelled",)]
 
 
-async def test_closing_an_old_run_that_was_never_opened_leaves_the_newer_one_open(sink: Sink) -> None:
-    await grant(sink, run(2))
-    await finish(sink, run(1), "cancelled")
-    assert (await grant(sink, run(2))).is_open
+async def test_closing_a_run_that_was_never_opened_supersedes_older_ones_and_no_newer_one(sink: Sink) -> None:
+    await open_lease(sink, run(2))
+    await close_run(sink, run(1), "cancelled")
+    assert (await open_lease(sink, run(2))).is_open
+    await close_run(sink, run(3), "cancelled")
+    assert await commit(sink, page(run(2), 1, row("a"))) == [FENCED]
 
 
-async def test_closing_a_run_that_was_never_opened_supersedes_older_ones(sink: Sink) -> None:
-    await grant(sink, run(1))
-    await finish(sink, run(2), "cancelled")
-    assert await commit(sink, page(run(1), 1, row("a"))) == [PageOutcome("fenced")]
-
-
-async def test_runs_are_closed_together_each_with_its_own_sums_and_outcome(sink: Sink) -> None:
-    """Known and unknown, one that is closed already, and one that two ask for."""
+async def test_runs_are_closed_together_each_with_its_own_counts_and_outcome(sink: Sink) -> None:
+    """Known and unknown, one that is closed already, and one that is there twice."""
     await write(sink, run(1, org="first"), row("a"), row("b"))
     await write(sink, run(1, org="closed"), row("a"))
-    await finish(sink, run(1, org="closed"), "cancelled")
-    asked = [
+    await close_run(sink, run(1, org="closed"), "cancelled")
+    ends = [
         RunEnd(run(1, org="first"), "done"),
         RunEnd(run(1, org="unknown"), "failed"),
         RunEnd(run(1, org="closed"), "done"),
         RunEnd(run(1, org="first"), "done"),
     ]
-    first = ClosedRun("done", RunTotals(1, 2, 0))
-    unknown, closed = ClosedRun("failed", RunTotals(0, 0, 0)), ClosedRun("cancelled", RunTotals(1, 1, 0))
-    assert await sink.finish(asked) == [first, unknown, closed, first]
+    first = ClosedRun("done", Counts(1, 2))
+    unknown, closed = ClosedRun("failed", NO_COUNTS), ClosedRun("cancelled", ONE_ROW)
+    assert await sink.close_runs(ends) == [first, unknown, closed, first]
 
 
-async def test_a_complete_run_tells_its_sums_and_one_that_was_closed_otherwise_does_not(sink: Sink) -> None:
+async def test_a_lease_of_a_complete_run_has_its_counts_and_one_of_a_run_closed_otherwise_has_none(sink: Sink) -> None:
     await write(sink, run(1, org="done"), row("a"))
-    await finish(sink, run(1, org="done"), "done")
-    await finish(sink, run(1, org="cancelled"), "cancelled")
-    assert await grant(sink, run(1, org="done")) == LeaseState(False, done=RunTotals(1, 1, 0), newest=1)
-    assert await grant(sink, run(1, org="cancelled")) == LeaseState(False, newest=1)
+    await close_run(sink, run(1, org="done"), "done")
+    await close_run(sink, run(1, org="cancelled"), "cancelled")
+    assert await open_lease(sink, run(1, org="done")) == LeaseState(False, done=ONE_ROW, newest=1)
+    assert await open_lease(sink, run(1, org="cancelled")) == LeaseState(False, newest=1)
 
 
-async def test_a_ledger_of_100000_lines_is_folded(sink: Sink, place: Place) -> None:
+async def test_a_ledger_of_100000_lines_is_folded(sink: Sink, database: Database) -> None:
     await write(sink, run(), row("a"))
-    timestamp = "timestamptz " if "postgres" in place.url else ""
-    await place.query(
+    timestamp = "timestamptz " if "postgres" in database.url else ""
+    await database.query(
         f"""
         insert into sluice_pages
         with recursive line (n) as (select 2 union all select n + 1 from line where n < 100000)
@@ -178,4 +165,4 @@ async def test_a_ledger_of_100000_lines_is_folded(sink: Sink, place: Place) -> N
         from line
         """
     )
-    assert await finish(sink, run(), "done") == RunTotals(100_000, 199_999, 99_999)
+    assert await close_run(sink, run(), "done") == Counts(100_000, 199_999, 99_999)

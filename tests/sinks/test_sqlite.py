@@ -1,4 +1,4 @@
-"""What only the SQLite sink has to care for: the file, its owner, its other users."""
+"""The SQLite sink alone: the file, its owner, its other users."""
 
 import sqlite3
 from pathlib import Path
@@ -9,7 +9,7 @@ import service.sinks.sqlite.connection
 from service.clock import SystemClock
 from service.sinks import open_sink
 from service.sinks.sqlite.tables import statements
-from tests.sinks.builders import adapter, grant, run
+from tests.sinks.builders import adapter, open_lease, run
 from topics.errors import Broken, Rejected, Retryable
 
 
@@ -23,18 +23,17 @@ async def test_the_file_and_its_directory_are_made_with_a_write_ahead_log(tmp_pa
     connection.close()
 
 
-async def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    sink = open_sink(f"sqlite:///{tmp_path}/file/sluice.db", SystemClock())
-    with pytest.raises(Rejected, match=r"cannot be made: .* Check SLUICE_SINK"):
-        await sink.prepare(adapter())
-    await sink.close()
-
-
-async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "letter.db").write_text("Dear Sir or Madam, " * 100)
-    sink = open_sink(f"sqlite:///{tmp_path}/letter.db", SystemClock())
-    with pytest.raises(Rejected, match=r"letter.db cannot be used: file is not a database"):
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("letter/sluice.db", r"cannot be made: .* Check SLUICE_SINK"),
+        ("letter", "letter cannot be used: file is not a database"),
+    ],
+)
+async def test_a_file_that_cannot_be_made_or_is_no_database_is_refused(tmp_path: Path, path: str, why: str) -> None:
+    (tmp_path / "letter").write_text("Dear Sir or Madam, " * 100)
+    sink = open_sink(f"sqlite:///{tmp_path}/{path}", SystemClock())
+    with pytest.raises(Rejected, match=why):
         await sink.prepare(adapter())
     await sink.close()
 
@@ -47,10 +46,10 @@ async def test_a_file_that_another_program_keeps_locked_is_tried_again_later(
     await sink.prepare(adapter())
     another = sqlite3.connect(tmp_path / "sluice.db", isolation_level=None)
     another.execute("begin immediate")
-    with pytest.raises(Retryable, match="could not do it now: database is locked"):
-        await grant(sink, run())
+    with pytest.raises(Retryable, match="cannot be used now: database is locked"):
+        await open_lease(sink, run())
     another.execute("rollback")
-    assert (await grant(sink, run())).is_open
+    assert (await open_lease(sink, run())).is_open
     another.close()
     await sink.close()
 

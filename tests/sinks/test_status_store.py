@@ -3,23 +3,31 @@
 from collections.abc import AsyncIterator
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from agents.kinds import ENTITY, SHIPPED, SYNC
 from service.clock import SystemClock
+from service.sinks.migrations import shipped
+from service.sinks.postgres import tables as postgres_tables
+from service.sinks.sqlite import tables as sqlite_tables
 from service.status.postgres import PostgresStatus
 from service.status.rows import status_rows
 from service.status.sqlite import SqliteStatus
 from service.status.store import StatusStore
-from tables.catalog import State
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import Child, SyncState
-from tables.row import Row
-from tests.support.scenario import T0
-from topics.ids import sync_key
+from tables.row import HistoryEntry, Row, encode_row
+from tests.engine.clock import T0
+from tests.sinks.conftest import KINDS, Database
+from topics.kinds import sync as sync_commands
 
-KEY = sync_key("acme", "toy", "full")
+pytestmark = pytest.mark.parametrize("url", KINDS[:2], indirect=True)
+
+KEY = sync_commands.KEY.key("acme", "toy", "full")
+GUARDS = [(1, 8), (1, 9), (2, 3)]  # epoch and seq; the last one is the newest
 
 
 @pytest.fixture
@@ -32,15 +40,14 @@ async def store(url: str) -> AsyncIterator[StatusStore]:
 
 def opened_at(url: str) -> StatusStore:
     if url.startswith("postgres"):
-        return PostgresStatus(url, SystemClock(), "PostgreSQL")
-    return SqliteStatus(Path(url.removeprefix("sqlite:///")), SystemClock())
+        return PostgresStatus(url, SystemClock(), SHIPPED, "PostgreSQL")
+    return SqliteStatus(Path(url.removeprefix("sqlite:///")), SystemClock(), SHIPPED)
 
 
-def sync(run: int = T0, request: str = "request-1", reason: str = "", org: str = "acme") -> SyncState:
+def sync(run: int = T0, request: str = "request-1", **more: Any) -> SyncState:
     children = {"a.pet": Child("done", pages=3, records=11), "a.dog": Child("running")}
-    return SyncState(
-        org=org, adapter="toy", type="full", run=run, request=request, started_at=run, reason=reason, children=children
-    )
+    plain = {"org": "acme", "adapter": "toy", "type": "full", "children": children}
+    return SyncState(**{**plain, "run": run, "request": request, "started_at": run, **more})
 
 
 def entity(name: str = "a.pet", parent_run: int = T0, reason: str = "") -> EntityState:
@@ -50,108 +57,139 @@ def entity(name: str = "a.pet", parent_run: int = T0, reason: str = "") -> Entit
     )  # fmt: skip
 
 
-def row(state: State, seq: int = 1, generation: int = 1) -> Row[State]:
-    return Row[State](generation=generation, seq=seq, state=state).with_event(
-        T0 + 10 * generation + seq, f"id-{seq}", f"n{seq}"
-    )
+def row(state: SyncState | EntityState, seq: int = 1, epoch: int = 1) -> Row[Any]:
+    """A record whose newest event is the acceptance of the run's request, if it is a main sync's."""
+    entry = HistoryEntry(seq, T0 + 10 * epoch + seq, f"id-{seq}", f"n{seq}")
+    if isinstance(state, SyncState):
+        entry = msgspec.structs.replace(entry, request_id=state.request, run=state.run)
+    return Row[Any](epoch=epoch, seq=seq, state=state).with_event(entry)
 
 
-async def publish(store: StatusStore, *rows: Row[State]) -> None:
-    await store.publish(status_rows(rows))
+async def publish(store: StatusStore, *rows: Row[Any]) -> None:
+    await store.publish(status_rows(SHIPPED, [encode_row(one) for one in rows]))
+
+
+async def syncs(store: StatusStore, name: str = "") -> list[int]:
+    return [state.run for state in await store.runs(SYNC.name, name)]
+
+
+async def reasons(store: StatusStore) -> list[str]:
+    return [state.reason for kind in (SYNC, ENTITY) for state in await store.runs(kind.name)]
 
 
 async def test_a_state_reads_as_it_was_published(store: StatusStore) -> None:
     await publish(store, row(sync(), 4), row(entity(), 7))
-    assert [(one.state, one.seq) for one in await store.syncs()] == [(sync(), 4)]
-    assert [(one.state, one.seq) for one in await store.entities(sync().run_id)] == [(entity(), 7)]
+    assert await store.runs(SYNC.name) == [sync()]
+    assert await store.runs(ENTITY.name) == await store.children(sync().run_id) == [entity()]
 
 
 async def test_nothing_published_is_nothing_found(store: StatusStore) -> None:
     await publish(store)
-    assert (await store.syncs(), await store.entities("none"), await store.timeline(KEY)) == ([], [], [])
+    assert (await store.runs(SYNC.name), await store.children("none"), await store.timeline(KEY)) == ([], [], [])
 
 
-@pytest.mark.parametrize("order", list(permutations([(1, 8), (1, 9), (2, 3)])))
-async def test_a_row_gives_way_only_to_a_newer_one(store: StatusStore, order: list[tuple[int, int]]) -> None:
-    for generation, seq in order:
-        name = f"{generation}/{seq}"
-        await publish(store, row(sync(reason=name), seq, generation), row(entity(reason=name), seq, generation))
-    assert [one.state.reason for one in await store.syncs()] == ["2/3"]
-    assert [one.state.reason for one in await store.entities(sync().run_id)] == ["2/3"]
-
-
-@pytest.mark.parametrize("order", list(permutations([(1, 8), (1, 9), (2, 3)])))
-async def test_the_order_within_one_batch_does_not_matter_either(
-    store: StatusStore, order: list[tuple[int, int]]
+@pytest.mark.parametrize("order", list(permutations(GUARDS)))
+@pytest.mark.parametrize("batches", ["one by one", "together"])
+async def test_a_row_gives_way_only_to_a_newer_one(
+    store: StatusStore, order: list[tuple[int, int]], batches: str
 ) -> None:
+    named = [(f"{epoch}/{seq}", seq, epoch) for epoch, seq in order]
+    rows = [(row(sync(reason=name), seq, epoch), row(entity(reason=name), seq, epoch)) for name, seq, epoch in named]
     await publish(store, row(sync(reason="before"), 7))
-    await publish(store, *(row(sync(reason=f"{generation}/{seq}"), seq, generation) for generation, seq in order))
-    assert [one.state.reason for one in await store.syncs()] == ["2/3"]
+    for batch in [[one] for one in rows] if batches == "one by one" else [rows]:
+        await publish(store, *(one for pair in batch for one in pair))
+    assert await reasons(store) == ["2/3", "2/3"]
 
 
 async def test_a_record_that_is_published_again_changes_nothing(store: StatusStore) -> None:
     for _ in range(2):
         await publish(store, row(sync()))
-    assert len(await store.syncs()) == len(await store.timeline(KEY)) == 1
+    assert len(await store.runs(SYNC.name)) == len(await store.timeline(KEY)) == 1
 
 
 async def test_runs_are_found_by_run_by_workflow_and_by_request(store: StatusStore) -> None:
-    older = msgspec.structs.replace(sync(), status="done", ended_at=T0 + 1)
-    newer, other = sync(T0 + 5, "request-2"), sync(T0 + 9, "request-3", org="else")
-    await publish(store, row(older), row(newer, 2), row(other, 3))
-    found = {name: [one.state for one in await store.syncs(name)] for name in ("", KEY, older.run_id, "request-2", "x")}
-    assert found == {
-        "": [other, newer, older],
-        KEY: [newer, older],
-        older.run_id: [older],
-        "request-2": [newer],
-        "x": [],
-    }
+    older = sync(status="done", ended_at=T0 + 1)
+    await publish(store, row(older), row(sync(T0 + 5, "second"), 2), row(sync(T0 + 9, "third", org="else"), 3))
+    assert await syncs(store) == [T0 + 9, T0 + 5, T0]
+    assert await syncs(store, KEY) == [T0 + 5, T0]
+    assert [await syncs(store, name) for name in (older.run_id, "second", "x")] == [[T0], [T0 + 5], []]
 
 
-async def test_the_entities_of_a_run_are_its_own_in_the_order_of_their_names(store: StatusStore) -> None:
+async def test_a_run_is_found_by_every_request_that_was_attached_to_it(store: StatusStore) -> None:
+    attached = HistoryEntry(2, T0 + 20, "id-2", "attached", request_id="second", run=T0)
+    await publish(store, row(sync()).with_event(attached))
+    assert await syncs(store, "request-1") == await syncs(store, "second") == [T0]
+
+
+async def test_the_children_of_a_run_are_its_own_in_the_order_of_their_names(store: StatusStore) -> None:
     await publish(store, row(entity("a.pet")), row(entity("a.dog")), row(entity("a.cat", parent_run=T0 + 5)))
-    assert [one.state.entity for one in await store.entities(sync().run_id)] == ["a.dog", "a.pet"]
+    assert [child.entity for child in await store.children(sync().run_id)] == ["a.dog", "a.pet"]
 
 
-async def test_the_timeline_tells_the_newest_first(store: StatusStore) -> None:
-    told = row(sync()).with_event(T0 + 60_000, "id-2", "later")
-    await publish(store, msgspec.structs.replace(told, seq=2))
-    await publish(store, row(sync()))
-    assert [(entry.cause, entry.note) for entry in await store.timeline(KEY)] == [("id-2", "later"), ("id-1", "n1")]
+async def test_the_timeline_is_the_newest_first_with_the_request_and_the_run_that_it_led_to(store: StatusStore) -> None:
+    published = row(sync())
+    later = HistoryEntry(2, T0 + 60_000, "id-2", "later")
+    await publish(store, msgspec.structs.replace(published, seq=2).with_event(later))
+    await publish(store, published)
+    second, first = await store.timeline(KEY)
+    assert (second.cause, second.event, second.request_id, second.run_id) == ("id-2", "later", "", "")
+    assert (first.cause, first.event, first.request_id, first.run_id) == ("id-1", "n1", "request-1", sync().run_id)
 
 
-async def test_an_empty_store_that_is_prepared_twice_keeps_what_it_has(store: StatusStore, url: str) -> None:
+async def test_a_store_that_is_prepared_twice_keeps_what_it_has(store: StatusStore, url: str) -> None:
     await publish(store, row(sync()))
     second = opened_at(url)
     await second.prepare()
-    assert [one.state for one in await second.syncs()] == [sync()]
+    assert await second.runs(SYNC.name) == [sync()]
     await second.close()
 
 
-async def test_a_run_that_a_newer_one_replaced_is_not_listed_any_more(store: StatusStore) -> None:
-    await publish(store, row(sync(T0), seq=1), row(sync(T0 + 5, request="request-2"), seq=2))
-    assert [one.state.run for one in await store.syncs()] == [T0 + 5]
-    assert [one.state.run for one in await store.syncs(KEY)] == [T0 + 5]
-    assert [one.state.run for one in await store.syncs(sync(T0).run_id)] == [T0]
+async def test_a_run_that_a_newer_one_replaced_is_listed_only_by_its_own_name(store: StatusStore) -> None:
+    await publish(store, row(sync(T0), seq=1), row(sync(T0 + 5, request="second"), seq=2))
+    assert await syncs(store) == await syncs(store, KEY) == [T0 + 5]
+    assert (await syncs(store, sync(T0).run_id), await syncs(store, "request-1")) == ([T0], [])
+    await publish(store, row(sync(T0), seq=3))  # it turns out to be the newest after all
+    assert await syncs(store) == [T0]
 
 
 async def test_a_run_that_had_ended_stays_listed_beside_a_newer_one(store: StatusStore) -> None:
-    ended = msgspec.structs.replace(sync(T0), status="done", ended_at=T0 + 1)
-    await publish(store, row(ended, seq=1))
-    await publish(store, row(sync(T0 + 5, request="request-2"), seq=2))
-    assert [one.state.run for one in await store.syncs()] == [T0 + 5, T0]
+    await publish(store, row(sync(T0, status="done", ended_at=T0 + 1), seq=1))
+    await publish(store, row(sync(T0 + 5, request="second"), seq=2))
+    assert await syncs(store) == [T0 + 5, T0]
 
 
 async def test_a_run_of_a_frozen_process_gives_way_to_the_journals(store: StatusStore) -> None:
-    """It was told last and has the higher number, but its guard is lower."""
-    mine, phantom = entity(), msgspec.structs.replace(entity(), run=T0 + 9)
-    await publish(store, row(mine, seq=7, generation=2))
-    await publish(store, row(phantom, seq=8, generation=1))
-    assert [one.state.run for one in await store.entities(f"{KEY}@{T0}")] == [mine.run]
+    """It was published last and has the higher number, but its guard is lower."""
+    mine, frozen = entity(), msgspec.structs.replace(entity(), run=T0 + 9)
+    await publish(store, row(mine, seq=7, epoch=2))
+    await publish(store, row(frozen, seq=8, epoch=1))
+    assert [child.run for child in await store.children(sync().run_id)] == [mine.run]
 
 
-async def test_a_run_that_turns_out_to_be_the_newest_after_all_is_listed(store: StatusStore) -> None:
-    await publish(store, row(sync(T0), seq=1), row(sync(T0 + 5, request="request-2"), seq=2))
-    await publish(store, row(sync(T0), seq=3))
-    assert [one.state.run for one in await store.syncs()] == [T0]
+async def test_what_an_older_version_published_is_still_found(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        for module in (postgres_tables, sqlite_tables):
+            older.setattr(module, "shipped", lambda engine: shipped(engine)[: {"postgres": 5, "sqlite": 3}[engine]])
+        before = opened_at(url)
+        await before.prepare()
+        await before.close()
+    at, states = "2023-11-14T22:13:20Z", [msgspec.json.encode(state).decode() for state in (sync(), entity())]
+    await database.query(
+        f"""insert into sluice_sync_runs values ('{sync().run_id}', '{KEY}', 'acme', 'toy', 'full', 'request-1',
+        'running', '', '{at}', null, 3, 11, 0, 1, 4, '{states[0]}', null)"""
+    )
+    await database.query(
+        f"""insert into sluice_entity_runs values ('{entity().run_id}', '{entity().key}', '{sync().run_id}', 'acme',
+        'toy', 'a.pet', 'full', 'fetching', '', '', '{at}', null, 0, null, 0, 0, 0, 1, 4, '{states[1]}', null)"""
+    )
+    await database.query(f"insert into sluice_timeline values ('{KEY}', '{at}', 4, 'id-4', 'started')")
+    store = opened_at(url)
+    await store.prepare()
+    assert await store.runs(SYNC.name, "request-1") == [sync()]
+    assert await store.children(sync().run_id) == [entity()]
+    assert [(entry.event, entry.request_id) for entry in await store.timeline(KEY)] == [("started", "request-1")]
+    assert await database.query("select request, pages, seq from sluice_sync_runs") == [("request-1", 3, 4)]
+    assert await database.query("select entity, units, seq from sluice_entity_runs") == [("a.pet", 0, 4)]
+    await store.close()

@@ -1,4 +1,4 @@
-"""As much of a consumer as a watchdog asks how much there is to read."""
+"""A consumer that holds one partition, as far as a watchdog needs it to know how much there is to read."""
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError

@@ -13,14 +13,15 @@ from typing import Any
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from agents.core.registry import Registry
+from agents.kinds import SHIPPED, SYNC
 from manifests.loader import load_packaged
 from service.clock import SystemClock
 from service.dev.demo.verify import Comparison, compare
 from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
-from service.roles import open_status
 from service.settings import Settings, child_environment
-from service.status.store import Published
+from service.status import open_status
 from tests.support.kafka import LiveBroker, free_port, settings_for
 from topics.catalog import DEAD_LETTERS
 from topics.dead_letters import DeadLetter, from_record
@@ -40,6 +41,8 @@ class Installation:
     simulator_arguments: Sequence[str]
     simulator_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    program: str = "service"  # the module that runs a role
+    registry: Registry = SHIPPED
 
     @property
     def home(self) -> Path:
@@ -51,13 +54,13 @@ class Installation:
         return self.home / "served.tsv"
 
     def start(self, name: str) -> None:
-        arguments: Sequence[str] = (name,)
+        arguments: Sequence[str] = (self.program, name)
         if name == "simulator":
             port, journal = str(self.simulator_port), str(self.journal)
-            arguments = ("simulate", "pco", "--port", port, "--journal", journal, *self.simulator_arguments)
+            arguments = ("service", "simulate", "pco", "--port", port, "--journal", journal, *self.simulator_arguments)
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "service", *arguments],
+                [sys.executable, "-m", *arguments],
                 cwd=ROOT,
                 env=child_environment(self.settings),
                 stdout=log,
@@ -114,30 +117,30 @@ class Installation:
             await consumer.stop()
         return sorted(letters, key=lambda letter: (letter.topic, letter.partition, letter.offset))
 
-    async def syncs(self) -> Sequence[Published]:
-        """The published runs; none while the projector has not made the tables yet."""
-        store = open_status(self.settings, SystemClock())
+    async def runs(self, kind: str = SYNC.name) -> Sequence[Any]:
+        """The published runs of a kind; none while the projector has not made the tables yet."""
+        store = open_status(self.settings, SystemClock(), self.registry)
         try:
-            return await store.syncs()
+            return await store.runs(kind)
         except (Rejected, Retryable):
             return []
         finally:
             await store.close()
 
-    async def until(self, is_so: Callable[[Sequence[Published]], bool], what: str) -> Sequence[Published]:
+    async def until(self, is_so: Callable[[Sequence[Any]], bool], what: str, kind: str = SYNC.name) -> Sequence[Any]:
         """Wait until the published runs are as they should be."""
-        syncs: Sequence[Published] = []
+        runs: Sequence[Any] = []
         try:
             async with asyncio.timeout(WAIT_SECONDS_MAX):
                 while True:
-                    syncs = await self.syncs()
-                    if is_so(syncs):
-                        return syncs
+                    runs = await self.runs(kind)
+                    if is_so(runs):
+                        return runs
                     await asyncio.sleep(0.25)
         except TimeoutError:
-            told = "; ".join(f"{sync.state.run_id} {sync.state.status}" for sync in syncs) or "nothing published"
+            found = "; ".join(f"{run.run_id} {run.status}" for run in runs) or "nothing published"
             raise AssertionError(
-                f"waited {WAIT_SECONDS_MAX:.0f} s for {what}: {told}; logs are in {self.home}"
+                f"waited {WAIT_SECONDS_MAX:.0f} s for {what}: {found}; logs are in {self.home}"
             ) from None
 
     async def compared(self, org: str) -> list[Comparison]:
@@ -148,19 +151,25 @@ class Installation:
 
 @asynccontextmanager
 async def installation(
-    broker: LiveBroker, home: Path, sink: str | None, *simulator_arguments: str, concurrency: int = 8
+    broker: LiveBroker,
+    home: Path,
+    sink: str | None,
+    *simulator_arguments: str,
+    concurrency: int = 8,
+    program: str = "service",
+    registry: Registry = SHIPPED,
 ) -> AsyncIterator[Installation]:
     """Topics on an empty broker, and all processes running."""
     await broker.wipe()
     settings = settings_for(broker, home)
     if sink is not None:
         settings = settings.model_copy(update={"sink": sink})
-    made = Installation(broker, settings, simulator_arguments)
+    made = Installation(broker, settings, simulator_arguments, program=program, registry=registry)
     settings.connections.write_text(
         f'"*/pco": {{base_url: "http://127.0.0.1:{made.simulator_port}", concurrency: {concurrency}, '
         'auth: {kind: basic, id: "literal:{org}", secret: "literal:secret-{org}"}}\n'
     )
-    await ensure_topics(settings, SystemClock())
+    await ensure_topics(settings, SystemClock(), registry.catalog)
     try:
         for name in ("simulator", *ROLES):
             made.start(name)

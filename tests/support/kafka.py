@@ -18,7 +18,7 @@ from service.dev.kafka.jars import fetch_jars
 from service.dev.kafka.java import find_java
 from service.settings import Settings, read_settings
 
-PORTS = range(20_000, 30_000, 2)  # below the ports that systems hand out by themselves
+PORTS = range(20_000, 30_000, 2)  # below the ports that systems choose by themselves
 _GUARD = 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; kill -9 $(sed "s/[^0-9]*\\([0-9]*\\).*/\\1/" "$2")'
 
 

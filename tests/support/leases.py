@@ -1,16 +1,17 @@
 """A lease reader over a source of lists and a sink in memory, both of which can be made to wait or to fail."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from agents.activities.database import Database
-from agents.activities.leases import LeaseReader
-from agents.ports import ClosedRun, LeaseRequest, PageOutcome, PageWrite, RowWrite, RunRef
-from tests.engine.local import MovableClock
+from agents.activities.fetch import LeaseReader
+from agents.ports import ClosedRun, FetchRequest, LeaseRequest, PageBody, PageOutcome, PageWrite, RowWrite, RunRef
+from tests.engine.clock import MovableClock
 from tests.support.adapters import toy
 from tests.support.memory import ListSource, MemorySink
-from topics.commands import FetchPages, PageDone
 from topics.errors import Retryable, SluiceError
+from topics.kinds.entity import FetchPages, PageDone
 
 RUN = 7
 DATA = {
@@ -23,7 +24,7 @@ DATA = {
 
 
 class Sink(MemorySink):
-    """Commits wait for `may_commit`; `trouble` is raised for the page that it names. It may be away for `finish`."""
+    """Commits wait for `may_commit`; `trouble` is raised for the page that it names. `close_runs` may fail, too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,18 +42,33 @@ class Sink(MemorySink):
                 raise self.trouble[page.page]
         return list(await super().commit(pages))
 
-    async def finish(self, ends: Any) -> list[ClosedRun]:
+    async def close_runs(self, ends: Any) -> list[ClosedRun]:
         if not self.closes_runs:
             raise Retryable("away")
-        return list(await super().finish(ends))
+        return list(await super().close_runs(ends))
 
 
-class Bench:
+class Source(ListSource):
+    """Answers with what `change` makes of the page that the lists hold."""
+
+    def __init__(self, change: Callable[[FetchRequest, PageBody], PageBody | None]) -> None:
+        super().__init__(DATA)
+        self._change = change
+
+    async def fetch(self, request: FetchRequest) -> PageBody | None:
+        body = await super().fetch(request)
+        assert body is not None
+        return self._change(request, body)
+
+
+class LeaseBench:
     """A lease reader over a source of lists and a sink in memory."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, change: Callable[[FetchRequest, PageBody], PageBody | None] = lambda request, body: body
+    ) -> None:
         self.clock = MovableClock()
-        self.source = ListSource(DATA)
+        self.source = Source(change)
         self.sink = Sink()
         self.database = Database(self.sink, self.clock.sleep)
         self.reader = LeaseReader(self.source, self.database, {"toy": toy()}, self.clock)
@@ -76,17 +92,21 @@ class Bench:
     async def commit(self, entity: str, page: int, keys: list[str], parent: str = "", **more: Any) -> None:
         """A page that is in the ledger already."""
         written = self.write(entity, page, keys, parent, **more)
-        await self.sink.grant([LeaseRequest(written.run, 1, 1)])
+        await self.sink.open_leases([LeaseRequest(written.run, 1, 1)])
         await self.sink.commit([written])
 
     def write(self, entity: str, page: int, keys: list[str], parent: str = "", **more: Any) -> PageWrite:
         ref = RunRef(f"entity-sync:acme:toy:{entity}:full", RUN, "acme", "toy", entity, "full")
         rows = tuple(RowWrite(key, (), "{}", b"", None) for key in keys)
-        told: dict[str, Any] = {"is_last": False, "next_cursor": None, "fetched_at": self.clock.now(), **more}
-        return PageWrite(ref, toy().entities[entity], parent, page, rows, (), **told)
+        given: dict[str, Any] = {"is_last": False, "next_cursor": None, "fetched_at": self.clock.now(), **more}
+        return PageWrite(ref, toy().entities[entity], parent, page, rows, (), **given)
 
     def add_parents(self, *keys: str) -> None:
         self.sink.rows["a.house"] = {("acme", key): RowWrite(key, (), "{}", b"", None) for key in keys}
+
+    @property
+    def run_states(self) -> list[str]:
+        return [run.state for run in self.sink.runs.values()]
 
     @property
     def pages(self) -> list[int]:

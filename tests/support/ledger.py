@@ -1,4 +1,4 @@
-"""What the database held as committed at a moment, in the words of the simulator's journal."""
+"""Committed pages as the database has them, under the names that the simulator's journal uses."""
 
 import sqlite3
 from contextlib import closing

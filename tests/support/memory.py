@@ -2,23 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
-from agents.activities.source import FetchRequest
 from agents.ports import (
     ClosedRun,
+    FetchRequest,
     LeaseRequest,
     LeaseState,
     LedgerLine,
+    PageBody,
     PageOutcome,
     PageWrite,
     Parent,
     RowWrite,
     RunEnd,
     RunRef,
-    RunTotals,
 )
-from agents.records.reader import PageBody
 from manifests.entity import Adapter, Entity
+from topics.command import NO_COUNTS, Counts, RunOutcome
 from topics.errors import SluiceError
 
 
@@ -26,7 +27,7 @@ from topics.errors import SluiceError
 class _Run:
     ref: RunRef
     state: str = "open"
-    totals: RunTotals | None = None
+    counts: Counts | None = None
     lines: dict[tuple[str, int], LedgerLine] = field(default_factory=dict)
 
 
@@ -42,8 +43,8 @@ class MemorySink:
 
     async def close(self) -> None: ...
 
-    async def grant(self, asks: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
-        return [self._grant(ask) for ask in asks]
+    async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
+        return [self._open_lease(request) for request in requests]
 
     def _open(self, ref: RunRef) -> None:
         """Unless it or a newer one of its workflow is known; older ones are closed."""
@@ -53,17 +54,17 @@ class MemorySink:
                 older.state = "superseded" if older.state == "open" else older.state
             self.runs[ref.id] = _Run(ref)
 
-    def _grant(self, ask: LeaseRequest) -> LeaseState:
-        self._open(ask.run)
-        run = self.runs.get(ask.run.id)
+    def _open_lease(self, request: LeaseRequest) -> LeaseState:
+        self._open(request.run)
+        run = self.runs.get(request.run.id)
         if run is None or run.state != "open":
-            newest = max(one.ref.number for one in self.runs.values() if one.ref.workflow == ask.run.workflow)
-            return LeaseState(False, done=run.totals if run and run.state == "done" else None, newest=newest)
-        wanted = range(ask.first, ask.first + ask.units)
+            newest = max(one.ref.number for one in self.runs.values() if one.ref.workflow == request.run.workflow)
+            return LeaseState(False, done=run.counts if run and run.state == "done" else None, newest=newest)
+        wanted = range(request.first, request.first + request.units)
         lines = [
             line
             for line in run.lines.values()
-            if (line.parent in ask.parents if ask.parents else line.page in wanted and not line.parent)
+            if (line.parent in request.parents if request.parents else line.page in wanted and not line.parent)
         ]
         return LeaseState(True, tuple(lines))
 
@@ -77,14 +78,13 @@ class MemorySink:
             return PageOutcome("fenced")
         line = run.lines.get((page.parent, page.page))
         if line is not None:
-            return PageOutcome("already", line.records, line.rejected, line.is_last, line.next_cursor)
-        records, rejected = len(page.rows), len(page.rejected)
+            return PageOutcome("already", line.counts, line.is_last, line.next_cursor)
         run.lines[page.parent, page.page] = LedgerLine(
-            page.parent, page.page, records, rejected, page.is_last, page.next_cursor
+            page.parent, page.page, page.counts, page.is_last, page.next_cursor
         )
         table = self.rows.setdefault(page.entity.name, {})
         table.update({(page.run.org, row.key): row for row in page.rows})
-        return PageOutcome("committed", records, rejected, page.is_last, page.next_cursor)
+        return PageOutcome("committed", page.counts, page.is_last, page.next_cursor)
 
     async def parents(
         self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
@@ -95,21 +95,18 @@ class MemorySink:
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return sum(owner == org for owner, _ in self.rows.get(entity.name, {}))
 
-    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
-        return [self._finish(end) for end in ends]
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+        return [self._close_run(end) for end in ends]
 
-    def _finish(self, end: RunEnd) -> ClosedRun:
+    def _close_run(self, end: RunEnd) -> ClosedRun:
         self._open(end.run)
         known = self.runs.setdefault(end.run.id, _Run(end.run))
         known.state = end.outcome if known.state == "open" else known.state
-        if known.totals is None:
-            lines = known.lines.values()
-            known.totals = RunTotals(
-                len(lines), sum(line.records for line in lines), sum(line.rejected for line in lines)
-            )
+        if known.counts is None:
+            known.counts = sum((line.counts for line in known.lines.values()), NO_COUNTS)
             known.lines = {}
-        outcome = end.outcome if known.state in ("open", "superseded") else known.state
-        return ClosedRun(outcome, known.totals)  # type: ignore[arg-type]  # a state is text here
+        outcome = end.outcome if known.state in ("open", "superseded") else cast(RunOutcome, known.state)
+        return ClosedRun(outcome, known.counts)
 
 
 class ListSource:
@@ -124,19 +121,19 @@ class ListSource:
         self.data = data
         self.served: list[tuple[str, str, int]] = []
         self.trouble = trouble
-        self.on_fetch: Callable[[FetchRequest], None] = lambda ask: None
+        self.on_fetch: Callable[[FetchRequest], None] = lambda request: None
 
-    async def fetch(self, ask: FetchRequest) -> PageBody | None:
-        error = self.trouble(ask) if self.trouble else None
+    async def fetch(self, request: FetchRequest) -> PageBody | None:
+        error = self.trouble(request) if self.trouble else None
         if error is not None:
             raise error
-        self.on_fetch(ask)
-        parent = ask.parent.key if ask.parent else ""
-        name = f"{ask.entity.name}/{parent}" if parent else ask.entity.name
+        self.on_fetch(request)
+        parent = request.parent.key if request.parent else ""
+        name = f"{request.entity.name}/{parent}" if parent else request.entity.name
         keys = self.data.get(name, [])
-        size = ask.entity.paging.size
-        shown = keys[(ask.page - 1) * size : ask.page * size]
-        self.served.append((name, ask.org, ask.page))
+        size = request.entity.paging.size
+        shown = keys[(request.page - 1) * size : request.page * size]
+        self.served.append((name, request.org, request.page))
         rows = tuple(RowWrite(key, (), "{}", key.encode(), None) for key in shown)
-        more = ask.page * size < len(keys)
-        return PageBody(rows, (), f"page-{ask.page + 1}" if more else None, len(keys), len(rows))
+        more = request.page * size < len(keys)
+        return PageBody(rows, (), f"page-{request.page + 1}" if more else None, len(keys), len(rows))

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: on loopback, in a temporary directory, from whatever binaries the machine has."""
+"""PostgreSQL for tests: on loopback, in a temporary directory, from whatever binaries the machine has."""
 
 import importlib.util
 import os
@@ -20,7 +20,7 @@ import pytest
 START_TRIES_MAX = 3  # another program may take the free port before the server does
 COMMAND_SECONDS_MAX = 60
 KILL_SECONDS_MAX = 10
-USERS = ("postgres", "nobody")  # whom root runs the server as: PostgreSQL refuses to run as root
+USERS = ("postgres", "nobody")  # that root runs the server as: PostgreSQL refuses to run as root
 NEEDED = ("initdb", "pg_ctl", "postgres")
 # What is committed survives a kill -9 of the server still, only not that of the machine.
 NOT_DURABLE = ("fsync=off", "full_page_writes=off")
@@ -69,7 +69,7 @@ class PostgresServer:
 
     def start(self) -> None:
         settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={self._home}"]
-        settings.append("track_commit_timestamp=on")  # when a page was committed is what witnesses ask
+        settings.append("track_commit_timestamp=on")  # the checker needs to know when a page was committed
         settings += () if self._durable else NOT_DURABLE
         options = " ".join(f"-c {setting}" for setting in settings)
         wait = ("-w", "-t", str(COMMAND_SECONDS_MAX))
@@ -118,7 +118,7 @@ class PostgresServer:
 
 
 def _user() -> pwd.struct_passwd | None:
-    """Whom to run the server as: None is who we are, unless we are root."""
+    """The user to run the server as; None: our own, unless that is root."""
     if os.getuid() != 0:
         return None
     for name in USERS:

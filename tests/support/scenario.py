@@ -4,13 +4,12 @@ from typing import Any, Generic, Self, TypeVar
 
 import pytest
 
-from agents.core.decision import Decider, Decision
-from topics.commands import Command
+from agents.core.decision import Accepted, Decider, Decision
+from tests.engine.clock import T0
+from topics.command import Command
 from topics.errors import Rejected
 
 S = TypeVar("S")
-
-T0 = 1_700_000_000_000  # Unix ms: when every scenario begins
 
 
 class Scenario(Generic[S]):
@@ -51,8 +50,12 @@ class Scenario(Generic[S]):
         assert self._decision.commands == commands
         return self
 
-    def noted(self, note: str) -> Self:
-        assert note in self._decision.note
+    def with_event(self, event: str) -> Self:
+        assert event in self._decision.event
+        return self
+
+    def accepting(self, accepted: Accepted) -> Self:
+        assert self._decision.accepted == accepted
         return self
 
     def having(self, **fields: Any) -> Self:
@@ -60,7 +63,7 @@ class Scenario(Generic[S]):
         assert {name: getattr(self.state, name) for name in fields} == fields
         return self
 
-    def owing(self, *commands: Command) -> Self:
+    def awaiting(self, *commands: Command) -> Self:
         assert self.pending_commands == commands
         return self
 
@@ -68,16 +71,10 @@ class Scenario(Generic[S]):
         """The last command changed nothing and led to nothing: not even the record is written."""
         assert self._decision.state is self._before
         assert not self._decision.commands
-        assert not self._decision.note
+        assert not self._decision.event
         return self
 
-    def forgotten(self) -> Self:
-        """The record leaves the table."""
-        assert self._state is None
-        assert not self._decision.commands
-        return self
-
-    def refuses(self, command: Command, why: str, at: int = T0) -> Self:
+    def rejects(self, command: Command, why: str, at: int = T0) -> Self:
         with pytest.raises(Rejected, match=why):
             self._decider.decide(self._state, command, at)
         return self

@@ -1,1 +1,1 @@
-"""The demonstration: a simulated Planning Center, two organisations, and a check of every row afterwards."""
+"""The demo: a simulated Planning Center, two organisations, and a comparison of every row."""

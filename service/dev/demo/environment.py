@@ -1,4 +1,4 @@
-"""The demonstration from the empty directory to the comparison: everything real but the API."""
+"""Environment of the demo: an empty directory, real processes, a simulated API."""
 
 import asyncio
 import shutil
@@ -13,8 +13,9 @@ import httpx
 
 from manifests.loader import load_packaged
 from service.clock import Clock
+from service.dev import Say
 from service.dev.demo.verify import Comparison, compare
-from service.dev.environment import Dev, Tell
+from service.dev.environment import LocalEnvironment
 from service.dev.supervisor import Child
 from service.settings import Settings
 from topics.errors import Retryable
@@ -23,7 +24,7 @@ ADAPTER = "pco"
 ORGANISATIONS = ("acme", "zenith")
 SIMULATOR_SECONDS_MAX = 60.0
 CONNECTIONS = """\
-# Written by the demonstration: how the simulated organisations are reached.
+# Written by `sluice demo`: the connections of the simulated organisations.
 "*/pco":
   base_url: http://127.0.0.1:{port}
   auth: {{kind: basic, id: "literal:{{org}}", secret: "literal:secret-{{org}}"}}
@@ -32,7 +33,7 @@ CONNECTIONS = """\
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The figures of a demonstration. `refetched_pages` is the simulator's own count of pages served again."""
+    """The figures of a demo. `refetched_pages` is the simulator's own count of pages served again."""
 
     organisations: int
     entities: int
@@ -45,50 +46,50 @@ class Report:
     records_per_s: float
 
 
-class Stage:
-    """All processes of a demonstration, in a home of its own that is emptied first."""
+class DemoEnvironment:
+    """All processes of a demo, in a home of its own that is emptied first."""
 
-    def __init__(self, settings: Settings, people: int, clock: Clock, tell: Tell) -> None:
+    def __init__(self, settings: Settings, people: int, clock: Clock, say: Say) -> None:
         home = settings.home.absolute() / "demo"
-        self._simulator_port = _free_ports()
+        self._simulator_port = _free_port()
         changes: dict[str, Any] = {"home": home, "connections": home / "connections.yaml"}
         if not settings.kafka_bootstrap:
-            changes["kafka_port"] = _free_ports()
+            changes["kafka_port"] = _free_port()
         if "sink" not in settings.model_fields_set:
             changes["sink"] = f"sqlite:///{home}/sluice.db"
         self.settings = settings.model_copy(update=changes)
         orgs = [argument for org in ORGANISATIONS for argument in ("--org", org)]
         port = str(self._simulator_port)
         simulator = ("simulate", "pco", "--port", port, "--people", str(people), "--no-rate-limit", *orgs)
-        self._dev = Dev(self.settings, clock, tell, [Child("simulator", simulator)])
-        self._tell = tell
+        self._local = LocalEnvironment(self.settings, clock, say, [Child("simulator", simulator)])
+        self._say = say
         self._running: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "Stage":
+    async def __aenter__(self) -> "DemoEnvironment":
         _empty(self.settings.home)
         self.settings.connections.write_text(CONNECTIONS.format(port=self._simulator_port))
-        await self._dev.start()
-        self._running = asyncio.create_task(self._dev.run())
-        await self._simulator_answers()
-        self._tell(f"a simulated Planning Center with {len(ORGANISATIONS)} organisations answers")
+        await self._local.start()
+        self._running = asyncio.create_task(self._local.run())
+        await self._wait_for_simulator()
+        self._say(f"a simulated Planning Center with {len(ORGANISATIONS)} organisations answers")
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._dev.stop()
+        self._local.stop()
         if self._running is not None:
             await self._running
 
     async def compared(self) -> list[Comparison]:
-        """Every entity of every organisation, row by row."""
+        """A comparison of every entity of every organisation, row by row."""
         found = []
         for org in ORGANISATIONS:
-            expected = await self._ask(f"expected?org={org}&hidden=include")
+            expected = await self._get(f"expected?org={org}&hidden=include")
             entities = load_packaged().adapter(ADAPTER).entities
             found += await compare(self.settings.sink, org, ADAPTER, expected["entities"], entities)
         return found
 
     async def report(self, compared: Sequence[Comparison], seconds: float) -> Report:
-        counters = (await self._ask("counters"))["orgs"]
+        counters = (await self._get("counters"))["orgs"]
         records = sum(one.stored for one in compared)
         served = sum(org["pages_served"] for org in counters.values())
         pages = sum(entity["pages"] for org in counters.values() for entity in org["entities"].values())
@@ -104,20 +105,21 @@ class Stage:
             records_per_s=round(records / seconds, 1),
         )
 
-    async def _simulator_answers(self) -> None:
+    async def _wait_for_simulator(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(SIMULATOR_SECONDS_MAX):
                 while True:
                     with suppress(httpx.TransportError):
-                        await self._ask("counters")
+                        await self._get("counters")
                         return
                     await asyncio.sleep(0.2)
-        raise Retryable(f"the simulator did not answer in time; its log is in {self.settings.home / 'logs'}")
+        logs = self.settings.home / "logs"
+        raise Retryable(f"the simulator did not answer within {SIMULATOR_SECONDS_MAX:.0f} s: see its log in {logs}")
 
-    async def _ask(self, path: str) -> Any:
+    async def _get(self, path: str) -> Any:
         async with httpx.AsyncClient(timeout=SIMULATOR_SECONDS_MAX) as client:
-            answer = await client.get(f"http://127.0.0.1:{self._simulator_port}/_sim/{path}")
-            return answer.raise_for_status().json()
+            response = await client.get(f"http://127.0.0.1:{self._simulator_port}/_sim/{path}")
+            return response.raise_for_status().json()
 
 
 def _empty(home: Path) -> None:
@@ -125,8 +127,8 @@ def _empty(home: Path) -> None:
     home.mkdir(parents=True)
 
 
-def _free_ports() -> int:
-    """A port that is free now, and the next one, too (the broker's controller listens there)."""
+def _free_port() -> int:
+    """A free port; the next one is free, too: the broker's controller listens there."""
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Does the database say what the source says? Row by row, by the simulator's own counts and hashes."""
+"""Comparison of the database with its source, row by row, by the simulator's counts and hashes."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -14,7 +14,7 @@ COMPARED = ("id", "type", "attributes", "relationships")
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One entity of one organisation: what the source has and what the database holds."""
+    """One entity of one organisation: the rows of the source and those of the database."""
 
     org: str
     entity: str
@@ -26,7 +26,7 @@ class Comparison:
 async def compare(
     url: str, org: str, adapter: str, expected: Mapping[str, Mapping[str, object]], entities: Iterable[str]
 ) -> list[Comparison]:
-    """`expected` is what GET /_sim/expected answers under `entities`: rows and sha256 for each."""
+    """`expected` is `entities` of GET /_sim/expected: rows and sha256 for each."""
     found = []
     for entity in sorted(entities):
         count, digest = await _digest(stored_records(url, table_name(adapter, entity), org))
@@ -37,11 +37,11 @@ async def compare(
 
 
 async def _digest(records: AsyncIterator[tuple[str, str]]) -> tuple[int, str]:
-    """The hash that the simulator defines: over key and canonical JSON of what a record says, in key order."""
+    """The count, and the hash that the simulator defines (see its module `expected`)."""
     digest, count = hashlib.sha256(), 0
     async for key, raw in records:
         record = msgspec.json.decode(raw)
-        said = {name: record[name] for name in COMPARED if name in record}
-        digest.update(key.encode() + b"\n" + msgspec.json.encode(said, order="deterministic") + b"\n")
+        compared = {name: record[name] for name in COMPARED if name in record}
+        digest.update(key.encode() + b"\n" + msgspec.json.encode(compared, order="deterministic") + b"\n")
         count += 1
     return count, digest.hexdigest()

@@ -1,7 +1,7 @@
-"""A Kafka broker of our own: one process that outlives whoever started it, its data in one directory.
+"""Process of the embedded broker: it outlives the command that started it, and has its data in one directory.
 
-The directory (`home`, an absolute path) holds data/, server.properties, broker.json (who runs) and broker.log. The log
-takes warnings and errors only; each start moves the last one to broker.log.old.
+The directory (`home`, an absolute path) holds data/, server.properties, broker.json (process and port) and broker.log.
+The log has warnings and errors only; each start renames the previous one to broker.log.old.
 """
 
 import asyncio
@@ -10,13 +10,13 @@ import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from service.clock import Clock
+from service.dev import Say
 from service.dev.kafka import process
 from service.dev.kafka.properties import CONTROLLER_PORT_OFFSET, server_properties
 from service.dev.lock import held
@@ -25,7 +25,7 @@ from topics.errors import Rejected, Retryable
 
 HEAP_MIN = "64m"
 HEAP_MAX = "512m"
-START_SECONDS_MAX = 90  # a few seconds as a rule; after a kill the broker reads its newest segments again
+START_SECONDS_MAX = 90  # mostly a few seconds; after a kill the broker reads its newest segments again
 FORMAT_SECONDS_MAX = 90
 STOP_SECONDS_MAX = 30
 PORTS_SECONDS_MAX = 3
@@ -37,7 +37,7 @@ LOG_BYTES_READ_MAX = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker process as it was started. Whether it still runs is `find`'s to say."""
+    """A broker process as it was started; `find` says whether it still runs."""
 
     home: Path
     pid: int
@@ -49,7 +49,7 @@ class Broker:
 
     @property
     def mark(self) -> str:
-        """What no other process has in its command line."""
+        """Text that no other process has in its command line."""
         return str(self.home / "server.properties")
 
 
@@ -61,7 +61,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def find(home: Path) -> Broker | None:
-    """The broker that runs in `home`. What a killed one left behind, or another program under its id, is not one."""
+    """The broker that runs in `home`; not a killed one, nor another program that has its process id."""
     try:
         record = msgspec.json.decode((home / "broker.json").read_bytes(), type=Record)
     except (OSError, msgspec.DecodeError):
@@ -70,17 +70,17 @@ def find(home: Path) -> Broker | None:
     return broker if process.is_running(broker.pid, broker.mark) else None
 
 
-async def start(home: Path, port: int, java: Path, jars: Path, tell: Callable[[str], None], clock: Clock) -> Broker:
-    """Run a broker in `home` (a directory that exists) and wait until it answers; one that runs already is taken.
+async def start(home: Path, port: int, java: Path, jars: Path, say: Say, clock: Clock) -> Broker:
+    """Run a broker in `home` (a directory that exists) and wait until it answers; one that runs already is used.
 
-    Rejected if a port is taken, or the broker cannot run as it is told to; Retryable if it is not ready in
-    START_SECONDS_MAX (it is left alone, and may be by the next try).
+    Rejected if a port is in use or the broker ends while it starts; Retryable if it is not ready within
+    START_SECONDS_MAX (it keeps running, and may be ready at the next try).
     """
     async with held(home / "broker.lock", LOCK_SECONDS_MAX, clock):
         broker = find(home)
         if broker is None:
             await _wait_for_ports(port, clock)
-            await format_data(home, port, java, jars, tell)
+            await format_data(home, port, java, jars, say)
             broker = _launch(home, port, java, jars)
         elif broker.port != port:
             raise Rejected(
@@ -91,28 +91,30 @@ async def start(home: Path, port: int, java: Path, jars: Path, tell: Callable[[s
     return broker
 
 
-async def format_data(home: Path, port: int, java: Path, jars: Path, tell: Callable[[str], None]) -> None:
-    """Make data/ if it is not there, under another name first: it is never there by half. Errors as of `start`."""
+async def format_data(home: Path, port: int, java: Path, jars: Path, say: Say) -> None:
+    """Create data/ if it is missing, under another name first: it is never incomplete. Errors as of `start`."""
     data, partial = home / "data", home / "data.partial"
     if data.exists():
         return
-    tell(f"formatting the broker's data directory {data}")
+    say(f"formatting the broker's data directory {data}")
     shutil.rmtree(partial, ignore_errors=True)
     properties = home / "format.properties"
     properties.write_text(server_properties(partial, port))
     try:
         await asyncio.to_thread(_run_storage_tool, java, jars, properties)
     except subprocess.CalledProcessError as error:
-        said = _last_lines(error.stdout)
-        raise Rejected(f"the broker's data directory {data} could not be formatted: {said}") from None
+        output = _last_lines(error.stdout)
+        raise Rejected(f"the broker's data directory {data} could not be formatted: {output}") from None
     except subprocess.TimeoutExpired:
-        raise Retryable(f"formatting {data} took over {FORMAT_SECONDS_MAX} s; is the machine busy?") from None
+        raise Retryable(
+            f"formatting {data} took over {FORMAT_SECONDS_MAX} s: the machine may be busy, try again"
+        ) from None
     partial.replace(data)
     properties.unlink()
 
 
 async def stop(broker: Broker, clock: Clock) -> bool:
-    """End the broker, by force after STOP_SECONDS_MAX; whether it ended by itself. Its data stay."""
+    """End the broker, by force after STOP_SECONDS_MAX; return whether it ended by itself. Its data are kept."""
     async with held(broker.home / "broker.lock", LOCK_SECONDS_MAX, clock):
         ended = await process.end(broker.pid, broker.mark, STOP_SECONDS_MAX, clock)
         (broker.home / "broker.json").unlink(missing_ok=True)
@@ -120,7 +122,7 @@ async def stop(broker: Broker, clock: Clock) -> bool:
 
 
 async def kill(broker: Broker, clock: Clock) -> None:
-    """End the broker as a power cut would: nothing is flushed, broker.json stays behind. For tests."""
+    """End the broker as a power cut would: nothing is flushed, broker.json is left. For tests."""
     await process.kill(broker.pid, broker.mark, clock)
 
 
@@ -131,8 +133,8 @@ async def _wait_for_ports(port: int, clock: Clock) -> None:
         while (problem := _port_problem(each)) is not None:
             if clock.monotonic() >= deadline:
                 raise Rejected(
-                    f"port {each} on 127.0.0.1 cannot be had ({problem}); the broker needs {port} and "
-                    f"{port + CONTROLLER_PORT_OFFSET}: end what holds it, or set SLUICE_KAFKA_PORT to another one"
+                    f"port {each} on 127.0.0.1 cannot be used ({problem}); the broker needs {port} and "
+                    f"{port + CONTROLLER_PORT_OFFSET}: end what uses it, or set SLUICE_KAFKA_PORT to another one"
                 )
             await asyncio.sleep(POLL_SECONDS)
 
@@ -159,9 +161,9 @@ def _run_storage_tool(java: Path, jars: Path, properties: Path) -> None:
 
 
 def _cluster_id() -> str:
-    """Drawn, not derived: data that were lost and made anew are another cluster. Kafka takes 16 bytes in base 64.
+    """A random id: data that were lost and created anew are another cluster. Kafka expects 16 bytes in base 64.
 
-    The first bit stays 0, so that the id never starts with a dash and reads as an option.
+    The first bit is 0, so that the id never starts with a dash, which would be read as an option.
     """
     drawn = secrets.token_bytes(16)
     return base64.urlsafe_b64encode(bytes([drawn[0] & 0x7F]) + drawn[1:]).rstrip(b"=").decode()
@@ -200,7 +202,7 @@ async def _wait_until_ready(broker: Broker, clock: Clock) -> None:
         if clock.monotonic() >= deadline:
             raise Retryable(
                 f"the broker (process {broker.pid}) has not answered on {broker.bootstrap} for {START_SECONDS_MAX} s; "
-                f"it may only be slow: try again, and look into {broker.home / 'broker.log'}"
+                f"it may only be slow: try again, or see {broker.home / 'broker.log'}"
             )
         await asyncio.sleep(POLL_SECONDS)
 
@@ -216,5 +218,5 @@ def _tail(log: Path) -> bytes:
 
 def _last_lines(output: bytes) -> str:
     lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
-    telling = [line for line in lines if line and not line.startswith("at ")]  # "at": Java's stack
-    return " | ".join(telling[-LOG_LINES_SHOWN_MAX:]) or "(nothing)"
+    relevant = [line for line in lines if line and not line.startswith("at ")]  # "at …": Java's stack traces
+    return " | ".join(relevant[-LOG_LINES_SHOWN_MAX:]) or "(nothing)"

@@ -1,11 +1,11 @@
-"""The embedded broker of an installation: `sluice kafka up`, `down` and `status`, for whoever needs them."""
+"""Embedded broker of an installation: `sluice kafka up`, `down` and `status`."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.clock import Clock
+from service.dev import Say
 from service.dev.kafka import broker as brokers
 from service.dev.kafka.broker import Broker
 from service.dev.kafka.jars import fetch_jars
@@ -16,9 +16,7 @@ from service.kafka.cluster import open_cluster
 from service.settings import Settings
 from topics.errors import Rejected, SluiceError
 
-HOME_FREE_BYTES_MIN = 1024 * MIB  # Kafka stops hard when its disk is full
-
-Tell = Callable[[str], None]
+HOME_FREE_BYTES_MIN = 1024 * MIB  # Kafka ends itself when its disk is full
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,47 +31,47 @@ class KafkaStatus:
 
 
 def broker_home(settings: Settings) -> Path:
-    """Where the embedded broker keeps its data, log and process id."""
+    """The directory of the embedded broker's data, log and process id."""
     return settings.home.expanduser().absolute() / "kafka"
 
 
-async def up(settings: Settings, tell: Tell, clock: Clock) -> Broker:
-    """Start the embedded broker, or find it running, and wait until it answers.
+async def up(settings: Settings, say: Say, clock: Clock) -> Broker:
+    """Start the embedded broker, unless it runs, and wait until it answers.
 
-    Rejected or Retryable say what is in the way: an external cluster, Java, the jars, the disk, a port.
+    Rejected and Retryable name the obstacle: an external cluster, Java, the jars, the disk, a port.
     """
     if settings.kafka_bootstrap:
         raise Rejected(
-            f"SLUICE_KAFKA_BOOTSTRAP names a cluster that is not ours to start ({settings.kafka_bootstrap}): "
-            "start that one by its own means, or unset SLUICE_KAFKA_BOOTSTRAP to run the embedded broker"
+            f"SLUICE_KAFKA_BOOTSTRAP names a cluster that Sluice does not start ({settings.kafka_bootstrap}): "
+            "start it yourself, or unset SLUICE_KAFKA_BOOTSTRAP to run the embedded broker"
         )
     home = broker_home(settings)
     running = brokers.find(home)
     if running is None:
         prepare_directory(home, HOME_FREE_BYTES_MIN, "SLUICE_HOME")
     java = await asyncio.to_thread(find_java, settings)
-    jars = await fetch_jars(settings.cache, tell, clock)
-    broker = await brokers.start(home, settings.kafka_port, java, jars, tell, clock)
+    jars = await fetch_jars(settings.cache, say, clock)
+    broker = await brokers.start(home, settings.kafka_port, java, jars, say, clock)
     already = "already " if running is not None and running.pid == broker.pid else ""
-    tell(f"Kafka {already}runs on {broker.bootstrap} (process {broker.pid}, data in {home})")
+    say(f"Kafka {already}runs on {broker.bootstrap} (process {broker.pid}, data in {home})")
     return broker
 
 
-async def down(settings: Settings, tell: Tell, clock: Clock) -> bool:
-    """Stop the embedded broker of this home; whether one ran. Its data stay."""
+async def down(settings: Settings, say: Say, clock: Clock) -> bool:
+    """Stop the embedded broker of this home; return whether one ran. Its data are kept."""
     broker = brokers.find(broker_home(settings))
     if broker is None:
-        tell(f"no embedded Kafka runs in {broker_home(settings)}")
+        say(f"no embedded Kafka runs in {broker_home(settings)}")
         return False
     if await brokers.stop(broker, clock):
-        tell(f"Kafka stopped (process {broker.pid}); its data stay in {broker.home}")
+        say(f"Kafka stopped (process {broker.pid}); its data stay in {broker.home}")
     else:
-        tell(f"Kafka was killed after {brokers.STOP_SECONDS_MAX} s (process {broker.pid}); its data stay")
+        say(f"Kafka was killed after {brokers.STOP_SECONDS_MAX} s (process {broker.pid}); its data stay")
     return True
 
 
 async def status(settings: Settings) -> KafkaStatus:
-    """Ask the cluster that the settings name, embedded or not, for its topics. Rejected: the settings are wrong."""
+    """List the topics of the settings' cluster, embedded or not. Rejected if the settings are wrong."""
     is_embedded = not settings.kafka_bootstrap
     broker = brokers.find(broker_home(settings)) if is_embedded else None
     arguments = client_arguments(settings)

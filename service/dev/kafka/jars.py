@@ -1,4 +1,4 @@
-"""The embedded broker's jars: fetched once into the cache, whole or not at all, and verified at each start."""
+"""The embedded broker's jars: fetched once into the cache, all or none, and verified at each start."""
 
 import asyncio
 import hashlib
@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from agents.concurrency import JAR_DOWNLOADS
 from service.clock import Clock
+from service.dev import Say
 from service.dev.kafka.storage import MIB, prepare_directory
 from service.dev.lock import held
 from topics.errors import Rejected, Retryable, SluiceError
@@ -17,9 +19,8 @@ from topics.errors import Rejected, Retryable, SluiceError
 KAFKA_VERSION = "4.3.1"
 PINS = Path(__file__).with_name("jars.sha256")
 CACHE_FREE_BYTES_MIN = 256 * MIB  # the jars take 44 MiB, twice that while they are fetched
-DOWNLOADS_MAX = 8  # at a time
 REQUEST_SECONDS_MAX = 60
-LOCK_SECONDS_MAX = 600  # as long as a slow line takes for all of them
+LOCK_SECONDS_MAX = 600  # the time of all downloads on a slow line
 
 
 class Jar(NamedTuple):
@@ -39,32 +40,32 @@ Download = Callable[[Jar, Path], Path]
 
 
 def pinned_jars() -> tuple[Jar, ...]:
-    """What the broker is made of."""
+    """The jars of the broker, with their hashes."""
     lines = PINS.read_text().splitlines()
     return tuple(Jar(*line.split()) for line in lines if not line.startswith("#"))
 
 
 async def fetch_jars(
     cache: Path,
-    tell: Callable[[str], None],
+    say: Say,
     clock: Clock,
     jars: Sequence[Jar] | None = None,
     download: Download | None = None,
 ) -> Path:
-    """The directory that holds every jar, whole and verified; what is not there is fetched first.
+    """The directory that holds every jar, verified; if one is missing or damaged, all are fetched first.
 
     Safe to call from several processes at once: one fetches, the others wait. Rejected if the cache cannot be
-    written, Retryable if a jar cannot be had.
+    written, Retryable if a jar cannot be fetched.
     """
     wanted = pinned_jars() if jars is None else jars
-    place = prepare_directory(cache, CACHE_FREE_BYTES_MIN, "SLUICE_CACHE") / f"kafka-{KAFKA_VERSION}"
-    if await asyncio.to_thread(_is_complete, place, wanted):
-        return place
-    async with held(place.with_name(f"{place.name}.lock"), LOCK_SECONDS_MAX, clock):
-        if not await asyncio.to_thread(_is_complete, place, wanted):
-            tell(f"fetching Apache Kafka {KAFKA_VERSION} ({len(wanted)} jars) into {place}; this is done once")
-            await asyncio.to_thread(_fetch, place, wanted, download or from_repository())
-    return place
+    directory = prepare_directory(cache, CACHE_FREE_BYTES_MIN, "SLUICE_CACHE") / f"kafka-{KAFKA_VERSION}"
+    if await asyncio.to_thread(_is_complete, directory, wanted):
+        return directory
+    async with held(directory.with_name(f"{directory.name}.lock"), LOCK_SECONDS_MAX, clock):
+        if not await asyncio.to_thread(_is_complete, directory, wanted):
+            say(f"fetching Apache Kafka {KAFKA_VERSION} ({len(wanted)} jars) into {directory}; this is done once")
+            await asyncio.to_thread(_fetch, directory, wanted, download or from_repository())
+    return directory
 
 
 def from_repository() -> Download:
@@ -81,8 +82,8 @@ def from_repository() -> Download:
     return download
 
 
-def _is_complete(place: Path, jars: Sequence[Jar]) -> bool:
-    return all(_is_intact(place / jar.file_name, jar) for jar in jars)
+def _is_complete(directory: Path, jars: Sequence[Jar]) -> bool:
+    return all(_is_intact(directory / jar.file_name, jar) for jar in jars)
 
 
 def _is_intact(file: Path, jar: Jar) -> bool:
@@ -93,19 +94,19 @@ def _is_intact(file: Path, jar: Jar) -> bool:
         return False
 
 
-def _fetch(place: Path, jars: Sequence[Jar], download: Download) -> None:
-    """Fill a directory of our own and rename it; what an earlier, killed fetch left behind is removed."""
-    partial = f"{place.name}-partial-"
-    for left_behind in place.parent.glob(f"{partial}*"):
-        shutil.rmtree(left_behind, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=partial, dir=place.parent, ignore_cleanup_errors=True) as work:
+def _fetch(directory: Path, jars: Sequence[Jar], download: Download) -> None:
+    """Fill a temporary directory and rename it; those of killed fetches are removed."""
+    partial = f"{directory.name}-partial-"
+    for abandoned in directory.parent.glob(f"{partial}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=partial, dir=directory.parent, ignore_cleanup_errors=True) as work:
         whole = Path(work, "jars")
         whole.mkdir()
-        with ThreadPoolExecutor(DOWNLOADS_MAX) as pool:
+        with ThreadPoolExecutor(JAR_DOWNLOADS) as pool:
             for jar, file in zip(jars, pool.map(lambda jar: _fetch_one(jar, Path(work), download), jars), strict=True):
                 file.replace(whole / jar.file_name)
-        shutil.rmtree(place, ignore_errors=True)
-        whole.replace(place)
+        shutil.rmtree(directory, ignore_errors=True)
+        whole.replace(directory)
 
 
 def _fetch_one(jar: Jar, directory: Path, download: Download) -> Path:
@@ -113,14 +114,14 @@ def _fetch_one(jar: Jar, directory: Path, download: Download) -> Path:
         file = download(jar, directory)
     except SluiceError:
         raise
-    except Exception as error:  # whatever the resolver and its HTTP client raise: the jar is not here
+    except Exception as error:  # the resolver and its HTTP client raise errors of many types
         raise Retryable(
             f"could not fetch {jar.coordinate} from the Maven repository ({type(error).__name__}: {error}); "
             "check the network and try again (behind a TLS proxy, REQUESTS_CA_BUNDLE names its certificate)"
         ) from error
     if not _is_intact(file, jar):
         raise Retryable(
-            f"{jar.coordinate} came with other contents than it must have (SHA-256 differs): the download broke off, "
-            "or something between here and the Maven repository changes files; try again, then find out what"
+            f"{jar.coordinate} was downloaded with a wrong SHA-256: the download broke off, or a proxy on the way "
+            "to the Maven repository changes files; try again, then check the network"
         )
     return file

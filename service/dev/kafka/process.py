@@ -1,4 +1,4 @@
-"""Processes that outlive whoever starts them: told apart by their command line, ended within a bound."""
+"""Detached processes: they outlive their starter, are found by their command line, and end within a bound."""
 
 import asyncio
 import os
@@ -11,16 +11,16 @@ from service.clock import Clock
 
 POLL_SECONDS = 0.05
 LAUNCH_SECONDS_MAX = 30
-KILL_SECONDS_MAX = 10  # for the kernel to take away a process that got SIGKILL
+KILL_SECONDS_MAX = 10  # for the kernel to remove a process after SIGKILL
 _PROC = Path("/proc")
 _DETACH = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
 
 
 def launch(command: Sequence[str | Path], log: Path) -> int:
-    """Start the command in a session of its own, its output appended to `log`; the process id.
+    """Start the command in a session of its own, its output appended to `log`; return its process id.
 
-    A shell starts it and ends at once, so that it is nobody's child: no terminal, no signal to a process group and no
-    end of its starter reaches it, and nobody need collect it.
+    A shell starts it and ends at once, so that init adopts it: it is not reached by a terminal, by a signal to a
+    process group or by the end of its starter, and nobody has to wait for it.
     """
     shell = subprocess.run(
         ["/bin/sh", "-c", _DETACH, "sh", log, *command],
@@ -33,15 +33,15 @@ def launch(command: Sequence[str | Path], log: Path) -> int:
 
 
 def is_running(pid: int, mark: str) -> bool:
-    """Whether process `pid` runs and has `mark` in its command line; ids are used again, so the id alone says nothing.
+    """Whether process `pid` runs and has `mark` in its command line; the id alone may belong to a later process.
 
-    A process that has ended but was not collected has no command line, and counts as ended.
+    A process that has ended and was not waited for has no command line, and counts as ended.
     """
     return mark in _command_line(pid)
 
 
 async def end(pid: int, mark: str, grace_seconds: float, clock: Clock) -> bool:
-    """Ask the process to end, kill it after `grace_seconds`; whether it ended by itself."""
+    """Send SIGTERM, and SIGKILL after `grace_seconds`; return whether the process ended by itself."""
     _signal(pid, mark, signal.SIGTERM)
     if await _is_gone(pid, mark, grace_seconds, clock):
         return True
@@ -50,7 +50,7 @@ async def end(pid: int, mark: str, grace_seconds: float, clock: Clock) -> bool:
 
 
 async def kill(pid: int, mark: str, clock: Clock) -> None:
-    """End the process at once, as a power cut would, and wait (at most KILL_SECONDS_MAX) until it is.
+    """End the process at once, as a power cut would, and wait (at most KILL_SECONDS_MAX) until it has ended.
 
     The kernel may take a moment longer to close its sockets and files.
     """
@@ -72,15 +72,15 @@ def _signal(pid: int, mark: str, number: signal.Signals) -> None:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
-            return  # it ended in between
+            return  # it has ended meanwhile
 
 
 def _command_line(pid: int) -> str:
-    """Empty where there is no such process."""
+    """The command line; empty if there is no such process."""
     if _PROC.joinpath("self").exists():
         try:
             return os.fsdecode((_PROC / str(pid) / "cmdline").read_bytes()).replace("\0", " ")
         except OSError:
             return ""
-    answer = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, timeout=LAUNCH_SECONDS_MAX)
-    return os.fsdecode(answer.stdout)
+    done = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, timeout=LAUNCH_SECONDS_MAX)
+    return os.fsdecode(done.stdout)

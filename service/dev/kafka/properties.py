@@ -1,4 +1,4 @@
-"""The embedded broker's configuration: one KRaft node, broker and controller in one, on loopback only."""
+"""Configuration of the embedded broker: one KRaft node, both broker and controller, on loopback only."""
 
 import json
 from pathlib import Path
@@ -18,10 +18,10 @@ controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={data}
 
-# A topic that nobody created on purpose does not exist.
+# Topics are created on purpose only.
 auto.create.topics.enable=false
 
-# One node keeps one copy of everything; few partitions for its own topics keep it quick to start.
+# One node keeps one copy of everything; few partitions of its own topics make its start quick.
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
@@ -34,7 +34,7 @@ share.coordinator.state.topic.min.isr=1
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 
-# A laptop's groups have few members: the first need not wait for others, and a dead one may be noticed in a second.
+# A laptop's groups have few members: the first does not wait for others, and an ended one is noticed within a second.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 
@@ -47,6 +47,6 @@ log.cleaner.backoff.ms=500
 def server_properties(data: Path, port: int) -> str:
     """The file's text for a broker that listens on `port` and keeps its data in `data`, an absolute path."""
     if "," in str(data):
-        raise Rejected(f"the broker cannot keep data in {data}: its path holds a comma; set SLUICE_HOME to another one")
+        raise Rejected(f"the broker cannot keep data in {data}: its path has a comma; set SLUICE_HOME to another one")
     escaped = json.dumps(str(data))[1:-1]  # Java reads the file as Latin-1 and knows these same escapes
     return _TEMPLATE.format(data=escaped, port=port, controller_port=port + CONTROLLER_PORT_OFFSET)

@@ -1,4 +1,4 @@
-"""Places on disk: made, and found large enough, before anything is put there."""
+"""Directories on disk: created, and checked for space, before they are used."""
 
 import shutil
 from pathlib import Path
@@ -9,22 +9,22 @@ MIB = 1024 * 1024
 
 
 def prepare_directory(path: Path, free_bytes_min: int, setting: str) -> Path:
-    """Make the directory and return it as an absolute path.
+    """Create the directory and return it as an absolute path.
 
-    Rejected if it cannot be written or fewer than `free_bytes_min` bytes are free; `setting` is what moves it.
+    Rejected if it cannot be written or fewer than `free_bytes_min` bytes are free. `setting` names its setting.
     """
-    place = path.expanduser().absolute()
+    directory = path.expanduser().absolute()
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        probe = place / ".writable"
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".writable"
         probe.touch()
         probe.unlink(missing_ok=True)
-        free = shutil.disk_usage(place).free
+        free = shutil.disk_usage(directory).free
     except OSError as error:
-        raise Rejected(f"{place} cannot be written: {error.strerror}; make it writable or set {setting}") from None
+        raise Rejected(f"{directory} cannot be written: {error.strerror}; make it writable or set {setting}") from None
     if free < free_bytes_min:
         raise Rejected(
-            f"{place} has {free // MIB} MiB free, at least {free_bytes_min // MIB} MiB are needed: "
+            f"{directory} has {free // MIB} MiB free, at least {free_bytes_min // MIB} MiB are needed: "
             f"free some space or set {setting}"
         )
-    return place
+    return directory

@@ -1,5 +1,5 @@
-"""A Planning Center API to run on a laptop: for the demo, the tests and the benchmarks.
+"""Simulator of the Planning Center API, for the demo, the tests and the benchmarks.
 
-It describes the API in its own words (see products) and never looks at the manifests, so that an error in a manifest
+It has a description of the API of its own (see products) and does not use the manifests, so that an error in a manifest
 shows as a difference.
 """

@@ -1,6 +1,6 @@
-"""The other side of the counter, under /_sim/: counters, writes, faults, and what a copy must contain.
+"""Administration of the simulator, under /_sim/: counters, writes, faults, and the expected content of a copy.
 
-Not part of the API that is simulated: no credentials, no rate limit, not counted. GET: `counters` (org, entity),
+Not part of the simulated API: no credentials, no rate limit, not counted. GET: `counters` (org, entity),
 `expected` (org, entity, hidden=include), `faults`. POST, with a JSON object: `insert`, `edit`, `delete`, `merge`,
 `faults`; with nothing: `counters/reset`, `faults/clear`.
 """
@@ -12,12 +12,12 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.clock import Clock
-from service.dev.simulator.answers import Answer, json
 from service.dev.simulator.catalog import ENTITIES
 from service.dev.simulator.counters import Counters
 from service.dev.simulator.expected import expected
-from service.dev.simulator.faults import FaultOrder, Faults
+from service.dev.simulator.faults import Faults, FaultSpec
 from service.dev.simulator.pages import PageCache
+from service.dev.simulator.responses import Response, json
 from service.dev.simulator.schema import Entity
 from service.dev.simulator.store import Organisation
 from service.dev.simulator.writes import Writes
@@ -29,14 +29,14 @@ PARAMETERS_MAX = 20
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Ask(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     org: str
 
 
-class Insert(_Ask):
-    """A new record; what is not given is made up. `parent` is the id in its path, where it stands under another."""
+class Insert(_Request):
+    """A new record; values that are not given are generated. `parent` is the id in its path, if it has a parent."""
 
     entity: str
     parent: str = ""
@@ -44,8 +44,8 @@ class Insert(_Ask):
     relationships: dict[str, str | list[str] | None] = {}
 
 
-class Edit(_Ask):
-    """A change; `touch` moves updated_at to now. An updated_at among the attributes wins: a commit seen late."""
+class Edit(_Request):
+    """A change. `touch` moves updated_at to now, unless the attributes have one (that of a commit that shows late)."""
 
     entity: str
     id: str
@@ -54,12 +54,12 @@ class Edit(_Ask):
     touch: bool = True
 
 
-class Delete(_Ask):
+class Delete(_Request):
     entity: str
     id: str
 
 
-class Merge(_Ask):
+class Merge(_Request):
     """Ids of two persons."""
 
     keep: str
@@ -67,7 +67,7 @@ class Merge(_Ask):
 
 
 class Admin:
-    """Answers under PREFIX."""
+    """Responses to requests under PREFIX."""
 
     def __init__(
         self,
@@ -96,8 +96,8 @@ class Admin:
             ("POST", "merge"): self._merge,
         }
 
-    def answer(self, method: str, path: str, query: str, body: bytes) -> Answer:
-        """400 with `{"error": sentence}` for an ask that makes no sense."""
+    def respond(self, method: str, path: str, query: str, body: bytes) -> Response:
+        """400 with `{"error": sentence}` for an invalid request."""
         route = self._routes.get((method, path.removeprefix(PREFIX)))
         if route is None:
             known = ", ".join(f"{method} {PREFIX}{name}" for method, name in self._routes)
@@ -120,16 +120,16 @@ class Admin:
         return {"org": org.name, "entities": expected(org, names, with_hidden=query.get("hidden") == "include")}
 
     def _list_faults(self, query: dict[str, str], body: bytes) -> object:
-        orders = self._faults.in_force(self._clock.monotonic())
-        return {"faults": [order.model_dump(exclude_none=True) for order in orders]}
+        specs = self._faults.in_force(self._clock.monotonic())
+        return {"faults": [spec.model_dump(exclude_none=True) for spec in specs]}
 
     def _add_fault(self, query: dict[str, str], body: bytes) -> object:
-        order = _read(FaultOrder, body)
-        if order.org is not None:
-            self._org(order.org)
-        if order.entity is not None:
-            _entity(order.entity)
-        self._faults.add(order, self._clock.monotonic())
+        spec = _read(FaultSpec, body)
+        if spec.org is not None:
+            self._org(spec.org)
+        if spec.entity is not None:
+            _entity(spec.entity)
+        self._faults.add(spec, self._clock.monotonic())
         return {}
 
     def _clear_faults(self, query: dict[str, str], body: bytes) -> object:
@@ -137,30 +137,30 @@ class Admin:
         return {}
 
     def _insert(self, query: dict[str, str], body: bytes) -> object:
-        ask = _read(Insert, body)
-        org, entity = self._org(ask.org), _entity(ask.entity)
-        record = self._writes.insert(org, entity, ask.parent, ask.attributes, ask.relationships)
+        request = _read(Insert, body)
+        org, entity = self._org(request.org), _entity(request.entity)
+        record = self._writes.insert(org, entity, request.parent, request.attributes, request.relationships)
         self._cache.forget(org.name)
         return {"id": record.id, "path": org.path(entity, record)}
 
     def _edit(self, query: dict[str, str], body: bytes) -> object:
-        ask = _read(Edit, body)
-        org, entity = self._org(ask.org), _entity(ask.entity)
-        record = self._writes.edit(org, entity, ask.id, ask.attributes, ask.relationships, ask.touch)
+        request = _read(Edit, body)
+        org, entity = self._org(request.org), _entity(request.entity)
+        record = self._writes.edit(org, entity, request.id, request.attributes, request.relationships, request.touch)
         self._cache.forget(org.name)
         return {"id": record.id, "path": org.path(entity, record)}
 
     def _delete(self, query: dict[str, str], body: bytes) -> object:
-        ask = _read(Delete, body)
-        org = self._org(ask.org)
-        gone = self._writes.delete(org, _entity(ask.entity), ask.id)
+        request = _read(Delete, body)
+        org = self._org(request.org)
+        removed = self._writes.delete(org, _entity(request.entity), request.id)
         self._cache.forget(org.name)
-        return {"deleted": gone}
+        return {"deleted": removed}
 
     def _merge(self, query: dict[str, str], body: bytes) -> object:
-        ask = _read(Merge, body)
-        org = self._org(ask.org)
-        merger = self._writes.merge(org, ask.keep, ask.remove)
+        request = _read(Merge, body)
+        org = self._org(request.org)
+        merger = self._writes.merge(org, request.keep, request.remove)
         self._cache.forget(org.name)
         return {"id": merger.id}
 

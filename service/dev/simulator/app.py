@@ -1,4 +1,4 @@
-"""The simulator as a bare ASGI callable: who asks, how often, what goes wrong, what is answered, what is counted."""
+"""ASGI application of the simulator: credentials, rate limit, faults, documents and counters of each request."""
 
 import asyncio
 import re
@@ -9,22 +9,22 @@ from typing import Any
 from zlib import crc32
 
 from service.clock import Clock, SystemClock
-from service.dev.simulator import answers
+from service.dev.simulator import responses
 from service.dev.simulator.admin import PREFIX, Admin
-from service.dev.simulator.answers import Answer, Header
 from service.dev.simulator.auth import Credentials
 from service.dev.simulator.config import SimulatorConfig
 from service.dev.simulator.counters import Counters
-from service.dev.simulator.faults import HANG_SECONDS_MAX, FaultOrder, Faults
+from service.dev.simulator.faults import HANG_SECONDS_MAX, Faults, FaultSpec
 from service.dev.simulator.limits import Limiter
 from service.dev.simulator.pages import Page, PageCache
-from service.dev.simulator.query import Ask
+from service.dev.simulator.query import Query
 from service.dev.simulator.render import Writer
+from service.dev.simulator.responses import Header, Response
 from service.dev.simulator.routes import Found, Listing, Root, Single, resolve
 from service.dev.simulator.store import Organisation
 
 TOKEN_PATH = "/oauth/token"
-BODY_BYTES_MAX = 1_000_000  # of a request; a longer one is answered with 413
+BODY_BYTES_MAX = 1_000_000  # of a request; the response to a longer one is 413
 VERSION_HEADER = b"x-pco-api-version"
 OLDEST_VERSION = b"2018-08-01"
 PROCESSED_AS = {
@@ -45,7 +45,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET of the API by an organisation. `root` is the address that the client knows us by."""
+    """A GET of the API by an organisation. `root` is the API's address as the client sees it."""
 
     org: Organisation
     path: str
@@ -54,7 +54,7 @@ class Request:
 
 
 class Simulator:
-    """One process's worth of Planning Center. Everything happens in one event loop; nothing is shared."""
+    """Planning Center for the organisations of one process. Everything runs in one event loop; nothing is shared."""
 
     def __init__(self, config: SimulatorConfig, clock: Clock) -> None:
         self._config = config
@@ -73,34 +73,34 @@ class Simulator:
             return
         path = scope["path"]
         if path.startswith(PREFIX) or path == TOKEN_PATH:
-            await self._aside(scope, receive, send)
+            await self._administer(scope, receive, send)
         else:
             await self._api(scope, receive, send)
 
     def close(self) -> None:
         self._counters.close()
 
-    async def _aside(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _administer(self, scope: Message, receive: Receive, send: Send) -> None:
         """Tokens and administration: neither limited nor counted."""
         body = await _body(receive)
         if body is None:
-            await _send(send, answers.json(413, {"error": f"a request has at most {BODY_BYTES_MAX} bytes"}))
+            await _send(send, responses.json(413, {"error": f"a request has at most {BODY_BYTES_MAX} bytes"}))
         elif scope["path"] == TOKEN_PATH:
             content_type = _header(scope, b"content-type").decode("latin-1")
             await _send(send, self._credentials.token(scope["method"], content_type, body))
         else:
             query = scope["query_string"].decode("latin-1")
-            await _send(send, self._admin.answer(scope["method"], scope["path"], query, body))
+            await _send(send, self._admin.respond(scope["method"], scope["path"], query, body))
 
     async def _api(self, scope: Message, receive: Receive, send: Send) -> None:
-        asked_at = self._clock.now()
+        requested_at = self._clock.now()
         name = self._credentials.identify(_header(scope, b"authorization"))
-        if isinstance(name, Answer):
-            await _send(send, name, self._identity())
+        if isinstance(name, Response):
+            await _send(send, name, self._request_id())
             return
         query = scope["query_string"]
-        told, refusal = self._limiter.take(name, self._clock.monotonic(), _offset(query))
-        headers = (*told, *self._identity(), *_version(scope["path"]))
+        rate_headers, refusal = self._limiter.take(name, self._clock.monotonic(), _offset(query))
+        headers = (*rate_headers, *self._request_id(), *_version(scope["path"]))
         refusal = refusal or _unacceptable(scope)
         if refusal is not None:
             self._counters.answered(name, "", str(refusal.status))
@@ -110,69 +110,69 @@ class Simulator:
             await asyncio.sleep(self._config.latency_ms / 1_000)
         host = _header(scope, b"host").decode("latin-1")
         root = f"{scope.get('scheme', 'http')}://{host}"
-        await self._get(Request(self._orgs[name], scope["path"], query, root), asked_at, headers, receive, send)
+        await self._get(Request(self._orgs[name], scope["path"], query, root), requested_at, headers, receive, send)
 
     async def _get(
-        self, request: Request, asked_at: datetime, headers: tuple[Header, ...], receive: Receive, send: Send
+        self, request: Request, requested_at: datetime, headers: tuple[Header, ...], receive: Receive, send: Send
     ) -> None:
         org = request.org.name
         key = (org, request.path, request.query, request.root.encode())
         page = self._cache.find(key)
         found = None if page else resolve(request.org, request.path)
         entity = page.entity if page else _entity_of(found)
-        fault = self._faults.strike(org, entity, self._clock.monotonic())
+        fault = self._faults.fault_for(org, entity, self._clock.monotonic())
         if fault is not None and fault.kind == "no_permission":
             page, found = None, _without_permission(found or resolve(request.org, request.path))
         if page is None:
-            answer = self._page(request, found)
-            if isinstance(answer, Answer):
-                self._counters.answered(org, entity, str(answer.status))
-                await _send(send, answer, headers)
+            response = self._page(request, found)
+            if isinstance(response, Response):
+                self._counters.answered(org, entity, str(response.status))
+                await _send(send, response, headers)
                 return
-            page = answer
+            page = response
             if fault is None:
                 self._cache.add(key, page)
         if fault is None or fault.kind in ("slow", "no_permission"):
-            await self._serve(org, page, asked_at, fault, headers, send)
+            await self._serve(org, page, requested_at, fault, headers, send)
         else:
             self._counters.answered(org, entity, f"fault:{fault.kind}")
-            await _suffer(fault, page, headers, receive, send)
+            await _send_fault(fault, page, headers, receive, send)
 
     async def _serve(
         self,
         org: str,
         page: Page,
-        asked_at: datetime,
-        fault: FaultOrder | None,
+        requested_at: datetime,
+        fault: FaultSpec | None,
         headers: tuple[Header, ...],
         send: Send,
     ) -> None:
-        """Counted once it is handed over: whoever then asks for the counters finds it there."""
+        """The page is counted as soon as it is sent, so that a later request for the counters includes it."""
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(fault.delay_ms / 1_000)
-        await _send(send, Answer(200, page.body, headers=((b"etag", page.etag),)), headers)
+        await _send(send, Response(200, page.body, headers=((b"etag", page.etag),)), headers)
         self._counters.answered(org, page.entity, "200")
         if page.name:
-            self._counters.served(org, page.entity, page.name, asked_at)
+            self._counters.served(org, page.entity, page.name, requested_at)
 
-    def _page(self, request: Request, found: Found) -> Page | Answer:
+    def _page(self, request: Request, found: Found) -> Page | Response:
         if found is None:
-            return answers.NOT_FOUND
+            return responses.NOT_FOUND
         try:
-            ask = Ask.read(request.query.decode("latin-1"))
+            query = Query.parse(request.query.decode("latin-1"))
         except ValueError:
-            return answers.TOO_MANY_PARAMETERS
-        writer = Writer(request.org, request.root, ask, self._config.included_when_empty)
+            return responses.TOO_MANY_PARAMETERS
+        writer = Writer(request.org, request.root, query, self._config.included_when_empty)
         name = ""
         if isinstance(found, Listing):
             body = writer.listing(found, request.path)
-            query = ask.text()
-            name = f"{request.path}?{query}" if query else request.path
+            text = query.text()
+            name = f"{request.path}?{text}" if text else request.path
         else:
             body = writer.single(found) if isinstance(found, Single) else writer.root_document(found)
         return Page(_entity_of(found), name, body, b'W/"%08x"' % crc32(body))
 
-    def _identity(self) -> tuple[Header, ...]:
+    def _request_id(self) -> tuple[Header, ...]:
         """X-Request-Id: the number of the request, in the form of an id."""
         self._requests += 1
         return ((b"x-request-id", b"%032x" % self._requests),)
@@ -182,22 +182,22 @@ def build_app(config: SimulatorConfig, clock: Clock | None = None) -> Simulator:
     return Simulator(config, clock or SystemClock())
 
 
-async def _suffer(fault: FaultOrder, page: Page, headers: tuple[Header, ...], receive: Receive, send: Send) -> None:
+async def _send_fault(fault: FaultSpec, page: Page, headers: tuple[Header, ...], receive: Receive, send: Send) -> None:
     if fault.kind == "hang":
         await _hang(receive)
     elif fault.kind == "half_body":
-        await _start(send, Answer(200, page.body), headers)
+        await _start(send, Response(200, page.body), headers)
         await send({"type": "http.response.body", "body": page.body[: len(page.body) // 2], "more_body": True})
     elif fault.kind == "rate_limit":
-        await _send(send, answers.too_many(101, 100, 20, fault.retry_after), headers)
+        await _send(send, responses.too_many(101, 100, 20, fault.retry_after), headers)
     elif fault.kind == "html":
-        await _send(send, answers.html(fault.status, "Service Unavailable"), headers)
+        await _send(send, responses.html(fault.status, "Service Unavailable"), headers)
     else:
-        await _send(send, answers.error(fault.status, "Internal Server Error", "Something went wrong"), headers)
+        await _send(send, responses.error(fault.status, "Internal Server Error", "Something went wrong"), headers)
 
 
 async def _hang(receive: Receive) -> None:
-    """No answer, until the client has gone."""
+    """No response, until the client disconnects."""
     try:
         async with asyncio.timeout(HANG_SECONDS_MAX):
             while (await receive())["type"] != "http.disconnect":
@@ -206,19 +206,19 @@ async def _hang(receive: Receive) -> None:
         return
 
 
-async def _send(send: Send, answer: Answer, headers: Iterable[Header] = ()) -> None:
-    await _start(send, answer, headers)
-    await send({"type": "http.response.body", "body": answer.body})
+async def _send(send: Send, response: Response, headers: Iterable[Header] = ()) -> None:
+    await _start(send, response, headers)
+    await send({"type": "http.response.body", "body": response.body})
 
 
-async def _start(send: Send, answer: Answer, headers: Iterable[Header]) -> None:
+async def _start(send: Send, response: Response, headers: Iterable[Header]) -> None:
     all_headers = [
-        (b"content-type", answer.content_type),
-        (b"content-length", b"%d" % len(answer.body)),
+        (b"content-type", response.content_type),
+        (b"content-length", b"%d" % len(response.body)),
         *headers,
-        *answer.headers,
+        *response.headers,
     ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": all_headers})
+    await send({"type": "http.response.start", "status": response.status, "headers": all_headers})
 
 
 async def _body(receive: Receive) -> bytes | None:
@@ -245,11 +245,11 @@ def _offset(query: bytes) -> int:
     return int(match[1]) if match else 0
 
 
-def _unacceptable(scope: Message) -> Answer | None:
+def _unacceptable(scope: Message) -> Response | None:
     if scope["method"] != "GET":
-        return answers.READ_ONLY
+        return responses.READ_ONLY
     version = _header(scope, VERSION_HEADER)
-    return answers.UNKNOWN_VERSION if version[:1].isdigit() and version < OLDEST_VERSION else None
+    return responses.UNKNOWN_VERSION if version[:1].isdigit() and version < OLDEST_VERSION else None
 
 
 def _version(path: str) -> tuple[Header, ...]:

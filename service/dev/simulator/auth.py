@@ -1,7 +1,7 @@
-"""Who is asking: personal access tokens and OAuth, told apart by their credentials as in the real API.
+"""Authentication: personal access tokens and OAuth, distinguished by the Authorization header as in the real API.
 
-Tokens are computed, so they outlive a restart; what is remembered is the newest refresh token of an organisation,
-the only one that works. After a restart the first one that comes is taken.
+Tokens are computed, so they outlive a restart. Only the newest refresh token of an organisation works; its number is
+kept in memory, so that after a restart the first one received is accepted.
 """
 
 import base64
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from service.clock import Clock
-from service.dev.simulator.answers import BABOON, BASIC_DENIED, CAPUCHIN, Answer, bearer_denied, json
+from service.dev.simulator.responses import BABOON, BASIC_DENIED, CAPUCHIN, Response, bearer_denied, json
 
 CLIENT_ID = "simulator-app"
 CLIENT_SECRET = "secret-simulator-app"
@@ -26,17 +26,17 @@ def secret_of(org: str) -> str:
 
 
 def code_of(org: str) -> str:
-    """An authorization code, as if a person of the organisation had agreed. Other than a real one it works again."""
+    """An authorization code, as after a person's consent. Unlike a real one it works more than once."""
     return f"code-{org}"
 
 
 def first_refresh_token_of(org: str) -> str:
-    """A refresh token to begin with. Single use, like those that follow."""
+    """The first refresh token. Single use, like the following ones."""
     return f"refresh-{org}"
 
 
 class Credentials:
-    """All organisations' credentials. `token_seconds`: how long an access token lives."""
+    """All organisations' credentials. `token_seconds`: the lifetime of an access token."""
 
     def __init__(self, orgs: Iterable[str], clock: Clock, token_seconds: int, seed: int) -> None:
         self._orgs = frozenset(orgs)
@@ -46,7 +46,7 @@ class Credentials:
         self._basic = {_basic(org, secret_of(org)): org for org in self._orgs}
         self._newest: dict[str, int] = {}
 
-    def identify(self, authorization: bytes) -> str | Answer:
+    def identify(self, authorization: bytes) -> str | Response:
         """The organisation, or the 401."""
         known = self._basic.get(authorization)
         if known is not None:
@@ -58,50 +58,50 @@ class Credentials:
             return self._basic.get(_normal(rest), BASIC_DENIED)
         return BASIC_DENIED
 
-    def _bearer(self, token: str) -> str | Answer:
-        org, number = self._opened("access", token)
+    def _bearer(self, token: str) -> str | Response:
+        org, number = self._verified("access", token)
         if org not in self._orgs:
             return bearer_denied(CAPUCHIN)
         return bearer_denied(BABOON) if number <= self._now() else org
 
-    def token(self, method: str, content_type: str, body: bytes) -> Answer:
+    def token(self, method: str, content_type: str, body: bytes) -> Response:
         """POST /oauth/token: tokens for a code or a refresh token."""
         if method != "POST":
-            return _refused(400, "invalid_request", "Tokens are asked for with POST.")
+            return _oauth_error(400, "invalid_request", "Tokens are requested with POST.")
         given = _parameters(content_type, body)
         if given is None:
-            return _refused(400, "invalid_request", "The body is neither a form nor a JSON object.")
+            return _oauth_error(400, "invalid_request", "The body is neither a form nor a JSON object.")
         if (given.get("client_id"), given.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
-            return _refused(401, "invalid_client", "Client authentication failed.")
+            return _oauth_error(401, "invalid_client", "Client authentication failed.")
         grant = given.get("grant_type")
         if grant == "authorization_code":
             return self._for_code(given.get("code", ""))
         if grant == "refresh_token":
             return self._for_refresh(given.get("refresh_token", ""))
-        return _refused(400, "unsupported_grant_type", "The grant type is not supported.")
+        return _oauth_error(400, "unsupported_grant_type", "The grant type is not supported.")
 
-    def _for_code(self, code: str) -> Answer:
+    def _for_code(self, code: str) -> Response:
         org = code.removeprefix("code-")
         if org not in self._orgs or code != code_of(org):
-            return _refused(400, "invalid_grant", "The authorization code is not valid.")
+            return _oauth_error(400, "invalid_grant", "The authorization code is not valid.")
         return self._issued(org, self._newest.get(org, 0) + 1)
 
-    def _for_refresh(self, token: str) -> Answer:
-        org, number = self._opened("refresh", token)
+    def _for_refresh(self, token: str) -> Response:
+        org, number = self._verified("refresh", token)
         if not org and token.removeprefix("refresh-") in self._orgs:
             org, number = token.removeprefix("refresh-"), 0
         if org not in self._orgs or self._newest.get(org, number) != number:
-            return _refused(400, "invalid_grant", "The refresh token is not valid, has expired or was used before.")
+            return _oauth_error(400, "invalid_grant", "The refresh token is not valid, has expired or was used before.")
         return self._issued(org, number + 1)
 
-    def _issued(self, org: str, number: int) -> Answer:
+    def _issued(self, org: str, number: int) -> Response:
         self._newest[org] = number
         now = self._now()
         tokens = {
-            "access_token": self._sealed("access", org, now + self._token_seconds),
+            "access_token": self._signed("access", org, now + self._token_seconds),
             "token_type": "bearer",
             "expires_in": self._token_seconds,
-            "refresh_token": self._sealed("refresh", org, number),
+            "refresh_token": self._signed("refresh", org, number),
             "scope": "people groups giving services check_ins calendar",
             "created_at": now,
         }
@@ -110,18 +110,18 @@ class Credentials:
     def _now(self) -> int:
         return int(self._clock.now().timestamp())
 
-    def _sealed(self, kind: str, org: str, number: int) -> str:
-        seal = hmac.digest(self._key, f"{kind}.{org}.{number}".encode(), "sha256").hex()[:32]
-        return f"{kind}.{org}.{number}.{seal}"
+    def _signed(self, kind: str, org: str, number: int) -> str:
+        signature = hmac.digest(self._key, f"{kind}.{org}.{number}".encode(), "sha256").hex()[:32]
+        return f"{kind}.{org}.{number}.{signature}"
 
-    def _opened(self, kind: str, token: str) -> tuple[str, int]:
-        """The organisation and the number that a token of ours carries; no organisation for any other text."""
+    def _verified(self, kind: str, token: str) -> tuple[str, int]:
+        """The organisation and number of a token of this simulator; an empty organisation for any other text."""
         parts = token.split(".")
         if len(parts) != 4 or not parts[2].isdecimal() or len(parts[2]) > 18:
             return "", 0
         org, number = parts[1], int(parts[2])
         return (
-            (org, number) if hmac.compare_digest(self._sealed(kind, org, number).encode(), token.encode()) else ("", 0)
+            (org, number) if hmac.compare_digest(self._signed(kind, org, number).encode(), token.encode()) else ("", 0)
         )
 
 
@@ -130,7 +130,7 @@ def _basic(id: str, secret: str) -> bytes:
 
 
 def _normal(encoded: str) -> bytes:
-    """The header as we would write it: schemes in any case and missing padding are taken too."""
+    """The header in its usual form: any case of the scheme and missing padding are accepted."""
     try:
         plain = base64.b64decode(encoded.strip() + "==")
     except (binascii.Error, ValueError):
@@ -151,5 +151,5 @@ def _parameters(content_type: str, body: bytes) -> Mapping[str, str] | None:
     return {name: value for name, value in given.items() if isinstance(value, str)}
 
 
-def _refused(status: int, code: str, description: str) -> Answer:
+def _oauth_error(status: int, code: str, description: str) -> Response:
     return json(status, {"error": code, "error_description": description})

@@ -1,4 +1,4 @@
-"""Every entity by its name, and every edge: a collection that also stands below a record of another one."""
+"""Catalogue of the entities by name, and of the edges: collections below a record of another entity."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ ENTITIES: dict[str, Entity] = {
 class Edge:
     """A path segment below a parent's record. `via`: the child's relationship that names the parent.
 
-    Where `via` is empty the child stands nowhere but under its parent, which only its path names.
+    Where `via` is empty the child exists only below its parent, which only its path names.
     """
 
     segment: str
@@ -26,7 +26,7 @@ class Edge:
 
 
 def _edges(parent: Entity) -> dict[str, Edge]:
-    """A relationship makes an edge if the child makes no sense without its target, or has many of them."""
+    """A relationship makes an edge if the child requires its target, or has many of them."""
     edges: dict[str, Edge] = {}
     for child in ENTITIES.values():
         if child.under == parent.name:
@@ -47,16 +47,16 @@ TOP_LEVEL: dict[tuple[str, str], Entity] = {
 
 
 def shape(org: str, seed: int, people: int) -> Shape:
-    """How much of everything an organisation with so many people has."""
+    """The number of records of each entity in an organisation of so many people."""
     counts: dict[str, int] = {}
     sizes: dict[str, list[int]] = {}
-    waiting = list(ENTITIES.values())
-    while waiting:  # each round settles at least the entities one level further down
-        for entity in waiting:
+    left = list(ENTITIES.values())
+    while left:  # each round counts at least the entities of one more level
+        for entity in left:
             if not isinstance(entity.amount, Fan):
                 counts[entity.name] = entity.amount(people)
             elif entity.amount.parent in counts:
                 sizes[entity.name] = entity.amount.sizes(counts[entity.amount.parent], people)
                 counts[entity.name] = sum(sizes[entity.name])
-        waiting = [entity for entity in waiting if entity.name not in counts]
+        left = [entity for entity in left if entity.name not in counts]
     return Shape(org, seed, counts, {name: entity.type for name, entity in ENTITIES.items()}, sizes)

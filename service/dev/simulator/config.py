@@ -1,4 +1,4 @@
-"""What one simulator is told: its organisations, their size, and how it behaves."""
+"""Configuration of a simulator: its organisations, their size, its behaviour."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,7 +29,7 @@ class SimulatorConfig(BaseModel):
         Literal["number", "words"], Field(description="The period header says `20` or `20 seconds`; both were seen")
     ] = "number"
     latency_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
-    token_seconds: Annotated[PositiveInt, Field(description="How long an OAuth access token lives")] = 7_200
+    token_seconds: Annotated[PositiveInt, Field(description="The lifetime of an OAuth access token")] = 7_200
     included_when_empty: Annotated[bool, Field(description="Some recordings have an empty `included`, some none")] = (
         True
     )

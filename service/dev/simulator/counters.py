@@ -1,7 +1,7 @@
-"""What was asked and what was served, so that a test can prove that nothing was fetched twice.
+"""Counters of requests and of pages served: a test proves by them that nothing was fetched twice.
 
-A page is a listing answered with 200, known by its path and its sorted query. With a journal, pages are counted
-across restarts: one line each, `organisation TAB entity TAB page TAB when it was asked for` (Unix seconds).
+A page is a listing with status 200, identified by its path and its sorted query. With a journal, pages are counted
+across restarts: one line each, `organisation TAB entity TAB page TAB time of the request` (Unix seconds).
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from typing import Any
 
 from topics.errors import Rejected
 
-PAGES_MAX = 2_000_000  # different pages told apart; those beyond are only summed up, and not in the journal
+PAGES_MAX = 2_000_000  # different pages, counted one by one; further ones are only summed up, and not in the journal
 REPEATED_SHOWN_MAX = 1_000
 PAGES_SHOWN_MAX = 100_000
 
@@ -41,7 +41,7 @@ class Tally:
 
 
 class Counters:
-    """`journal`: a file that is read at the start and added to from then on."""
+    """`journal`: a file that is read at the start, then appended to."""
 
     def __init__(self, journal: Path | None = None) -> None:
         self._tallies: dict[tuple[str, str], Tally] = {}
@@ -55,22 +55,22 @@ class Counters:
                 raise Rejected(f"the journal {journal} cannot be written: {error.strerror}") from None
 
     def answered(self, org: str, entity: str, outcome: str) -> None:
-        """Any answer; `entity` is empty where the path names none."""
+        """Count a response; `entity` is empty if the path names none."""
         self._tally(org, entity).outcomes[outcome] += 1
 
-    def served(self, org: str, entity: str, page: str, asked_at: datetime) -> None:
+    def served(self, org: str, entity: str, page: str, requested_at: datetime) -> None:
         if self._count(org, entity, page) and self._journal is not None:
-            self._journal.write(f"{org}\t{entity}\t{page}\t{asked_at.timestamp():.6f}\n".encode())
+            self._journal.write(f"{org}\t{entity}\t{page}\t{requested_at.timestamp():.6f}\n".encode())
 
     def reset(self) -> None:
-        """Begin again at nothing, in the journal too."""
+        """Set all counts to zero, and empty the journal."""
         self._tallies.clear()
         self._pages = 0
         if self._journal is not None:
             self._journal.truncate(0)
 
     def report(self, org: str | None = None, entity: str | None = None) -> dict[str, Any]:
-        """By organisation and entity. Each page with its count is listed where one entity is asked for."""
+        """By organisation and entity. Each page with its count is listed if one entity is given."""
         orgs: dict[str, Any] = {}
         for (of_org, of_entity), tally in sorted(self._tallies.items()):
             if org in (None, of_org) and entity in (None, of_entity):
@@ -102,7 +102,7 @@ class Counters:
         return True
 
     def _read(self, journal: Path) -> None:
-        """A last line without an end was torn by the kill: it is cut off."""
+        """A last line without a line feed was cut off by a kill: it is removed."""
         if not journal.exists():
             return
         whole = 0

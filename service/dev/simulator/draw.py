@@ -1,7 +1,7 @@
-"""Chance that repeats: what one record of one organisation is made from. Knows no entity.
+"""Random values that repeat with the seed, from which an organisation's records are generated. Knows no entity.
 
-Two kinds: `Draw.below` and what stands on it go on from record to record, so a collection is always made from its
-first record on; `Draw.steady` depends on nothing but its arguments, so that two records can agree on a value.
+Two kinds: `Draw.below` and its callers continue from record to record, so a collection is always generated from its
+first record on; `Draw.steady` depends on its arguments alone, so that two records can agree on a value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class Pointer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Shape:
-    """How much of everything an organisation has, and which ids. `sizes`: children under each parent, in order."""
+    """The numbers and ids of an organisation's records. `sizes`: children of each parent, in order."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ def _bit(index: int) -> int:
 
 
 class Draw:
-    """The record that is being made: its place, its times, and what it may refer to."""
+    """The record that is generated: its position, its times, and the records it may refer to."""
 
     def __init__(self, shape: Shape, entity: str) -> None:
         self.shape = shape
@@ -86,7 +86,7 @@ class Draw:
         self._random = Random(f"{shape.salt}{entity}").random
 
     def move(self, index: int, parent: int, slot: int) -> None:
-        """Go on to the next record: `slot` counts within the parent at index `parent`."""
+        """Move to the next record: `slot` counts within the parent at index `parent`."""
         self.index, self.parent, self.slot = index, parent, slot
         share = CREATED_SHARE * min(1.0, index / max(1, self._count))
         first = int(self._count * IMPORT_SHARE)
@@ -106,7 +106,7 @@ class Draw:
         return options[int(self._random() * len(options))]
 
     def later(self) -> str:
-        """A time in the history, of no relation to the record's own times."""
+        """A time in the history, unrelated to the record's own times."""
         return moment(self._random())
 
     def day(self, first_year: int, last_year: int) -> str:
@@ -114,7 +114,7 @@ class Draw:
         return f"{year}-{1 + self.below(12):02}-{1 + self.below(28):02}"
 
     def steady(self, what: str, index: int, end: int) -> int:
-        """A number below `end` that is the same for whoever asks."""
+        """A number below `end` that depends on the arguments alone."""
         return crc32(f"{self.shape.salt}{what}/{index}".encode()) % end
 
     def name(self, index: int) -> tuple[str, str]:
@@ -123,12 +123,12 @@ class Draw:
         return FIRST_NAMES[number % len(FIRST_NAMES)], LAST_NAMES[(number >> 12) % len(LAST_NAMES)]
 
     def size(self, entity: str, parent: int) -> int:
-        """How many children of `entity` the parent at index `parent` has."""
+        """The number of children of `entity` of the parent at index `parent`."""
         sizes = self.shape.sizes[entity]
         return sizes[parent] if parent < len(sizes) else 0
 
     def parent_of(self, entity: str, index: int) -> int:
-        """The index of the parent under which the record at `index` stands."""
+        """The index of the parent of the record at `index`."""
         for parent, size in enumerate(self.shape.sizes[entity]):
             index -= size
             if index < 0:

@@ -1,11 +1,11 @@
-"""What a complete copy of an organisation must contain, in a form that two sides can compare.
+"""Expected content of a complete copy of an organisation, in a form that two sides can compare.
 
 The content hash of an entity is the lower-case hex SHA-256 over, for each record in the order of its id compared as
 UTF-8 bytes: the id, a line feed, the record's canonical JSON, a line feed. Canonical JSON is of the keys `id`, `type`,
 `attributes` and `relationships` (those that the served record has; reference values have no relationships), as parsed
-from a page that was asked for without include and fields, with keys sorted at every level, without spaces, in
-unescaped UTF-8: `msgspec.json.encode(value, order="deterministic")`. Of an entity that stands under a parent, the
-records of all parents are taken together.
+from a page that was requested without include and fields, with keys sorted at every level, without spaces, in
+unescaped UTF-8: `msgspec.json.encode(value, order="deterministic")`. Of an entity below a parent, the records of all
+parents are taken together.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from service.dev.simulator.catalog import ENTITIES
-from service.dev.simulator.query import Ask
+from service.dev.simulator.query import Query
 from service.dev.simulator.render import Writer
 from service.dev.simulator.schema import Entity
 from service.dev.simulator.store import Organisation, Record
@@ -23,8 +23,8 @@ CANONICAL_KEYS = ("id", "type", "attributes", "relationships")
 
 
 def expected(org: Organisation, names: list[str], with_hidden: bool) -> dict[str, Any]:
-    """Row count and content hash by entity. Without `with_hidden`: what unfiltered lists show, and what is below."""
-    writer = Writer(org, "", Ask.read(""), included_when_empty=False)
+    """Row count and content hash by entity. Without `with_hidden`: of records in unfiltered lists, and below them."""
+    writer = Writer(org, "", Query.parse(""), included_when_empty=False)
     return {name: _entity(org, ENTITIES[name], writer, with_hidden) for name in names}
 
 

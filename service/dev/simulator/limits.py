@@ -1,13 +1,13 @@
-"""The rate limit: a fixed window for each organisation that begins with its first request."""
+"""Rate limit: a fixed window for each organisation, which begins with its first request."""
 
 import math
 from dataclasses import dataclass
 
-from service.dev.simulator.answers import Answer, Header, too_many
 from service.dev.simulator.config import SimulatorConfig
+from service.dev.simulator.responses import Header, Response, too_many
 
 DEEP_OFFSET = 30_000
-NO_LIMIT = 1_000_000  # what the headers say with the limit off: clients steer by them
+NO_LIMIT = 1_000_000  # in the headers while the limit is off: clients adapt to them
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class Window:
 
 
 class Limiter:
-    """Counts every request of an organisation, those it turns away too."""
+    """Counts every request of an organisation, rejected ones included."""
 
     def __init__(self, config: SimulatorConfig) -> None:
         self._is_on = config.rate_limit
@@ -28,8 +28,8 @@ class Limiter:
         words = " seconds" if config.rate_period == "words" else ""
         self._period = f"{config.rate_seconds}{words}".encode()
 
-    def take(self, org: str, now: float, offset: int) -> tuple[tuple[Header, ...], Answer | None]:
-        """Count a request at `now` (monotonic seconds): the headers it is told, and the 429 if it is over the limit."""
+    def take(self, org: str, now: float, offset: int) -> tuple[tuple[Header, ...], Response | None]:
+        """Count a request at `now` (monotonic seconds): its rate headers, and the 429 if it is over the limit."""
         limit = self._limit_deep if offset > DEEP_OFFSET else self._limit
         window = self._windows.get(org)
         if window is None or now >= window.started + self._seconds:

@@ -1,16 +1,16 @@
-"""Pages as they were written, to be served again until something is written. Bounded by bytes; the oldest go."""
+"""Cache of encoded pages, kept until something is written. Bounded in bytes; the oldest are dropped."""
 
 from dataclasses import dataclass
 
 CACHE_BYTES_MAX = 192 * 1024 * 1024
-PAGE_OVERHEAD_BYTES = 600  # about what a page costs beside its body
+PAGE_OVERHEAD_BYTES = 600  # about the memory of a page beside its body
 
 Key = tuple[str, str, bytes, bytes]  # organisation, path, query, the host that links name
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`name`: the path with the sorted query, by which it is counted; empty for a document that is no page."""
+    """`name`: the path with the sorted query, by which it is counted; empty for a document that is not a page."""
 
     entity: str
     name: str
@@ -36,7 +36,7 @@ class PageCache:
             self._drop(next(iter(self._pages)))
 
     def forget(self, org: str) -> None:
-        """Drop all of an organisation's pages: something was written there."""
+        """Drop all pages of an organisation after a write."""
         for key in [key for key in self._pages if key[0] == org]:
             self._drop(key)
 

@@ -1,4 +1,4 @@
-"""A request's parameters, and the records that they ask for. What the API does not know it ignores, as we do."""
+"""Query parameters of a request, and the records that they select. Unknown ones are ignored, as in the real API."""
 
 import re
 import unicodedata
@@ -26,8 +26,8 @@ Condition = tuple[str, str, str]  # key, operator ("" is equal), value
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Parameters as they were sent, sorted by name, and what they mean. Raises ValueError if there are too many."""
+class Query:
+    """Parameters as they were sent, sorted by name, and their meaning."""
 
     pairs: tuple[tuple[str, str], ...]
     offset: int
@@ -39,7 +39,8 @@ class Ask:
     fields: dict[str, frozenset[str]]
 
     @classmethod
-    def read(cls, query: str) -> "Ask":
+    def parse(cls, query: str) -> "Query":
+        """Raises ValueError if there are too many parameters."""
         pairs = sorted(parse_qsl(query, keep_blank_values=True, max_num_fields=PARAMETERS_MAX))
         given = dict(pairs)
         wheres = ((_WHERE.match(name), value) for name, value in pairs)
@@ -62,7 +63,7 @@ class Ask:
 
 
 def abilities(entity: Entity) -> dict[str, tuple[str, ...]]:
-    """What a listing says of itself in its meta."""
+    """The capabilities of a listing, for its meta."""
     hidden = (INCLUDE_DELETED,) if entity.hidden_by == "deleted_at" else ()
     return {
         "can_order_by": entity.order,
@@ -80,29 +81,29 @@ def _list(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",")) if text else ()
 
 
-def select(org: Organisation, entity: Entity, ask: Ask, scope: str, records: Iterable[Record]) -> Selection:
-    """The records of a listing that the request asks for, in its order. `scope` is empty for all of an entity.
+def select(org: Organisation, entity: Entity, query: Query, scope: str, records: Iterable[Record]) -> Selection:
+    """The records of a listing that the request selects, in its order. `scope` is empty for all of an entity.
 
-    Only those are remembered: what stands below one record is short.
+    Only selections without a scope are remembered: those below one record are short.
     """
-    key = (entity.name, ask.where, ask.order, ask.filters)
+    key = (entity.name, query.where, query.order, query.filters)
     known = None if scope else org.selection(key)
     if known is not None:
         return known
-    tests = _tests(entity, ask)
+    tests = _tests(entity, query)
     kept = [record for record in records if all(test(record) for test in tests)] if tests else list(records)
-    selection = tuple(_ordered(entity, ask.order, kept))
+    selection = tuple(_ordered(entity, query.order, kept))
     if not scope:
         org.remember(key, selection)
     return selection
 
 
-def _tests(entity: Entity, ask: Ask) -> list[Test]:
-    tests = [test for condition in ask.where if (test := _test(entity, condition)) is not None]
-    for name in ask.filters:
+def _tests(entity: Entity, query: Query) -> list[Test]:
+    tests = [test for condition in query.where if (test := _test(entity, condition)) is not None]
+    for name in query.filters:
         if name in entity.filters:
             tests.append(_filter_test(*entity.filters[name]))
-    hidden = _hidden(entity, ask)
+    hidden = _hidden(entity, query)
     return [*tests, hidden] if hidden else tests
 
 
@@ -110,12 +111,12 @@ def _filter_test(attribute: str, value: object) -> Test:
     return lambda record: bool(getattr(record.attributes, attribute) == value)
 
 
-def _hidden(entity: Entity, ask: Ask) -> Test | None:
-    """Deleted definitions and archived groups show only when they are asked for."""
+def _hidden(entity: Entity, query: Query) -> Test | None:
+    """Deleted definitions and archived groups are listed on request only."""
     attribute = entity.hidden_by
-    if not attribute or (INCLUDE_DELETED in ask.filters and INCLUDE_DELETED in abilities(entity)["can_filter"]):
+    if not attribute or (INCLUDE_DELETED in query.filters and INCLUDE_DELETED in abilities(entity)["can_filter"]):
         return None
-    status = next((value for key, _, value in ask.where if key == ARCHIVE_STATUS), "")
+    status = next((value for key, _, value in query.where if key == ARCHIVE_STATUS), "")
     if ARCHIVE_STATUS in entity.where and status in ("include", "only"):
         return None if status == "include" else lambda record: getattr(record.attributes, attribute) is not None
     return lambda record: getattr(record.attributes, attribute) is None
@@ -149,7 +150,7 @@ def _value_test(key: str, kind: str, value: str) -> Test:
 
 
 def _text_test(key: str, wanted: str) -> Test:
-    """Exact but for case; a `%` at an end stands for anything."""
+    """Equality without case; a `%` at either end matches any text."""
     start, end = wanted.startswith("%"), wanted.endswith("%")
     bare = wanted.strip("%")
 
@@ -168,7 +169,7 @@ def _text_test(key: str, wanted: str) -> Test:
 
 
 def _typed(kind: str, value: str) -> Any:
-    """The value in the attribute's type, None where it is not one: then no record is found."""
+    """The value in the attribute's type; None if it has another one, and then no record matches."""
     try:
         if kind == "integer":
             return int(value)
@@ -180,7 +181,7 @@ def _typed(kind: str, value: str) -> Any:
 
 
 def _span(value: str, is_date: bool) -> tuple[str, str] | None:
-    """From (with) and to (without) the value, as the API writes times: a second, or a whole day for a bare date."""
+    """Start (inclusive) and end (exclusive) of a value, as the API writes times: a second, or a bare date's day."""
     try:
         if is_date:
             day = date.fromisoformat(value[:10])
@@ -219,7 +220,7 @@ def _time_test(key: str, operator: str, span: tuple[str, str] | None) -> Test:
 
 
 def _ordered(entity: Entity, order: Sequence[str], records: list[Record]) -> list[Record]:
-    """By each known key, nothing first; ties, also of a descending key, by id ascending (records come so)."""
+    """By each known key, nulls first; ties by id ascending, also of a descending key: `records` are in that order."""
     for name in reversed(order):
         attribute = name.removeprefix("-")
         if attribute in entity.order:

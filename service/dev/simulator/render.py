@@ -8,7 +8,7 @@ import msgspec
 
 from service.dev.simulator.catalog import EDGES, ENTITIES, TOP_LEVEL, Edge
 from service.dev.simulator.draw import Pointer
-from service.dev.simulator.query import Ask, abilities, select
+from service.dev.simulator.query import Query, abilities, select
 from service.dev.simulator.routes import Listing, Root, Single
 from service.dev.simulator.schema import Entity, Relation
 from service.dev.simulator.store import Organisation, Record
@@ -22,36 +22,36 @@ class Writer:
 
     org: Organisation
     root: str
-    ask: Ask
+    query: Query
     included_when_empty: bool
 
     def listing(self, listing: Listing, path: str) -> bytes:
-        selection = select(self.org, listing.entity, self.ask, listing.scope, listing.records)
-        ask = self.ask
-        shown = selection[ask.offset : ask.offset + ask.per_page]
-        moves = self._moves(len(selection))
+        selection = select(self.org, listing.entity, self.query, listing.scope, listing.records)
+        query = self.query
+        shown = selection[query.offset : query.offset + query.per_page]
+        offsets = self._offsets(len(selection))
         base = self.root + path
-        links = {"self": _address(base, ask.text())}
-        links.update({name: _address(base, ask.text(offset=offset)) for name, offset in moves.items()})
+        links = {"self": _address(base, query.text())}
+        links.update({name: _address(base, query.text(offset=offset)) for name, offset in offsets.items()})
         document: Json = {"links": links, "data": [self.resource(listing.entity, record) for record in shown]}
         self._include(document, listing.entity, shown)
         document["meta"] = {
             "total_count": len(selection),
             "count": len(shown),
-            **{name: {"offset": offset} for name, offset in moves.items()},
+            **{name: {"offset": offset} for name, offset in offsets.items()},
             **{name: names for name, names in abilities(listing.entity).items() if names},
             "parent": {"id": listing.owner.id, "type": listing.owner.type},
         }
         return msgspec.json.encode(document)
 
-    def _moves(self, total: int) -> dict[str, int]:
-        """Offsets of the next and the previous page, where there is one. Without rows (per_page=0) it stands still."""
-        moves: dict[str, int] = {}
-        if self.ask.offset + self.ask.per_page < total:
-            moves["next"] = self.ask.offset + self.ask.per_page
-        if self.ask.offset > 0:
-            moves["prev"] = max(0, self.ask.offset - self.ask.per_page)
-        return moves
+    def _offsets(self, total: int) -> dict[str, int]:
+        """Offsets of the next and the previous page, if there is one. With per_page=0 the next page is the same."""
+        offsets: dict[str, int] = {}
+        if self.query.offset + self.query.per_page < total:
+            offsets["next"] = self.query.offset + self.query.per_page
+        if self.query.offset > 0:
+            offsets["prev"] = max(0, self.query.offset - self.query.per_page)
+        return offsets
 
     def single(self, single: Single) -> bytes:
         entity = single.entity
@@ -77,7 +77,7 @@ class Writer:
         return msgspec.json.encode({"data": data, "meta": {"parent": {"id": pointer.id, "type": pointer.type}}})
 
     def resource(self, entity: Entity, record: Record, is_included: bool = False) -> Json:
-        """As it stands in a list. What was asked to be included shows only on the resources of `data`."""
+        """A resource as in a list. Included relationships are shown on the resources of `data` only."""
         own = self.root + self.org.path(entity, record)
         resource: Json = {"type": entity.type, "id": record.id, "attributes": record.attributes}
         relationships: Json = {
@@ -85,7 +85,7 @@ class Writer:
         }
         for name in () if is_included else self._included_names(entity):
             relationships[name] = {"data": self._related(entity, record, name), "links": {"related": f"{own}/{name}"}}
-        fields = self.ask.fields.get(entity.type)
+        fields = self.query.fields.get(entity.type)
         if fields is not None:
             values = msgspec.structs.asdict(record.attributes)
             resource["attributes"] = {name: value for name, value in values.items() if name in fields}
@@ -98,7 +98,7 @@ class Writer:
         return resource
 
     def _included_names(self, entity: Entity) -> list[str]:
-        return [name for name in self.ask.include if name in entity.include] if self.ask.include else []
+        return [name for name in self.query.include if name in entity.include] if self.query.include else []
 
     def _related(self, entity: Entity, record: Record, name: str) -> Pointer | tuple[Pointer, ...] | None:
         if entity.relation(name) is not None:

@@ -1,4 +1,4 @@
-"""From a path to what it names."""
+"""Routes: the collection, record or root that a path names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ALIASES = {"check_ins": "check-ins"}
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A collection: all of an entity (scope is empty), or what stands below one record."""
+    """A collection: all of an entity (scope is empty), or the records below one record."""
 
     entity: Entity
     records: Iterable[Record]
@@ -40,7 +40,7 @@ Found = Listing | Single | Root | None
 
 
 def resolve(org: Organisation, path: str) -> Found:
-    """What the path names. None is a 404: an unknown collection or edge, a missing record, an unset to-one."""
+    """The target of the path. None is a 404: an unknown collection or edge, a missing record, an unset to-one."""
     words = path.strip("/").split("/")
     product = ALIASES.get(words[0], words[0])
     if product not in PRODUCTS or len(words) < 2 or words[1] != "v2" or len(words) > 2 + SEGMENTS_MAX:
@@ -73,7 +73,7 @@ def _member(org: Organisation, listing: Listing, id: str) -> Found:
 
 
 def _below(org: Organisation, found: Found, segment: str) -> Found:
-    """An edge of a record: a collection, or where a relationship points."""
+    """An edge of a record: a collection, or the target of a relationship."""
     if not isinstance(found, Single):
         return None
     above, record = found.entity, found.record
@@ -86,8 +86,8 @@ def _below(org: Organisation, found: Found, segment: str) -> Found:
     if relation is None or relation.to not in ENTITIES:
         return None
     target = ENTITIES[relation.to]
-    there = [org.find(target.name, pointer.id) for pointer in pointers(record, segment) if pointer.type == target.type]
-    alive = [one for one in there if one is not None]
+    ids = [pointer.id for pointer in pointers(record, segment) if pointer.type == target.type]
+    alive = [one for id in ids if (one := org.find(target.name, id)) is not None]
     if relation.many:
         return Listing(target, sorted(alive, key=lambda one: int(one.id)), scope, owner)
     return Single(target, alive[0]) if alive else None

@@ -1,4 +1,4 @@
-"""The shape of what the API serves: entities, their attributes, relationships, paths and how many there are."""
+"""Schema of the API: entities, their attributes, relationships, paths, and the number of their records."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relationship. `to` is an entity, or empty for things that the simulator does not serve (always null).
+    """A relationship. `to` is an entity, or empty for one that the simulator does not serve (always null).
 
-    required: the record goes when its target goes. history: it stays and dangles. shown: without being included.
-    Where the entity has an attribute `<name>_id`, that repeats the target's id.
+    required: the record is deleted with its target. history: it is kept with a dangling reference. shown: even if not
+    included. Where the entity has an attribute `<name>_id`, that repeats the target's id.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Fan:
-    """Children of each parent of `parent`: about `each`, the first parent `first`, some none (unless `is_full`)."""
+    """Children of each record of `parent`: about `each`, `first` of the first one, some none (unless `is_full`)."""
 
     parent: str
     each: int
@@ -65,8 +65,8 @@ class Fan:
 class Entity:
     """One kind of record. Lists of attribute names are in the API's order; attributes are alphabetical.
 
-    `hidden_by`: an attribute that takes a record out of unfiltered lists when it is set. `counts`: attributes that
-    say how many children there are. `product` is as it stands in URLs.
+    `hidden_by`: an attribute that hides a record from unfiltered lists when it is set. `counts`: attributes that count
+    children. `product` is its name in URLs.
     """
 
     name: str
@@ -111,7 +111,7 @@ def entity(
     has_page: bool = False,
     has_own_get: bool = True,
 ) -> Entity:
-    """An entity from short notation: `T` is both timestamps; `:i :n :b :t :d :o :a` say what is not text."""
+    """An entity from short notation: `T` is both timestamps; `:i :n :b :t :d :o :a` are the kinds that are not text."""
     kinds = _kinds(attributes)
     fields = [(attribute, Any, None) for attribute in kinds]
     return Entity(

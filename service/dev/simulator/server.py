@@ -1,4 +1,4 @@
-"""The simulator as a process of its own."""
+"""Server process of the simulator."""
 
 import signal
 import socket
@@ -16,12 +16,12 @@ STOP_SECONDS = 2  # after this, requests that still hang are cut off
 
 
 def serve(config: SimulatorConfig, on_ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. `on_ready` gets the address once connections are taken. Main thread only."""
+    """Serve until SIGTERM or SIGINT. `on_ready` gets the address once connections are accepted. Main thread only."""
     try:
         listening = socket.create_server((config.host, config.port), backlog=BACKLOG)
     except OSError as error:
         raise Rejected(
-            f"cannot listen on {config.host}:{config.port}: {error.strerror}; is one running already?"
+            f"cannot listen on {config.host}:{config.port}: {error.strerror}; does a simulator run there already?"
         ) from None
     app = build_app(config)
     server = uvicorn.Server(
@@ -43,7 +43,7 @@ def serve(config: SimulatorConfig, on_ready: Callable[[str], None]) -> None:
     def stop(number: int, frame: object) -> None:
         server.should_exit = True
 
-    # Before the server has its own handlers, and after: it raises the signal that stopped it once more when it is done.
+    # For the time before the server has its own handlers, and after: at its end it raises the signal that stopped it.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     host, port = listening.getsockname()[:2]

@@ -1,4 +1,4 @@
-"""An organisation's records. A collection is made when it is first asked for, and then changed in place."""
+"""Records of an organisation. A collection is generated at its first use, and then changed in place."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,13 +9,13 @@ from service.dev.simulator.catalog import EDGES, ENTITIES, Edge, shape
 from service.dev.simulator.draw import Draw, Pointer
 from service.dev.simulator.schema import Entity, Fan, Relation, Values
 
-SELECTIONS_MAX = 64  # filtered and ordered lists remembered for an organisation; the oldest goes
+SELECTIONS_MAX = 64  # filtered and ordered lists kept for an organisation; the oldest is dropped
 
 Target = Pointer | tuple[Pointer, ...] | None
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One resource. `parent` is the id that stands in its path, empty at the top level."""
+    """One resource. `parent` is the parent's id in its path, empty at the top level."""
 
     id: str
     parent: str
@@ -27,7 +27,7 @@ Selection = tuple[Record, ...]
 
 
 class Organisation:
-    """All collections of one customer, and what is derived from them."""
+    """All collections of one organisation, and the indexes and selections derived from them."""
 
     def __init__(self, name: str, seed: int, people: int) -> None:
         self.name = name
@@ -81,7 +81,7 @@ class Organisation:
         self._selections[key] = selection
 
     def make(self, entity: Entity, parent: str = "") -> Record:
-        """A further record, made like those before it, with the next id. Not stored."""
+        """A further record, generated like those before it, with the next id. Not stored."""
         self.records(entity.name)
         draw = self._draws[entity.name]
         parents = list(self.records(entity.under)) if entity.under else []
@@ -103,12 +103,12 @@ class Organisation:
 
     def _made(self, entity: Entity) -> Iterator[Record]:
         draw = self._draws[entity.name] = Draw(self.shape, entity.name)
-        for index, (parent, slot) in enumerate(self._places(entity)):
+        for index, (parent, slot) in enumerate(self._slots(entity)):
             draw.move(index, parent, slot)
             above = str(self.shape.number(entity.under, parent)) if entity.under else ""
             yield self._record(entity, draw, above)
 
-    def _places(self, entity: Entity) -> Iterable[tuple[int, int]]:
+    def _slots(self, entity: Entity) -> Iterable[tuple[int, int]]:
         if isinstance(entity.amount, Fan):
             sizes = enumerate(self.shape.sizes[entity.name])
             return ((parent, slot) for parent, size in sizes for slot in range(size))
@@ -139,7 +139,7 @@ def repeated_ids(entity: Entity, targets: dict[str, Target]) -> Values:
 
 
 def pointers(record: Record, relation: str) -> tuple[Pointer, ...]:
-    """Where a relationship points, to-one or to-many."""
+    """The targets of a relationship, to-one or to-many."""
     target = record.targets.get(relation)
     if target is None:
         return ()
@@ -148,12 +148,12 @@ def pointers(record: Record, relation: str) -> tuple[Pointer, ...]:
 
 def _relation(edge: Edge) -> Relation:
     relation = ENTITIES[edge.child].relation(edge.via)
-    assert relation is not None, f"{edge} goes by a relationship that does not exist"
+    assert relation is not None, f"the relationship of {edge} does not exist"
     return relation
 
 
 def edges_to(entity: str) -> list[tuple[Entity, Relation]]:
-    """Every relationship of any entity that points at `entity` and follows its fate."""
+    """Every relationship of any entity that points at `entity`, except those that are history."""
     return [
         (child, relation)
         for child in ENTITIES.values()
@@ -163,5 +163,5 @@ def edges_to(entity: str) -> list[tuple[Entity, Relation]]:
 
 
 def own_children(entity: str) -> list[Edge]:
-    """The collections that stand nowhere but under `entity`."""
+    """The collections that exist only below `entity`."""
     return [edge for edge in EDGES[entity].values() if not edge.via]

@@ -1,4 +1,4 @@
-"""Words that the data is made of. Some have accents, quotes or other scripts, as real data has."""
+"""Words of the simulated data. Some have accents, quotes or other scripts, as real data does."""
 
 FIRST_NAMES = (
     "Ada", "Amélie", "Andrés", "Anja", "Beatriz", "Björn", "Caleb", "Chidi", "Chloé", "Clara", "Daniel", "Dmitri",

@@ -1,8 +1,7 @@
-"""Writes by other people, with the side effects that Planning Center has and that a delta pass cannot see.
+"""Writes to the simulated data, with those side effects of Planning Center that a delta pass cannot see.
 
 A new primary email demotes the old one without moving its updated_at; joining or leaving a household moves neither
-the household's nor the person's; a delete leaves nothing; in a merge the loser's children move to the winner as they
-are.
+the household's nor the person's; a delete leaves no trace; a merge moves the removed person's children unchanged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,13 +24,13 @@ Targets = Mapping[str, str | Sequence[str] | None]
 
 
 class Writes:
-    """Writes to one organisation at a time. Raises Rejected for what cannot be: the sentence says which part."""
+    """Writes to one organisation at a time. Raises Rejected for an invalid write, naming the invalid part."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
     def insert(self, org: Organisation, entity: Entity, parent: str, attributes: Values, targets: Targets) -> Record:
-        """A new record, made up like the others but for what is given."""
+        """A new record of the given values; the others are generated."""
         parent = self._parent(org, entity, parent)
         made = org.make(entity, parent)
         above = {
@@ -54,21 +53,21 @@ class Writes:
         return record
 
     def delete(self, org: Organisation, entity: Entity, id: str) -> int:
-        """Remove a record and what makes no sense without it; other references become null. How many went."""
+        """Remove a record and those that require it; other references become null. Returns the number of records."""
         record = _found(org, entity, id)
         org.remove(entity.name, id)
-        gone = 1
+        removed = 1
         for edge in own_children(entity.name):
             for child in list(org.children(edge, id)):
-                gone += self.delete(org, ENTITIES[edge.child], child.id)
-        gone += sum(
-            self._let_go(org, child, relation, Pointer(entity.type, id)) for child, relation in edges_to(entity.name)
+                removed += self.delete(org, ENTITIES[edge.child], child.id)
+        removed += sum(
+            self._unlink(org, child, relation, Pointer(entity.type, id)) for child, relation in edges_to(entity.name)
         )
         self._recount(org, entity, record)
-        return gone
+        return removed
 
     def merge(self, org: Organisation, keep: str, remove: str) -> Record:
-        """Two persons become one: children move, the loser is gone, a PersonMerger tells of it."""
+        """Merge two persons: children move, one person is removed, a PersonMerger records it."""
         person = ENTITIES[PERSON]
         old, new = (Pointer(person.type, _found(org, person, id).id) for id in (remove, keep))
         if old == new:
@@ -105,7 +104,7 @@ class Writes:
                     org.put(entity.name, _changed(entity, other, {"primary": False}, {}))
 
     def _recount(self, org: Organisation, entity: Entity, record: Record) -> None:
-        """The parent's counts of its children, and a household's members, follow without moving its updated_at."""
+        """Update the parent's counts of its children, and a household's members, without moving its updated_at."""
         parent = org.find(entity.under, record.parent) if entity.under else None
         if parent is None:
             return
@@ -119,8 +118,8 @@ class Writes:
         if counts or targets:
             org.put(above.name, _changed(above, parent, counts, targets))
 
-    def _let_go(self, org: Organisation, entity: Entity, relation: Relation, gone: Pointer) -> int:
-        """What pointed at a record that is gone: removed if it needed it, else pointing nowhere."""
+    def _unlink(self, org: Organisation, entity: Entity, relation: Relation, gone: Pointer) -> int:
+        """Remove the records that require a removed one, and clear the references of the others."""
         count = 0
         for record in _pointing(org, entity, relation, gone):
             if relation.required:
@@ -143,7 +142,7 @@ def _pointing(org: Organisation, entity: Entity, relation: Relation, at: Pointer
 
 
 def _demoted(org: Organisation, entity: Entity, person: str) -> Values:
-    """What a record that comes to a person who has some already loses."""
+    """The change of a record that moves to a person who already has some: it is not primary."""
     has_primary = "primary" in entity.attributes
     return {"primary": False} if has_primary and org.children(EDGES[PERSON][entity.segment], person) else {}
 
@@ -156,7 +155,7 @@ def _moved(record: Record, relation: Relation, old: Pointer, new: Pointer | None
 
 
 def _alive(org: Organisation, relation: Relation, record: Record) -> Target:
-    """Where a made-up record points, or the first record there is if that one has gone."""
+    """The target of a generated record, or the first record if that target was removed."""
     target = record.targets[relation.name]
     if not isinstance(target, Pointer) or target.type != ENTITIES[relation.to].type:
         return target

@@ -1,1 +1,1 @@
-"""The sink on PostgreSQL, with asyncpg."""
+"""The sink in PostgreSQL, with asyncpg."""

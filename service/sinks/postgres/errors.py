@@ -1,4 +1,4 @@
-"""What PostgreSQL and its driver raise, as errors that say what happens next.
+"""Errors of PostgreSQL and its driver, translated to those of topics.errors.
 
 The classes are those of appendix A of PostgreSQL's manual, "PostgreSQL Error Codes".
 """
@@ -14,7 +14,7 @@ from topics.errors import Rejected, Retryable, SluiceError
 
 # 22 data exception, 23 integrity constraint, 54 a limit (an index key too long, JSON too deep), P0 a user's trigger.
 REFUSED_CLASSES = frozenset({"22", "23", "54", "P0"})
-# 28 authorization, 3D no such database, 3F no such schema, 42 what we ask does not fit what is there, or no permission.
+# 28 authorization, 3D no such database, 3F no such schema, 42 invalid for the schema, or no permission.
 REJECTED_CLASSES = frozenset({"28", "3D", "3F", "42"})
 MISSING_CODES = frozenset({"42P01", "42703", "42883", "42P10"})  # table, column, function, key to conflict on
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError)
@@ -22,7 +22,7 @@ DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 
 @contextmanager
 def translated(database: str) -> Iterator[None]:
-    """Raise what the block raises in our words. `database` names it without credentials."""
+    """Translate the errors of the block. `database` is its name without credentials."""
     try:
         yield
     except DRIVER_ERRORS as error:
@@ -35,16 +35,16 @@ def translate(error: Exception, database: str) -> SluiceError | DataRefused:
     if isinstance(error, ValueError):
         return _from_driver(error)
     if isinstance(error, TimeoutError):
-        return Retryable(f"{database} did not answer in time; it is overloaded, stopped or out of reach")
+        return Retryable(f"{database} did not answer in time: it is overloaded, stopped or unreachable")
     if isinstance(error, OSError):
         return Retryable(f"{database} cannot be reached: {error}")
     return Retryable(f"the connection to {database} was lost: {error}")
 
 
 def _from_driver(error: ValueError) -> SluiceError:
-    """The driver's DataError (its name is taken by the server's) is a value that its type cannot hold.
+    """A value out of its type's range is the driver's DataError, an InterfaceError (asyncpg.DataError is the server's).
 
-    What it cannot read of an address is a ClientConfigurationError, or a plain ValueError.
+    An address that cannot be parsed is a ClientConfigurationError or a plain ValueError.
     """
     if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, asyncpg.ClientConfigurationError):
         return DataRefused(str(error))
@@ -53,18 +53,18 @@ def _from_driver(error: ValueError) -> SluiceError:
 
 def _from_server(error: asyncpg.PostgresError, database: str) -> SluiceError | DataRefused:
     code = error.sqlstate or ""
-    said = _sentence(error)
+    text = _sentence(error)
     if code[:2] in REFUSED_CLASSES:
-        return DataRefused(said)
+        return DataRefused(text)
     if code in MISSING_CODES:
         return NotPrepared(
-            f"{database} is not prepared for this: {said}. A fetcher creates what its manifests need when it starts: "
+            f"{database} is not prepared: {text}. A fetcher creates what its manifests need when it starts: "
             "restart one that runs this version"
         )
     if code[:2] in REJECTED_CLASSES:
-        return Rejected(f"{database} refuses us: {said}. Check SLUICE_SINK and the user's rights, then start again")
-    # The rest passes: 08 connection, 40 deadlock, 53 no resources, 55 locked, 57 shutting down or timed out, 58 disk.
-    return Retryable(f"{database} could not do it now ({code}): {said}")
+        return Rejected(f"{database} refused a request: {text}. Check SLUICE_SINK and the user's rights, then restart")
+    # Others are temporary: 08 connection, 40 deadlock, 53 no resources, 55 locked, 57 shutdown or timeout, 58 disk.
+    return Retryable(f"{database} could not run a statement now ({code}): {text}")
 
 
 def _sentence(error: asyncpg.PostgresError) -> str:

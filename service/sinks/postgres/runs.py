@@ -1,5 +1,4 @@
-"""Runs and their ledger in PostgreSQL: opened, read, entered into, closed. Each call is one statement, or is said to be
-part of the caller's transaction."""
+"""Runs and their ledger in PostgreSQL: opened, read, written, closed. Each call is one statement."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,66 +6,52 @@ from datetime import datetime
 
 import asyncpg
 
-from agents.ports import (
-    ClosedRun,
-    LeaseRequest,
-    LeaseState,
-    LedgerLine,
-    PageOutcome,
-    RunEnd,
-    RunRef,
-    RunTotals,
-)
+from agents.ports import ClosedRun, LeaseRequest, LeaseState, LedgerLine, PageOutcome, RunEnd, RunRef
+from service.sinks.postgres.commit import SQL
 from service.sinks.postgres.tables import Connection
-
-_GRANT = """
-select
-    granted.*,
-    case when granted.state is distinct from 'open' then (
-        select max(known.number) from sluice_runs as known where known.workflow = ($2::text[])[granted.ask]
-    ) end as newest
-from sluice_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as granted
-"""
-_CLOSE = "select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+from topics.command import Counts
 
 
-async def grant_leases(connection: Connection, asks: Sequence[LeaseRequest], moment: datetime) -> list[LeaseState]:
-    named = [(number, parent) for number, ask in enumerate(asks, start=1) for parent in ask.parents]
+async def open_leases(connection: Connection, requests: Sequence[LeaseRequest], moment: datetime) -> list[LeaseState]:
+    named = [(number, parent) for number, request in enumerate(requests, start=1) for parent in request.parents]
     found = await connection.fetch(
-        _GRANT,
-        *_named_runs([ask.run for ask in asks]),
-        [ask.first for ask in asks],
-        [ask.units for ask in asks],
+        SQL["open_leases"],
+        *_run_columns([request.run for request in requests]),
+        [request.first for request in requests],
+        [request.units for request in requests],
         [number for number, _ in named],
         [parent for _, parent in named],
         moment,
     )
-    return _grants(found, len(asks))
+    return _lease_states(found, len(requests))
 
 
 async def close_runs(connection: Connection, ends: Sequence[RunEnd], moment: datetime) -> list[ClosedRun]:
-    runs, outcomes = _named_runs([end.run for end in ends]), [end.outcome for end in ends]
-    found = await connection.fetch(_CLOSE, *runs, outcomes, moment)
-    return [ClosedRun(outcome, RunTotals(*sums)) for outcome, *sums in found]
+    runs, outcomes = _run_columns([end.run for end in ends]), [end.outcome for end in ends]
+    found = await connection.fetch(SQL["close_runs"], *runs, outcomes, moment)
+    return [ClosedRun(outcome, Counts(*counts)) for outcome, *counts in found]
 
 
 async def enter_pages(connection: Connection, statement: str, arguments: Sequence[object]) -> list[PageOutcome]:
-    """What the statement says of each page."""
-    return [PageOutcome(*found) for found in await connection.fetch(statement, *arguments)]
+    """The outcome of each page; a fenced page has no counts."""
+    return [
+        PageOutcome(status, Counts(int(status != "fenced"), records, rejected), is_last, next_cursor)
+        for status, records, rejected, is_last, next_cursor in await connection.fetch(statement, *arguments)
+    ]
 
 
-def _named_runs(runs: Sequence[RunRef]) -> list[list[object]]:
-    """The columns in which every function takes its runs."""
+def _run_columns(runs: Sequence[RunRef]) -> list[list[object]]:
+    """The first arguments of every function: an array for each field of a run."""
     named = ((run.id, run.workflow, run.number, run.org, run.adapter, run.entity, run.type) for run in runs)
     return [list(column) for column in zip(*named, strict=True)]
 
 
-def _grants(found: Sequence[asyncpg.Record], asks: int) -> list[LeaseState]:
-    grants = [LeaseState(False)] * asks
-    lines: list[list[LedgerLine]] = [[] for _ in range(asks)]
-    for number, state, pages, records, rejected, *line, newest in found:
-        done = RunTotals(pages, records, rejected) if state == "done" else None
-        grants[number - 1] = LeaseState(state == "open", (), done, newest)
-        if line[1] is not None:
-            lines[number - 1].append(LedgerLine(*line))
-    return [replace(grant, lines=tuple(its)) if its else grant for grant, its in zip(grants, lines, strict=True)]
+def _lease_states(found: Sequence[asyncpg.Record], requests: int) -> list[LeaseState]:
+    states = [LeaseState(False)] * requests
+    lines: list[list[LedgerLine]] = [[] for _ in range(requests)]
+    for number, state, *counts, parent, page, records, rejected, is_last, next_cursor, newest in found:
+        done = Counts(*counts) if state == "done" else None
+        states[number - 1] = LeaseState(state == "open", (), done, newest)
+        if page is not None:
+            lines[number - 1].append(LedgerLine(parent, page, Counts(1, records, rejected), is_last, next_cursor))
+    return [replace(state, lines=tuple(own)) if own else state for state, own in zip(states, lines, strict=True)]

@@ -1,5 +1,5 @@
-"""The sink on PostgreSQL. One statement, and so one round trip and one transaction, per grant, per finish and per
-commit that loads no rows."""
+"""The sink in PostgreSQL. Opened leases, closed runs and commits by upsert take one statement each: one request to the
+server, and one transaction."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from agents import concurrency
 from agents.ports import (
     ClosedRun,
     LeaseRequest,
@@ -23,24 +24,23 @@ from manifests.entity import Adapter, Entity
 from service.clock import Clock
 from service.sinks.group import DataRefused, one_row, write_group
 from service.sinks.parents import PARENTS_READ_MAX, column_types, parent
+from service.sinks.postgres.commit import SQL, commit_arguments, commit_statement
 from service.sinks.postgres.errors import translate, translated
 from service.sinks.postgres.loading import FirstLoads
-from service.sinks.postgres.runs import close_runs, enter_pages, grant_leases
-from service.sinks.postgres.statements import commit_arguments, commit_statement
+from service.sinks.postgres.runs import close_runs, enter_pages, open_leases
 from service.sinks.postgres.tables import Connection, create_tables, migrate
 from service.sinks.schema import EntityTable, entity_table, entity_tables
 from topics.errors import Rejected
 
-POOL_CONNECTIONS_MAX = 8
-RUNS_PER_STATEMENT_MAX = 256  # each run that is opened holds a lock in the server's shared memory until it is done
+RUNS_PER_STATEMENT_MAX = 256  # opening a run holds a lock in the server's shared memory until the end
 CONNECT_TIMEOUT_SECONDS = 10
 STATEMENT_TIMEOUT_SECONDS = 60
-# The client's own limits, for a server that no longer says anything.
+# The client's own limits, for a server that no longer responds.
 COMMAND_TIMEOUT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 10
 ACQUIRE_TIMEOUT_SECONDS = COMMAND_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS
 IDLE_CONNECTION_SECONDS = 300
-IDLE_IN_TRANSACTION_SECONDS = 10  # a frozen process must not keep others from its rows for longer
-STATEMENTS_CACHED_MAX = 300  # each entity has two of its own; the least recently used is prepared anew
+IDLE_IN_TRANSACTION_SECONDS = 10  # longest time that a frozen process may lock rows
+STATEMENTS_CACHED_MAX = 300  # two for each entity; the least recently used one is prepared again
 RACES_MAX = 3
 CLOSE_TIMEOUT_SECONDS = 10
 
@@ -51,8 +51,8 @@ SESSION = {
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
     "default_transaction_isolation": "read committed",
-    # Everything here goes by key. A plan made while a table was small must not read it from end to end once it has
-    # grown, and a plan over arrays is the same whatever they hold: plan once, by index, without compiling.
+    # All access is by key. A plan made for a small table must not scan the table once it has grown, and plans over
+    # arrays do not depend on their values: plan once, by index, without compiling.
     "enable_seqscan": "off",
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
@@ -60,16 +60,16 @@ SESSION = {
 
 
 class PostgresSink:
-    """Connects when it is first asked, and again after a connection was lost. Bound to the event loop of its making."""
+    """Connects at the first call, and again after a lost connection. Bound to the event loop of its creation."""
 
     def __init__(self, dsn: str, clock: Clock) -> None:
         self._clock = clock
-        self._database = _named(dsn)
+        self._database = _display_name(dsn)
         self._first_loads = FirstLoads()
         self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             dsn,
             min_size=0,
-            max_size=POOL_CONNECTIONS_MAX,
+            max_size=concurrency.SINK_CONNECTIONS,
             max_inactive_connection_lifetime=IDLE_CONNECTION_SECONDS,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
@@ -77,7 +77,7 @@ class PostgresSink:
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=0,
             server_settings=SESSION,
-            reset=_leave_as_it_is,
+            reset=_keep_settings,
         )
 
     async def prepare(self, adapter: Adapter) -> None:
@@ -85,13 +85,13 @@ class PostgresSink:
             await migrate(connection, self._clock, self._database)
             await create_tables(connection, entity_tables(adapter))
 
-    async def grant(self, asks: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
-        grants: list[LeaseState] = []
-        for start in range(0, len(asks), RUNS_PER_STATEMENT_MAX):
-            some = asks[start : start + RUNS_PER_STATEMENT_MAX]
+    async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
+        states: list[LeaseState] = []
+        for start in range(0, len(requests), RUNS_PER_STATEMENT_MAX):
+            batch = requests[start : start + RUNS_PER_STATEMENT_MAX]
             async with self._connection() as connection:
-                grants += await grant_leases(connection, some, self._clock.now())
-        return grants
+                states += await open_leases(connection, batch, self._clock.now())
+        return states
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         return await write_group(self, pages)
@@ -103,7 +103,7 @@ class PostgresSink:
             if loaded is not None:
                 return loaded
             arguments = commit_arguments(pages, table, moment)
-            return await _repeated(lambda: enter_pages(connection, _statement(table), arguments))
+            return await _retry_races(lambda: enter_pages(connection, _statement(table), arguments))
 
     async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
         refused: dict[int, str] = {}
@@ -122,7 +122,7 @@ class PostgresSink:
         return refused
 
     async def _try(self, connection: Connection, table: EntityTable, page: PageWrite) -> str | None:
-        """Keep the row for those that come after it (they may clash with it), or say why the database refused it."""
+        """Store the row, since later rows may conflict with it; or return why the database refused it."""
 
         async def attempt() -> None:
             async with connection.transaction():
@@ -130,7 +130,7 @@ class PostgresSink:
                 await connection.fetch(_statement(table), *arguments)
 
         try:
-            await _repeated(attempt)
+            await _retry_races(attempt)
         except DataRefused as refused:
             return str(refused)
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -146,26 +146,26 @@ class PostgresSink:
         table = entity_table(adapter, entity)
         types = column_types(table, columns)
         named = "".join(f', "{name}"' for name in types)
-        query = f'select id{named} from "{table.name}" where org = $1 and id > $2 order by id limit $3'
+        query = SQL["parents"].format(columns=named, table=table.name)
         async with self._connection() as connection:
             found = await connection.fetch(query, org, after or "", min(limit, PARENTS_READ_MAX))
         return [parent(row[0], types, tuple(row)[1:]) for row in found]
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
-        query = f'select count(*) from "{entity_table(adapter, entity).name}" where org = $1'
+        query = SQL["count"].format(table=entity_table(adapter, entity).name)
         async with self._connection() as connection:
             return int(await connection.fetchval(query, org))
 
-    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
         closed: list[ClosedRun] = []
         for start in range(0, len(ends), RUNS_PER_STATEMENT_MAX):
-            some = ends[start : start + RUNS_PER_STATEMENT_MAX]
+            batch = ends[start : start + RUNS_PER_STATEMENT_MAX]
             async with self._connection() as connection:
-                closed += await close_runs(connection, some, self._clock.now())
+                closed += await close_runs(connection, batch, self._clock.now())
         return closed
 
     async def close(self) -> None:
-        """Let what is in flight end, for a while; then cut it off, which loses nothing that was committed."""
+        """Wait at most CLOSE_TIMEOUT_SECONDS for calls in flight, then cut them off. What was committed is kept."""
         await self._pool
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
@@ -179,10 +179,10 @@ class PostgresSink:
                 yield connection
 
 
-async def _repeated(write: Callable[[], Awaitable[R]]) -> R:
-    """Run a commit again when it met a row that another transaction stored in the same moment: now it sees that row.
+async def _retry_races(write: Callable[[], Awaitable[R]]) -> R:
+    """Repeat a commit if another transaction stored one of its rows at the same time: the next attempt sees that row.
 
-    After RACES_MAX times it is no race, but a unique constraint of the table's owner.
+    After RACES_MAX failures the cause is not a race, but a unique constraint of the table's owner.
     """
     for _ in range(RACES_MAX - 1):
         with suppress(asyncpg.UniqueViolationError):
@@ -197,12 +197,12 @@ def _table(page: PageWrite) -> EntityTable:
     return entity_table(page.run.adapter, page.entity)
 
 
-async def _leave_as_it_is(connection: object) -> None:
-    """On release to the pool: our sessions change no setting, so the round trip that resets them all is saved."""
+async def _keep_settings(connection: object) -> None:
+    """Save the reset of a released connection: no session changes a setting."""
 
 
-def _named(dsn: str) -> str:
-    """The database as a person knows it, without the password."""
+def _display_name(dsn: str) -> str:
+    """The database by host and name, without credentials."""
     try:
         parts = urlsplit(dsn)
     except ValueError as error:

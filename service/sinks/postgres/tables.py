@@ -1,4 +1,4 @@
-"""Creating what the sink needs in PostgreSQL, once, whoever else tries to at the same moment."""
+"""Creation of the sink's tables in PostgreSQL, once even if several processes start together."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
@@ -8,10 +8,10 @@ import asyncpg
 from service.clock import Clock
 from service.sinks.migrations import READ_APPLIED, RECORD_TABLE, Migration, pending, shipped
 from service.sinks.parents import iso
-from service.sinks.postgres.statements import DIALECT
+from service.sinks.postgres.commit import DIALECT
 from service.sinks.schema import EntityTable
 
-# One process at a time changes the schema; the number is ours, next to the one that 001_ledger.sql locks runs by.
+# One process at a time changes the schema. 001_ledger.sql locks runs by the number before this one.
 _LOCK = "select pg_advisory_xact_lock(1397511498, 0)"
 _COLUMNS = """
 select class.relname as table, attribute.attname as column,
@@ -25,7 +25,7 @@ Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 async def migrate(connection: Connection, clock: Clock, database: str) -> None:
-    """Bring the internal tables up to this version of the code. Rejected if the database is newer or another one."""
+    """Migrate the internal tables to this version. Rejected if the database is newer, or has other migrations."""
     if not await _pending(connection, database):
         return
     async with connection.transaction():
@@ -47,7 +47,7 @@ async def _pending(connection: Connection, database: str) -> tuple[Migration, ..
 
 
 async def create_tables(connection: Connection, tables: Sequence[EntityTable]) -> None:
-    """Create the tables that are missing and add the columns that are. Rejected if a column has another type."""
+    """Create missing tables and add missing columns. Rejected if a column has another type."""
     lacking = _lacking(await _existing(connection, tables), tables)
     if not lacking:
         return

@@ -1,1 +1,1 @@
-"""The sink on SQLite, with the standard library."""
+"""The sink in SQLite, with the standard library."""

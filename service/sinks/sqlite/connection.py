@@ -1,4 +1,4 @@
-"""One connection to a SQLite file: how it is opened, its transactions, and what its errors mean. Runs in one thread."""
+"""Connections to a SQLite file, each for one thread: opening, transactions and translation of errors."""
 
 import sqlite3
 import time
@@ -10,7 +10,7 @@ from service.sinks.group import DataRefused
 from service.sinks.migrations import NotPrepared
 from topics.errors import Broken, Rejected, Retryable, SluiceError
 
-BUSY_TIMEOUT_SECONDS = 30.0  # how long a writer waits for another process's transaction
+BUSY_TIMEOUT_SECONDS = 30.0  # for another process's transaction
 WAL_TRIES_MAX = 100
 WAL_PAUSE_SECONDS = 0.05
 
@@ -28,12 +28,12 @@ _RETRYABLE_CODES = frozenset(
 )
 _REFUSED_CODES = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH})
 _PRIMARY = 0xFF
-# How SQLite words it, for it has no code of its own; the last begins "table T has no column named C".
+# These errors have no code of their own, only texts; the last one begins "table T has no column named C".
 _MISSING = ("no such table", "no such column", "table ")
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, or make it. A commit is on the disk when it returns: WAL with synchronous=FULL."""
+    """Open or create the file. A commit is on the disk when it returns: WAL with synchronous=FULL."""
     with translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
@@ -47,7 +47,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """The switch to WAL does not wait for others as transactions do: two that make the file at once try again."""
+    """Switch to WAL. Unlike transactions, the switch does not wait for another process, so it is retried."""
     for _ in range(WAL_TRIES_MAX):
         try:
             (mode,) = connection.execute("pragma journal_mode = wal").fetchone()
@@ -58,15 +58,15 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             continue
         if mode != "wal":
             raise Rejected(
-                f"SQLite cannot keep a write-ahead log at this place (it says {mode}): use a directory on a local disk"
+                f"SQLite cannot keep a write-ahead log there (journal mode {mode}): use a directory on a local disk"
             )
         return
-    raise Retryable("the SQLite file is busy: another process holds it")
+    raise Retryable("the SQLite file is busy: another process locks it")
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Write alone: nobody else writes between its first line and its commit."""
+    """A write transaction: no other connection writes from its begin to its commit."""
     connection.execute("begin immediate")
     try:
         yield
@@ -78,7 +78,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def attempt(connection: sqlite3.Connection) -> Iterator[None]:
-    """Write alone, look, and keep nothing."""
+    """A write transaction that is always rolled back."""
     connection.execute("begin immediate")
     try:
         yield
@@ -89,7 +89,7 @@ def attempt(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raise what SQLite raises in our words."""
+    """Translate the errors of the block."""
     try:
         yield
     except (sqlite3.Error, OverflowError, UnicodeEncodeError, OSError) as error:
@@ -102,7 +102,7 @@ def translate(error: Exception, path: Path) -> SluiceError:
     if isinstance(error, OSError):
         return Rejected(f"the SQLite file {path} cannot be made: {error}. Check SLUICE_SINK")
     if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
-        return Broken(f"SQLite was used in a wrong way: {error}")
+        return Broken(f"wrong use of SQLite: {error}")
     return _from_sqlite(error, path)
 
 
@@ -111,14 +111,14 @@ def _from_sqlite(error: sqlite3.DatabaseError, path: Path) -> SluiceError:
     if code in _REFUSED_CODES:
         return DataRefused(str(error))
     if code in _RETRYABLE_CODES:
-        return Retryable(f"the SQLite file {path} could not do it now: {error}")
+        return Retryable(f"the SQLite file {path} cannot be used now: {error}")
     if code != sqlite3.SQLITE_ERROR:
         return Rejected(
             f"the SQLite file {path} cannot be used: {error}. Check SLUICE_SINK and the file's owner and rights"
         )
     if not str(error).startswith(_MISSING):
-        return Broken(f"the SQLite file {path} does not understand us: {error}")
+        return Broken(f"SQLite refused a statement on the file {path}: {error}")
     return NotPrepared(
-        f"the SQLite file {path} is not prepared for this: {error}. A fetcher creates what its manifests need when "
+        f"the SQLite file {path} is not prepared: {error}. A fetcher creates what its manifests need when "
         "it starts: restart one that runs this version"
     )

@@ -1,6 +1,6 @@
-"""The sink on SQLite: a file that several processes share. Its calls wait in one thread, one after another.
+"""The sink in SQLite: a file that several processes share. Calls run in one thread, one after another.
 
-At most as many calls wait as there are tasks that made one: each task waits for its own.
+The tasks bound the number of waiting calls: each task waits for its own.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from service.sinks.group import DataRefused, one_row, rejection_places, write_gr
 from service.sinks.parents import PARENTS_READ_MAX, column_types, iso, parent
 from service.sinks.schema import entity_table, entity_tables
 from service.sinks.sqlite.connection import attempt, connect, transaction, translate, translated
-from service.sinks.sqlite.runs import close_run, grant, is_known, is_open, line_of, open_run
-from service.sinks.sqlite.statements import INSERT_LINE, INSERT_REJECTED, stored_rows, upsert
+from service.sinks.sqlite.rows import SQL, stored_rows, upsert
+from service.sinks.sqlite.runs import close_run, lease_state, line_of, open_run, run_state
 from service.sinks.sqlite.tables import create_tables, migrate
 
 R = TypeVar("R")
 
 
 class SqliteSink:
-    """Opens the file when it is first asked. The connection never leaves its thread."""
+    """Opens the file at the first call. Its connection is used in one thread only."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
@@ -40,8 +40,8 @@ class SqliteSink:
 
         await self._run(call)
 
-    async def grant(self, asks: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
-        return await self._run(lambda connection: self._grant(connection, asks))
+    async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
+        return await self._run(lambda connection: self._open_leases(connection, requests))
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         return await write_group(self, pages)
@@ -62,16 +62,16 @@ class SqliteSink:
         table = entity_table(adapter, entity)
         types = column_types(table, columns)
         named = "".join(f', "{name}"' for name in types)
-        query = f'select id{named} from "{table.name}" where org = ? and id > ? order by id limit ?'
+        query = SQL["parents"].format(columns=named, table=table.name)
         arguments = (org, after or "", min(limit, PARENTS_READ_MAX))
         found = await self._run(lambda connection: connection.execute(query, arguments).fetchall())
         return [parent(row[0], types, row[1:]) for row in found]
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
-        query = f'select count(*) from "{entity_table(adapter, entity).name}" where org = ?'
+        query = SQL["count"].format(table=entity_table(adapter, entity).name)
         return int(await self._run(lambda connection: connection.execute(query, (org,)).fetchone()[0]))
 
-    async def finish(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
         def call(connection: sqlite3.Connection) -> list[ClosedRun]:
             with transaction(connection):
                 return [close_run(connection, end, self._now()) for end in ends]
@@ -87,38 +87,38 @@ class SqliteSink:
         await asyncio.get_running_loop().run_in_executor(self._thread, call)
         self._thread.shutdown()
 
-    def _grant(self, connection: sqlite3.Connection, asks: Sequence[LeaseRequest]) -> list[LeaseState]:
-        unknown = [ask.run for ask in asks if not is_known(connection, ask.run)]
+    def _open_leases(self, connection: sqlite3.Connection, requests: Sequence[LeaseRequest]) -> list[LeaseState]:
+        unknown = [request.run for request in requests if run_state(connection, request.run) is None]
         if unknown:
             with transaction(connection):
                 for run in sorted(unknown, key=lambda run: run.number, reverse=True):
                     open_run(connection, run, self._now())
         connection.execute("begin")
         try:
-            return [grant(connection, ask) for ask in asks]
+            return [lease_state(connection, request) for request in requests]
         finally:
             connection.rollback()
 
     def _write(self, connection: sqlite3.Connection, page: PageWrite) -> PageOutcome:
         run, now = page.run, self._now()
-        if not is_open(connection, run):
+        if run_state(connection, run) != "open":
             return PageOutcome("fenced")
         known = line_of(connection, run, page.parent, page.page)
         if known is not None:
-            return PageOutcome("already", known.records, known.rejected, known.is_last, known.next_cursor)
-        counts = (len(page.rows), len(page.rejected))
-        line = (run.id, page.parent, page.page, *counts, page.is_last, page.next_cursor, now)
-        connection.execute(INSERT_LINE, line)
+            return PageOutcome("already", known.counts, known.is_last, known.next_cursor)
+        counts = page.counts
+        line = (run.id, page.parent, page.page, counts.records, counts.rejected, page.is_last, page.next_cursor, now)
+        connection.execute(SQL["insert_line"], line)
         connection.executemany(upsert(entity_table(run.adapter, page.entity)), stored_rows(page))
-        whose = (run.org, run.adapter, run.entity)
+        owner = (run.org, run.adapter, run.entity)
         connection.executemany(
-            INSERT_REJECTED,
+            SQL["insert_rejected"],
             (
-                (*whose, record.key, place, run.id, page.parent, page.page, record.reason, record.raw, now)
+                (*owner, record.key, place, run.id, page.parent, page.page, record.reason, record.raw, now)
                 for record, place in zip(page.rejected, rejection_places(page), strict=True)
             ),
         )
-        return PageOutcome("committed", *counts, page.is_last, page.next_cursor)
+        return PageOutcome("committed", counts, page.is_last, page.next_cursor)
 
     def _refused_rows(self, connection: sqlite3.Connection, page: PageWrite) -> dict[int, str]:
         refused: dict[int, str] = {}

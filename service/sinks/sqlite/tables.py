@@ -1,4 +1,4 @@
-"""Creating what the sink needs in a SQLite file, once, whoever else tries to at the same moment."""
+"""Creation of the sink's tables in SQLite, once even if several processes start together."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -8,12 +8,12 @@ from service.sinks.migrations import READ_APPLIED, RECORD_TABLE, Migration, pend
 from service.sinks.parents import iso
 from service.sinks.schema import EntityTable
 from service.sinks.sqlite.connection import transaction
-from service.sinks.sqlite.statements import DIALECT
+from service.sinks.sqlite.rows import DIALECT
 from topics.errors import Broken
 
 
 def migrate(connection: sqlite3.Connection, clock: Clock, database: str) -> None:
-    """Bring the internal tables up to this version of the code. Rejected if the file is newer, or set up otherwise."""
+    """Migrate the internal tables to this version. Rejected if the file is newer, or has other migrations."""
     if not _pending(connection, database):
         return
     with transaction(connection):
@@ -28,13 +28,13 @@ def migrate(connection: sqlite3.Connection, clock: Clock, database: str) -> None
 
 
 def _pending(connection: sqlite3.Connection, database: str) -> tuple[Migration, ...]:
-    is_there = connection.execute("select 1 from sqlite_schema where name = 'sluice_migrations'").fetchone()
-    applied = dict(connection.execute(READ_APPLIED).fetchall()) if is_there else {}
+    exists = connection.execute("select 1 from sqlite_schema where name = 'sluice_migrations'").fetchone()
+    applied = dict(connection.execute(READ_APPLIED).fetchall()) if exists else {}
     return pending(shipped("sqlite"), applied, database)
 
 
 def statements(script: str) -> Iterator[str]:
-    """The script's statements one by one: run as a whole it would commit the transaction around it."""
+    """The script's statements one by one: `executescript` would commit the transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -46,7 +46,7 @@ def statements(script: str) -> Iterator[str]:
 
 
 def create_tables(connection: sqlite3.Connection, tables: Sequence[EntityTable]) -> None:
-    """Create the tables that are missing and add the columns that are. Rejected if a column has another type."""
+    """Create missing tables and add missing columns. Rejected if a column has another type."""
     if not any(_lacks(connection, table) for table in tables):
         return
     with transaction(connection):

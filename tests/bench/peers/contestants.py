@@ -121,10 +121,10 @@ class Restate(Peer):
         await super().__aexit__(kind, error, trace)
 
     async def run(self, shape: Shape, orgs: Sequence[str]) -> None:
-        places = asyncio.Semaphore(shape.concurrency)
+        slots = asyncio.Semaphore(shape.concurrency)
 
         async def workflow(org: str) -> None:
-            async with places:
+            async with slots:
                 url, body = f"{self._ingress}/Organisation/sync", {"org": org, "pages": shape.pages}
                 async with self._http.post(url, json=body, headers={"idempotency-key": org}) as answer:
                     assert answer.status == 200, await answer.text()
@@ -170,8 +170,8 @@ class Dbos(Peer):
 
     async def run(self, shape: Shape, orgs: Sequence[str]) -> None:
         assert self._process.stdin is not None
-        asked = {"orgs": list(orgs), "pages": shape.pages, "concurrency": shape.concurrency}
-        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+        shape_of = {"orgs": list(orgs), "pages": shape.pages, "concurrency": shape.concurrency}
+        self._process.stdin.write(json.dumps(shape_of).encode() + b"\n")
         self._process.stdin.flush()
         await self._expect("done", RUN_SECONDS_MAX)
 

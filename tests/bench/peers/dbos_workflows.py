@@ -1,6 +1,6 @@
 """The step as DBOS workflows. Runs in the peers' own Python: python dbos_workflows.py API DSN SYSTEM_DSN.
 
-Each line of the standard input is a JSON object with orgs, pages and concurrency; `done` tells that all have ended.
+Each line of the standard input is a JSON object with orgs, pages and concurrency; `done` means that all have ended.
 """
 
 import asyncio
@@ -49,10 +49,10 @@ async def main(api: str, dsn: str, system_dsn: str) -> None:
 
 
 async def _run(workflow: Any, orgs: list[str], pages: int, concurrency: int) -> None:
-    places = asyncio.Semaphore(concurrency)
+    slots = asyncio.Semaphore(concurrency)
 
     async def one(org: str) -> None:
-        async with places:
+        async with slots:
             with SetWorkflowID(org):
                 handle = await DBOS.start_workflow_async(workflow, org, pages)
             assert await handle.get_result() == pages * PAGE_SIZE

@@ -20,10 +20,10 @@ async def main(api: str, dsn: str, port: str) -> None:
     async with Floor(api, dsn) as floor:
         service = restate.Service("Organisation")
 
-        async def sync(context: Any, asked: dict[str, Any]) -> int:
+        async def sync(context: Any, request: dict[str, Any]) -> int:
             stored = 0
-            for page in range(asked["pages"]):
-                stored += await context.run_typed("page", floor.step, org=asked["org"], page=page, size=PAGE_SIZE)
+            for page in range(request["pages"]):
+                stored += await context.run_typed("page", floor.step, org=request["org"], page=page, size=PAGE_SIZE)
             return stored
 
         service.handler()(sync)

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, ClassVar
 
 from tests.chaos.faults.fault import Fault
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 WRITES = (10, 40)
 PERSON = "people.person"
@@ -18,13 +18,13 @@ class ApiFault(Fault):
     touches = frozenset({"api"})
     seconds = (4.0, 12.0)
 
-    async def inject(self, site: Site) -> None:
-        org = self.random.choice((None, self.random.choice(site.orgs)))
+    async def inject(self, system: System) -> None:
+        org = self.random.choice((None, self.random.choice(system.orgs)))
         self.what = org or "all organisations"
-        await site.ask_simulator("faults", {**self.order, **({"org": org} if org else {})})
+        await system.call_simulator("faults", {**self.order, **({"org": org} if org else {})})
 
-    async def heal(self, site: Site) -> None:
-        await site.ask_simulator("faults/clear", {})
+    async def heal(self, system: System) -> None:
+        await system.call_simulator("faults/clear", {})
 
 
 class TooManyRequests(ApiFault):
@@ -62,21 +62,21 @@ class MovingPages(Fault):
         self.count = random.randint(*WRITES)
         self.what = f"{self.count} writes"
 
-    async def inject(self, site: Site) -> None:
+    async def inject(self, system: System) -> None:
         known: dict[str, list[str]] = {}
         for number in range(self.count):
-            org = self.random.choice(site.orgs)
+            org = self.random.choice(system.orgs)
             mine = known.setdefault(org, [])
             if mine and self.random.random() < 0.5:
-                await self._edit(site, org, self.random.choice(mine), number)
+                await self._edit(system, org, self.random.choice(mine), number)
             else:
-                made = await site.ask_simulator("insert", {"org": org, "entity": PERSON})
+                made = await system.call_simulator("insert", {"org": org, "entity": PERSON})
                 mine.append(made["id"])
             await asyncio.sleep(self.random.uniform(0.0, 0.2))
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         return
 
-    async def _edit(self, site: Site, org: str, id: str, number: int) -> None:
-        ask = {"org": org, "entity": PERSON, "id": id, "attributes": {"last_name": f"Moved {number}"}}
-        await site.ask_simulator("edit", ask)
+    async def _edit(self, system: System, org: str, id: str, number: int) -> None:
+        change = {"org": org, "entity": PERSON, "id": id, "attributes": {"last_name": f"Moved {number}"}}
+        await system.call_simulator("edit", change)

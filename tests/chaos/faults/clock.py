@@ -1,7 +1,7 @@
 """Clocks: an hour on, an hour back."""
 
 from tests.chaos.faults.fault import Fault
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 HOUR_SECONDS = 3_600
 
@@ -12,21 +12,21 @@ class ClocksOfProcesses(Fault):
     name, touches = "clock of processes an hour off", frozenset({"clock"})
     seconds = (4.0, 12.0)
 
-    async def inject(self, site: Site) -> None:
+    async def inject(self, system: System) -> None:
         seconds = self.random.choice((HOUR_SECONDS, -HOUR_SECONDS))
         roles = self.random.choice((("worker",), ("fetcher",), ("worker", "fetcher", "projector")))
         self.what = f"{seconds // 60:+d} min: {', '.join(roles)}"
-        for name, instance in site.instances.items():
+        for name, instance in system.instances.items():
             if instance.role in roles:
-                site.clocks.move(name, seconds)
+                system.clocks.move(name, seconds)
 
-    async def heal(self, site: Site) -> None:
-        for name in site.instances:
-            site.clocks.move(name, 0)
+    async def heal(self, system: System) -> None:
+        for name in system.instances:
+            system.clocks.move(name, 0)
 
     @classmethod
-    def why_not(cls, site: Site) -> str:
-        return site.clocks.why_not
+    def why_not(cls, system: System) -> str:
+        return system.clocks.why_not
 
 
 class ClockOfBroker(Fault):
@@ -35,17 +35,17 @@ class ClockOfBroker(Fault):
     name, touches = "clock of brokers an hour back", frozenset({"clock", "kafka"})
     seconds = (4.0, 12.0)
 
-    async def inject(self, site: Site) -> None:
-        for node in site.brokers.nodes:
-            site.clocks.move(node.name, -HOUR_SECONDS)
+    async def inject(self, system: System) -> None:
+        for node in system.brokers.nodes:
+            system.clocks.move(node.name, -HOUR_SECONDS)
 
-    async def heal(self, site: Site) -> None:
-        for node in site.brokers.nodes:
-            site.clocks.move(node.name, 0)
+    async def heal(self, system: System) -> None:
+        for node in system.brokers.nodes:
+            system.clocks.move(node.name, 0)
 
     @classmethod
-    def why_not(cls, site: Site) -> str:
-        return site.clocks.why_not
+    def why_not(cls, system: System) -> str:
+        return system.clocks.why_not
 
 
 class ClockOfBrokerOn(ClockOfBroker):
@@ -53,14 +53,14 @@ class ClockOfBrokerOn(ClockOfBroker):
 
     name = "clock of brokers an hour on"
 
-    async def inject(self, site: Site) -> None:
-        for node in site.brokers.nodes:
-            site.clocks.move(node.name, HOUR_SECONDS)
+    async def inject(self, system: System) -> None:
+        for node in system.brokers.nodes:
+            system.clocks.move(node.name, HOUR_SECONDS)
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         """Where there are several, each is restarted, as its operator has to: a broker whose clock was put back waits
         with connecting to another controller until it shows the time of its last attempt."""
-        await super().heal(site)
-        if len(site.brokers.nodes) > 1:
-            for node in site.brokers.nodes:
-                await site.brokers.restart(node)
+        await super().heal(system)
+        if len(system.brokers.nodes) > 1:
+            for node in system.brokers.nodes:
+                await system.brokers.restart(node)

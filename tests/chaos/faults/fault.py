@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from random import Random
 from typing import ClassVar
 
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 
 class Fault(ABC):
@@ -20,17 +20,17 @@ class Fault(ABC):
 
     def __init__(self, random: Random) -> None:
         self.random = random
-        self.what = ""  # the details, for the tale
+        self.what = ""  # the details, for the report
 
     @abstractmethod
-    async def inject(self, site: Site) -> None:
+    async def inject(self, system: System) -> None:
         """Make it go wrong."""
 
     @abstractmethod
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         """Put it right. Safe to call once after `inject`, however far that got."""
 
     @classmethod
-    def why_not(cls, site: Site) -> str:
+    def why_not(cls, system: System) -> str:
         """Why it cannot be had here; nothing if it can."""
         return ""

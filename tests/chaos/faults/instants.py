@@ -7,15 +7,15 @@ from service.settings import Settings, variable
 from tests.chaos.faults.fault import Fault
 from tests.chaos.processes import Instance
 from tests.chaos.records import Sent, write
-from tests.chaos.site import Site
+from tests.chaos.system import System
 from topics.codec import encode
-from topics.commands import RetryNow
+from topics.command import RetryNow
 
 SETTING = "failpoints"
 ARRIVALS_MAX = 6
 POINTS = {
     "worker": ("after_store", "after_changelog", "after_flush"),
-    "fetcher": ("after_fetch", "after_db_commit", "after_tell"),
+    "fetcher": ("after_fetch", "after_db_commit", "after_report"),
 }
 
 
@@ -32,13 +32,13 @@ class Failpoint(Fault):
         super().__init__(random)
         self.order = f"{self.point}={self.action}@{random.randint(1, ARRIVALS_MAX)}"
 
-    async def inject(self, site: Site) -> None:
-        self.victim = site.pick(self.random, self.role)
+    async def inject(self, system: System) -> None:
+        self.victim = system.pick(self.random, self.role)
         self.what = f"{self.victim.name}, {self.order}"
         self.victim.once = {variable(SETTING): self.order}
         self.victim.kill()
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         """A process that has not come to the instant starts again without it."""
         if self.victim is None:
             return
@@ -46,18 +46,18 @@ class Failpoint(Fault):
         self.victim.kill()
 
     @classmethod
-    def why_not(cls, site: Site) -> str:
+    def why_not(cls, system: System) -> str:
         return "" if SETTING in Settings.model_fields else "this build has no failpoints"
 
 
 class LostMessage(Failpoint):
-    """A message is swallowed on its way. A deadline would ask again within minutes; an operator does at once."""
+    """A message is swallowed on its way. A deadline would send it again within minutes; an operator does at once."""
 
-    async def heal(self, site: Site) -> None:
-        await super().heal(site)
-        keys = [f"main-sync:{org}:pco:full" for org in site.orgs]
-        nudges = [RetryNow(workflow=key, request_id=f"{self.name}-{self.random.random()}") for key in keys]
-        await write(site.brokers.bootstrap, [Sent(RetryNow.topic, one.key.encode(), encode(one)) for one in nudges])
+    async def heal(self, system: System) -> None:
+        await super().heal(system)
+        keys = [f"main-sync:{org}:pco:full" for org in system.orgs]
+        retries = [RetryNow(workflow=key, request_id=f"{self.name}-{self.random.random()}") for key in keys]
+        await write(system.brokers.bootstrap, [Sent(RetryNow.topic, one.key.encode(), encode(one)) for one in retries])
 
 
 def _made(parent: type[Failpoint], name: str, role: str, point: str, action: str) -> type[Fault]:
@@ -71,6 +71,6 @@ INSTANTS: tuple[type[Fault], ...] = (
         for role, points in POINTS.items()
         for point in points
     ),
-    _made(LostMessage, "page-done lost", "fetcher", "tell", "drop"),
+    _made(LostMessage, "page-done lost", "fetcher", "report", "drop"),
     _made(LostMessage, "outputs of a decision lost", "worker", "emit", "drop"),
 )

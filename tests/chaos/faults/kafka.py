@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from tests.chaos.brokers import Node
 from tests.chaos.faults.fault import Fault
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 NEEDS_THREE = "it takes three brokers (--brokers 3)"
 
@@ -18,19 +18,19 @@ class BrokersDown(Fault):
     seconds = (1.0, 8.0)
     victims: tuple[Node, ...] = ()
 
-    async def inject(self, site: Site) -> None:
-        self.victims = tuple(self.random.sample(site.brokers.nodes, self.count))
+    async def inject(self, system: System) -> None:
+        self.victims = tuple(self.random.sample(system.brokers.nodes, self.count))
         self.what = ", ".join(node.name for node in self.victims)
         for node in self.victims:
             node.held = True
         for node in self.victims:
             node.kill()
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         for node in self.victims:
             node.held = False
-            site.brokers.launch(node)
-        await site.brokers.until_ready()
+            system.brokers.launch(node)
+        await system.brokers.until_ready()
 
 
 class KillBroker(BrokersDown):
@@ -41,8 +41,8 @@ class KillTwoBrokers(BrokersDown):
     name, count = "two of three brokers down", 2
 
     @classmethod
-    def why_not(cls, site: Site) -> str:
-        return "" if len(site.brokers.nodes) >= 3 else NEEDS_THREE
+    def why_not(cls, system: System) -> str:
+        return "" if len(system.brokers.nodes) >= 3 else NEEDS_THREE
 
 
 class FreezeBroker(Fault):
@@ -52,14 +52,14 @@ class FreezeBroker(Fault):
     seconds = (4.0, 10.0)
     victim: Node | None = None
 
-    async def inject(self, site: Site) -> None:
-        self.victim = self.random.choice(site.brokers.nodes)
+    async def inject(self, system: System) -> None:
+        self.victim = self.random.choice(system.brokers.nodes)
         self.what = self.victim.name
         self._send(signal.SIGSTOP)
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         self._send(signal.SIGCONT)
-        await site.brokers.until_ready()
+        await system.brokers.until_ready()
 
     def _send(self, number: signal.Signals) -> None:
         if self.victim is not None and self.victim.process is not None and self.victim.runs:
@@ -67,26 +67,26 @@ class FreezeBroker(Fault):
 
 
 class KafkaDiskFull(Fault):
-    """Not a byte more fits under a broker's log: it halts, and comes back once there is room."""
+    """Not a byte more fits under a broker's log: it halts, and comes back once there is space."""
 
     name, touches = "disk full under Kafka", frozenset({"kafka"})
     seconds = (4.0, 8.0)
     victim: Node | None = None
 
-    async def inject(self, site: Site) -> None:
-        self.victim = self.random.choice(site.brokers.nodes)
+    async def inject(self, system: System) -> None:
+        self.victim = self.random.choice(system.brokers.nodes)
         self.what = self.victim.name
         self.victim.held = True
-        site.disks.fill(self.victim.home)
+        system.disks.fill(self.victim.home)
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         if self.victim is None:
             return
-        self.what += " (it halted)" if not self.victim.runs else " (it went on)"
-        site.disks.free(self.victim.home)
+        self.what += " (it halted)" if not self.victim.runs else " (it continued)"
+        system.disks.free(self.victim.home)
         self.victim.held = False
-        await site.brokers.restart(self.victim)
+        await system.brokers.restart(self.victim)
 
     @classmethod
-    def why_not(cls, site: Site) -> str:
-        return site.disks.why_not
+    def why_not(cls, system: System) -> str:
+        return system.disks.why_not

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from tests.chaos.faults.fault import Fault
 from tests.chaos.processes import Instance
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
-SESSION_SECONDS = 10.0  # a member that says nothing for so long has lost its partitions
+SESSION_SECONDS = 10.0  # a member that sends nothing for so long has lost its partitions
 ROLES = ("worker", "fetcher", "projector")
 
 
@@ -20,13 +20,13 @@ class Kill(Fault):
     seconds = (0.0, 3.0)
     victim: Instance | None = None
 
-    async def inject(self, site: Site) -> None:
-        self.victim = site.pick(self.random, self.role)
+    async def inject(self, system: System) -> None:
+        self.victim = system.pick(self.random, self.role)
         self.what = self.victim.name
         self.victim.held = True
         self.victim.kill()
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         if self.victim is not None:
             self.victim.held = False
 
@@ -44,18 +44,18 @@ class KillProjector(Kill):
 
 
 class Freeze(Fault):
-    """SIGSTOP for longer than the group waits, then SIGCONT: the zombie finds its work in other hands."""
+    """SIGSTOP for longer than the group waits, then SIGCONT: its partitions belong to others by then."""
 
     role: ClassVar[str]
     seconds = (SESSION_SECONDS + 2.0, SESSION_SECONDS + 6.0)
     victim: Instance | None = None
 
-    async def inject(self, site: Site) -> None:
-        self.victim = site.pick(self.random, self.role)
+    async def inject(self, system: System) -> None:
+        self.victim = system.pick(self.random, self.role)
         self.what = self.victim.name
         self.victim.send(signal.SIGSTOP)
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         if self.victim is not None:
             self.victim.send(signal.SIGCONT)
 
@@ -78,54 +78,54 @@ class KillEverything(Fault):
     name, touches = "kill everything", frozenset({"worker", "fetcher", "projector", "kafka", "postgres"})
     seconds = (0.5, 4.0)
 
-    async def inject(self, site: Site) -> None:
-        for instance in site.instances.values():
+    async def inject(self, system: System) -> None:
+        for instance in system.instances.values():
             instance.held = True
-        for instance in site.instances.values():
+        for instance in system.instances.values():
             instance.kill()
-        for node in site.brokers.nodes:
+        for node in system.brokers.nodes:
             node.held = True
             node.kill()
-        await asyncio.to_thread(site.postgres.kill)
+        await asyncio.to_thread(system.postgres.kill)
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         async def processes() -> None:
-            for instance in site.instances.values():
+            for instance in system.instances.values():
                 instance.held = False
 
         async def kafka() -> None:
-            for node in site.brokers.nodes:
+            for node in system.brokers.nodes:
                 node.held = False
-                site.brokers.launch(node)
+                system.brokers.launch(node)
 
         async def postgres() -> None:
-            await asyncio.to_thread(site.postgres.start)
+            await asyncio.to_thread(system.postgres.start)
 
         parts = [processes, kafka, postgres]
         self.random.shuffle(parts)
         self.what = "back: " + ", ".join(part.__name__ for part in parts)
         for part in parts:
             await part()
-        await site.brokers.until_ready()
+        await system.brokers.until_ready()
 
 
 class RollingRestart(Fault):
-    """Each process is told to stop, and starts again, one after the other."""
+    """Each process is stopped and started again, one after the other."""
 
     name, touches = "rolling restart", frozenset(ROLES)
     seconds = (0.0, 0.0)
 
-    async def inject(self, site: Site) -> None:
-        wanted = [one for one in site.instances.values() if one.is_wanted]
+    async def inject(self, system: System) -> None:
+        wanted = [one for one in system.instances.values() if one.is_wanted]
         self.random.shuffle(wanted)
         self.what = ", ".join(one.name for one in wanted)
         for one in wanted:
-            await site.keeper.stop(one.name)
+            await system.keeper.stop(one.name)
             one.is_wanted = True
             await asyncio.sleep(self.random.uniform(0.5, 2.0))
 
-    async def heal(self, site: Site) -> None:
-        for one in site.instances.values():
+    async def heal(self, system: System) -> None:
+        for one in system.instances.values():
             one.held = False
 
 
@@ -140,12 +140,12 @@ class Scale(Fault):
         self.role = random.choice(("worker", "fetcher"))
         self.what = self.role
 
-    async def inject(self, site: Site) -> None:
-        one, two, three = (site.instances[f"{self.role}-{number}"] for number in (1, 2, 3))
+    async def inject(self, system: System) -> None:
+        one, two, three = (system.instances[f"{self.role}-{number}"] for number in (1, 2, 3))
         one.is_wanted = True
-        await site.keeper.stop(two.name, three.name)
+        await system.keeper.stop(two.name, three.name)
         await asyncio.sleep(1.0)
         two.is_wanted = three.is_wanted = True
 
-    async def heal(self, site: Site) -> None:
-        await site.keeper.stop(f"{self.role}-{self.random.choice((1, 2, 3))}")
+    async def heal(self, system: System) -> None:
+        await system.keeper.stop(f"{self.role}-{self.random.choice((1, 2, 3))}")

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from tests.chaos.faults.fault import Fault
 from tests.chaos.proxy import Link
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 SLOW_SECONDS = (0.05, 0.4)
 ANSWERS_LOST = 3
@@ -22,9 +22,9 @@ class Between(Fault):
         super().__init__(random)
         self.links: list[Link] = []
 
-    def choose(self, site: Site) -> None:
-        victim = site.pick(self.random, self.role)
-        self.links = site.network.between(victim.name, self.server)
+    def choose(self, system: System) -> None:
+        victim = system.pick(self.random, self.role)
+        self.links = system.network.between(victim.name, self.server)
         self.what = f"{victim.name} and {self.server}"
 
 
@@ -33,28 +33,28 @@ class Cut(Between):
 
     seconds = (2.0, 15.0)
 
-    async def inject(self, site: Site) -> None:
-        self.choose(site)
-        site.network.change(self.links, "cut")
+    async def inject(self, system: System) -> None:
+        self.choose(system)
+        system.network.change(self.links, "cut")
 
-    async def heal(self, site: Site) -> None:
-        site.network.change(self.links, "open")
+    async def heal(self, system: System) -> None:
+        system.network.change(self.links, "open")
 
 
 class HalfOpen(Between):
-    """Nothing arrives any more and nobody is told; then what was under way arrives after all, or never will."""
+    """Nothing arrives any more and no side notices; then what was under way arrives after all, or never will."""
 
     seconds = (8.0, 16.0)
 
-    async def inject(self, site: Site) -> None:
-        self.choose(site)
-        site.network.change(self.links, "frozen")
+    async def inject(self, system: System) -> None:
+        self.choose(system)
+        system.network.change(self.links, "frozen")
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         if self.random.random() < 0.5:
             self.what += ", never to arrive"
-            site.network.reset(self.links)
-        site.network.change(self.links, "open")
+            system.network.reset(self.links)
+        system.network.change(self.links, "open")
 
 
 class Slow(Between):
@@ -62,14 +62,14 @@ class Slow(Between):
 
     seconds = (5.0, 12.0)
 
-    async def inject(self, site: Site) -> None:
-        self.choose(site)
+    async def inject(self, system: System) -> None:
+        self.choose(system)
         delay = self.random.uniform(*SLOW_SECONDS)
         self.what += f", {delay * 1000:.0f} ms"
-        site.network.change(self.links, "slow", delay)
+        system.network.change(self.links, "slow", delay)
 
-    async def heal(self, site: Site) -> None:
-        site.network.change(self.links, "open")
+    async def heal(self, system: System) -> None:
+        system.network.change(self.links, "open")
 
 
 class LoseAnswers(Between):
@@ -77,12 +77,12 @@ class LoseAnswers(Between):
 
     seconds = (2.0, 6.0)
 
-    async def inject(self, site: Site) -> None:
-        self.choose(site)
-        site.network.swallow(self.links, ANSWERS_LOST, RECORD_BYTES_MIN)
+    async def inject(self, system: System) -> None:
+        self.choose(system)
+        system.network.swallow(self.links, ANSWERS_LOST, RECORD_BYTES_MIN)
 
-    async def heal(self, site: Site) -> None:
-        site.network.swallow(self.links, 0, 0)
+    async def heal(self, system: System) -> None:
+        system.network.swallow(self.links, 0, 0)
 
 
 PAIRS = (

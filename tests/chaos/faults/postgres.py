@@ -8,7 +8,7 @@ from random import Random
 import psutil
 
 from tests.chaos.faults.fault import Fault
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 COMMIT_BYTES_MIN = 1_500  # a request that long carries rows, so its answer is a commit's
 ANSWERS_LOST = 2  # on each way to the server
@@ -22,11 +22,11 @@ class KillPostgres(Fault):
     name, touches = "kill PostgreSQL", frozenset({"postgres"})
     seconds = (1.0, 8.0)
 
-    async def inject(self, site: Site) -> None:
-        await asyncio.to_thread(site.postgres.kill)
+    async def inject(self, system: System) -> None:
+        await asyncio.to_thread(system.postgres.kill)
 
-    async def heal(self, site: Site) -> None:
-        await asyncio.to_thread(site.postgres.start)
+    async def heal(self, system: System) -> None:
+        await asyncio.to_thread(system.postgres.start)
 
 
 class FreezePostgres(Fault):
@@ -39,12 +39,12 @@ class FreezePostgres(Fault):
         super().__init__(random)
         self.frozen: list[psutil.Process] = []
 
-    async def inject(self, site: Site) -> None:
-        server = psutil.Process(site.postgres.pid)
+    async def inject(self, system: System) -> None:
+        server = psutil.Process(system.postgres.pid)
         self.frozen = [server, *server.children(recursive=True)]
         self._send(signal.SIGSTOP)
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         self._send(signal.SIGCONT)
 
     def _send(self, number: signal.Signals) -> None:
@@ -66,12 +66,12 @@ class EndSessions(Fault):
     name, touches = "terminate all backends", frozenset({"postgres"})
     seconds = (0.0, 0.0)
 
-    async def inject(self, site: Site) -> None:
+    async def inject(self, system: System) -> None:
         for _ in range(self.random.randint(1, 4)):
-            await site.query(END_SESSIONS)
+            await system.query(END_SESSIONS)
             await asyncio.sleep(self.random.uniform(0.1, 1.0))
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         return
 
 
@@ -81,12 +81,12 @@ class LoseCommitAnswers(Fault):
     name, touches = "unknown outcome at COMMIT", frozenset({"postgres"})
     seconds = (2.0, 5.0)
 
-    async def inject(self, site: Site) -> None:
-        self._swallow(site, ANSWERS_LOST)
+    async def inject(self, system: System) -> None:
+        self._swallow(system, ANSWERS_LOST)
 
-    async def heal(self, site: Site) -> None:
-        self._swallow(site, 0)
+    async def heal(self, system: System) -> None:
+        self._swallow(system, 0)
 
-    def _swallow(self, site: Site, answers: int) -> None:
-        for name in site.instances:
-            site.network.swallow(site.network.between(name, "postgres"), answers, COMMIT_BYTES_MIN)
+    def _swallow(self, system: System, answers: int) -> None:
+        for name in system.instances:
+            system.network.swallow(system.network.between(name, "postgres"), answers, COMMIT_BYTES_MIN)

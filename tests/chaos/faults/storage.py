@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tests.chaos.faults.fault import Fault
 from tests.chaos.processes import Instance, copy_tables
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
-SPOILED_SHARE = 0.5  # of the files
-SPOILED_BYTES_MAX = 64
+DAMAGED_SHARE = 0.5  # of the files
+DAMAGED_BYTES_MAX = 64
 
 
 class WithoutWorker(Fault):
@@ -19,13 +19,13 @@ class WithoutWorker(Fault):
     seconds = (0.0, 2.0)
     victim: Instance | None = None
 
-    async def inject(self, site: Site) -> None:
-        self.victim = site.pick(self.random, "worker")
+    async def inject(self, system: System) -> None:
+        self.victim = system.pick(self.random, "worker")
         self.what = self.victim.name
         self.hold(self.victim)
-        await asyncio.to_thread(self.spoil, site, self.victim)
+        await asyncio.to_thread(self.damage, system, self.victim)
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         if self.victim is not None:
             self.victim.held = False
 
@@ -33,7 +33,7 @@ class WithoutWorker(Fault):
         victim.held = True
         victim.kill()
 
-    def spoil(self, site: Site, victim: Instance) -> None:
+    def damage(self, system: System, victim: Instance) -> None:
         """What becomes of its directory while it does not run."""
         raise NotImplementedError
 
@@ -43,7 +43,7 @@ class DeleteStore(WithoutWorker):
 
     name = "RocksDB deleted"
 
-    def spoil(self, site: Site, victim: Instance) -> None:
+    def damage(self, system: System, victim: Instance) -> None:
         shutil.rmtree(victim.tables, ignore_errors=True)
 
 
@@ -52,9 +52,9 @@ class CorruptStore(WithoutWorker):
 
     name = "RocksDB corrupted"
 
-    def spoil(self, site: Site, victim: Instance) -> None:
+    def damage(self, system: System, victim: Instance) -> None:
         files = sorted(path for path in victim.tables.rglob("*") if path.is_file() and path.stat().st_size)
-        chosen = self.random.sample(files, max(1, int(len(files) * SPOILED_SHARE))) if files else []
+        chosen = self.random.sample(files, max(1, int(len(files) * DAMAGED_SHARE))) if files else []
         self.what += f", {len(chosen)} files"
         for path in chosen:
             self._overwrite(path)
@@ -63,7 +63,7 @@ class CorruptStore(WithoutWorker):
         size = path.stat().st_size
         with path.open("r+b") as file:
             file.seek(self.random.randrange(size))
-            file.write(self.random.randbytes(self.random.randint(1, min(size, SPOILED_BYTES_MAX))))
+            file.write(self.random.randbytes(self.random.randint(1, min(size, DAMAGED_BYTES_MAX))))
 
 
 class RollBackStore(WithoutWorker):
@@ -72,21 +72,21 @@ class RollBackStore(WithoutWorker):
     name = "RocksDB rolled back"
     seconds = (6.0, 12.0)
 
-    def spoil(self, site: Site, victim: Instance) -> None:
-        copy_tables(victim, self._copy(site))
+    def damage(self, system: System, victim: Instance) -> None:
+        copy_tables(victim, self._copy(system))
         victim.held = False
 
-    async def heal(self, site: Site) -> None:
+    async def heal(self, system: System) -> None:
         if self.victim is None:
             return
         self.hold(self.victim)
         shutil.rmtree(self.victim.tables, ignore_errors=True)
-        if self._copy(site).exists():
-            shutil.copytree(self._copy(site), self.victim.tables)
+        if self._copy(system).exists():
+            shutil.copytree(self._copy(system), self.victim.tables)
         self.victim.held = False
 
-    def _copy(self, site: Site) -> Path:
-        return site.home / "rocksdb-as-it-was"
+    def _copy(self, system: System) -> Path:
+        return system.home / "rocksdb-as-it-was"
 
 
 class TablesDiskFull(Fault):
@@ -95,12 +95,12 @@ class TablesDiskFull(Fault):
     name, touches = "disk full under RocksDB", frozenset({"worker"})
     seconds = (4.0, 8.0)
 
-    async def inject(self, site: Site) -> None:
-        site.disks.fill(site.tables)
+    async def inject(self, system: System) -> None:
+        system.disks.fill(system.tables)
 
-    async def heal(self, site: Site) -> None:
-        site.disks.free(site.tables)
+    async def heal(self, system: System) -> None:
+        system.disks.free(system.tables)
 
     @classmethod
-    def why_not(cls, site: Site) -> str:
-        return site.disks.why_not
+    def why_not(cls, system: System) -> str:
+        return system.disks.why_not

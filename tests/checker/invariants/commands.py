@@ -1,25 +1,31 @@
-"""Commands: none that the broker has taken is lost, and one that is said twice has one id."""
+"""Commands: none that the broker has taken is lost, one that is said twice has one id, and none answers nobody."""
 
 from collections import defaultdict
 
 from tests.checker.entries import Entry
-from tests.checker.evidence import Evidence, Letter, Message, Origin
-from tests.checker.formats import derived_id, document, start_id, workflow_of
+from tests.checker.evidence import Evidence
 from tests.checker.found import Found
 from tests.checker.lines import ENDED
+from tests.checker.messages import document, retry_id, start_id, workflow_of
+from tests.checker.values import Letter, Message, Origin
 
 
 def no_command_is_lost(evidence: Evidence) -> Found:
-    """Each start-sync is remembered by a record of the journal or buried; what the broker took is in its topic."""
+    """Each start-sync led to something in a history or is a dead letter; what the broker took is in its topic."""
     found = Found(looked_at=len(evidence.starts))
     origins = {letter.origin for letter in evidence.letters}
     poison = {poison.origin for poison in evidence.poison or ()}
-    ids = evidence.seen | {start_id(letter.origin, letter.value) for letter in evidence.letters if _is_start(letter)}
+    ids = evidence.causes | {start_id(letter.origin, letter.value) for letter in evidence.letters if _is_start(letter)}
     known = origins | poison
     standing = {_origin(message): message for message in evidence.starts}
     for origin, message in standing.items():
-        if origin not in known and start_id(origin, message.value) not in ids:
-            found.wrong(f"{_shown(message)} left no trace: neither a record of the journal nor a dead letter has it")
+        id_ = start_id(origin, message.value)
+        if origin in known or id_ in ids:
+            continue
+        if id_ is not None and _may_be_forgotten(id_, workflow_of("start-sync", message.value), evidence):
+            found.count("accepted, and forgotten by a history")
+        else:
+            found.wrong(f"{_shown(message)} left no trace: it is in no history and no dead letter")
     for message in evidence.produced or ():
         found.looked_at += 1
         if message.topic == "start-sync":
@@ -29,8 +35,14 @@ def no_command_is_lost(evidence: Evidence) -> Found:
     return found
 
 
+def _may_be_forgotten(id_: str, workflow: str, evidence: Evidence) -> bool:
+    """Of steps that only a store kept, a history names the last ones; the request log has every request."""
+    is_accepted = id_[:16] in evidence.request_ids.get(workflow, frozenset())
+    return is_accepted and any(line.has_forgotten for line in evidence.lines if line.key == workflow)
+
+
 def _is_start(letter: Letter) -> bool:
-    """One that was sent on to its workflow's partition is buried there, with its id."""
+    """One that was sent on to its workflow's partition is a dead letter there, with its id."""
     return letter.origin[0] == "start-sync"
 
 
@@ -52,7 +64,8 @@ def _text(message: Message) -> str | None:
 
 def _was_met(message: Message, evidence: Evidence) -> bool:
     """Noted, or met too late: by a workflow that is not there, has ended, or has gone beyond it."""
-    if _nudge_id(message) in evidence.causes:
+    said = document(message.value)
+    if retry_id(str(said.get("workflow")), str(said.get("request_id"))) in evidence.causes:
         return True
     now = evidence.now.get(workflow_of(message.topic, message.value))
     if now is None or now.status in ENDED:
@@ -60,23 +73,19 @@ def _was_met(message: Message, evidence: Evidence) -> bool:
     return now.partition == message.partition and dict(now.last_offset).get(message.topic, -1) >= message.offset
 
 
-def _nudge_id(message: Message) -> str:
-    said = document(message.value)
-    return derived_id(message.topic, "nudge", str(said.get("workflow")), str(said.get("request_id")))
-
-
 def _shown(message: Message) -> str:
     return f"{message.topic} {message.partition}/{message.offset} ({(message.value or b'')[:120]!r})"
 
 
 def requests_run_once(evidence: Evidence) -> Found:
-    """No request has two runs, unless the first one's record was lost and a newer number took its place."""
+    """No request has two runs, started or attached to, unless the first one's record was lost."""
     found = Found()
     runs: defaultdict[tuple[str, str], dict[int, Entry]] = defaultdict(dict)
     for line in evidence.lines:
         for entry in line.wins:
-            if entry.kind == "sync" and (entry.key, entry.run) not in evidence.given_up:
-                runs[entry.key, entry.request].setdefault(entry.run, entry)
+            for request, run in ((entry.request, entry.run), *((event.request, event.run) for event in entry.history)):
+                if request and run and (entry.key, run) not in evidence.given_up:
+                    runs[entry.key, request].setdefault(run, entry)
     for (_, request), some in runs.items():
         found.looked_at += 1
         if len(some) > 1:
@@ -86,13 +95,24 @@ def requests_run_once(evidence: Evidence) -> Found:
 
 
 def ids_are_derived(evidence: Evidence) -> Found:
-    """The same command, however often it is sent, has the same id."""
-    found = Found(looked_at=len(evidence.said))
+    """The same command, however often it is sent, has the same id: the one that follows from what it says."""
+    found = Found(looked_at=len(evidence.sent))
     known: dict[bytes, tuple[str, Origin]] = {}
-    for said in evidence.said:
-        id_, first = known.setdefault(said.digest, (said.id, said.origin))
-        if id_ != said.id:
-            found.wrong(f"{_at(said.origin)} says what {_at(first)} says, under another id ({said.id}, {id_})")
+    for sent in evidence.sent:
+        id_, first = known.setdefault(sent.digest, (sent.id, sent.origin))
+        if id_ != sent.id:
+            found.wrong(f"{_at(sent.origin)} says what {_at(first)} says, under another id ({sent.id}, {id_})")
+        elif sent.derived and sent.id != sent.derived:
+            found.wrong(f"{_at(sent.origin)} has the id {sent.id}, and what it says makes it {sent.derived}")
+    return found
+
+
+def results_answer_an_action(evidence: Evidence) -> Found:
+    """An action-complete is about an attempt at a step for which a run-action was sent."""
+    found = Found(looked_at=len(evidence.action_results))
+    for (partition, offset), result in evidence.action_results.items():
+        if result.step not in evidence.actions:
+            found.wrong(f"action-complete {partition}/{offset} is about {result.step}, which no run-action asked for")
     return found
 
 

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import msgspec
 
 from tests.checker.entries import Entry
-from tests.checker.evidence import Evidence, Run, Told
+from tests.checker.evidence import Evidence
 from tests.checker.formats import HEAD
 from tests.checker.found import Found
 from tests.checker.invariants.journal import Step, steps
 from tests.checker.lines import ENDED
+from tests.checker.values import PageResult, Run
 
 TOPIC = "page-done"
 COUNTS = ("units", "pages", "records", "rejected")
@@ -20,9 +21,12 @@ def state_is_the_fold(evidence: Evidence) -> Found:
     found = Found()
     for line in evidence.lines:
         for step in steps(line, evidence):
-            if step.after.kind == "entity" and step.is_same_run and step.after.status not in ENDED:
+            if step.after.kind == "entity" and step.is_same_run:
                 found.looked_at += 1
-                _judge(step, evidence.told, found)
+                if step.after.status not in ENDED:
+                    _judge(step, evidence.results, found)
+                elif step.length == 1 and step.before.status == "finishing":
+                    _judge_end(step, evidence, found)
     runs = {run.run_id: run for run in evidence.runs}
     for entry in evidence.now.values():
         if entry.kind == "entity":
@@ -50,16 +54,16 @@ def main_syncs_add_up_their_entities(evidence: Evidence) -> Found:
     return found
 
 
-def _judge(step: Step, told: Mapping[tuple[int, int], Told], found: Found) -> None:
+def _judge(step: Step, results: Mapping[tuple[int, int], PageResult], found: Found) -> None:
     after = step.after
     added = tuple(getattr(after, count) - getattr(step.before, count) for count in COUNTS)
     since = dict(step.before.last_offset).get(TOPIC, -1)
     until = dict(after.last_offset).get(TOPIC, -1)
     if step.length > 1:  # some messages counted: which, only a store has known
-        if any(one > most for one, most in zip(added, _most(after, told, since, until), strict=True)):
+        if any(one > most for one, most in zip(added, _most(after, results, since, until), strict=True)):
             found.wrong(f"{after.where}: {_shown(added)} were added, which is more than all page-done together said")
         return
-    said = told.get((after.partition, until)) if until > since else None
+    said = results.get((after.partition, until)) if until > since else None
     is_ours = said is not None and (said.workflow, said.run) == (after.key, after.run)
     wanted = (0, 0, 0, 0)
     if said is not None and is_ours and _is_out(step.before, said):
@@ -71,13 +75,30 @@ def _judge(step: Step, told: Mapping[tuple[int, int], Told], found: Found) -> No
         )
 
 
-def _most(after: Entry, told: Mapping[tuple[int, int], Told], since: int, until: int) -> tuple[int, ...]:
-    between = (told.get((after.partition, offset)) for offset in range(since + 1, until + 1))
+def _most(after: Entry, results: Mapping[tuple[int, int], PageResult], since: int, until: int) -> tuple[int, ...]:
+    between = (results.get((after.partition, offset)) for offset in range(since + 1, until + 1))
     ours = [said for said in between if said is not None and (said.workflow, said.run) == (after.key, after.run)]
     return tuple(sum(getattr(said, count) for said in ours) for count in COUNTS)
 
 
-def _is_out(before: Entry, said: Told) -> bool:
+def _judge_end(step: Step, evidence: Evidence, found: Found) -> None:
+    """A run that was being closed ends as the action's result says; without one it fails, with what it had counted."""
+    after, until = step.after, dict(step.after.last_offset).get("action-complete", -1)
+    closed = evidence.action_results.get((after.partition, until))
+    if closed is None or (closed.step.workflow, closed.step.run) != (after.key, after.run):
+        found.wrong(
+            f"{after.where}: it is {after.status}, and action-complete {after.partition}/{until} is not its own"
+        )
+        return
+    said = {"outcome": "failed", **{name: getattr(step.before, name) for name in COUNTS[1:]}}
+    if not closed.error:
+        said = {name: closed.result.get(name) for name in said}
+    is_ = {"outcome": after.status, **{name: getattr(after, name) for name in COUNTS[1:]}}
+    if is_ != said:
+        found.wrong(f"{after.where}: it ended as {is_}, and action-complete {after.partition}/{until} makes it {said}")
+
+
+def _is_out(before: Entry, said: PageResult) -> bool:
     return any(
         (number, attempt) == (said.lease, said.attempt) and said.first in (None, first)
         for number, attempt, first in before.leases
@@ -89,7 +110,7 @@ def _shown(counts: tuple[int, ...]) -> str:
 
 
 def _judge_totals(entry: Entry, run: Run | None, found: Found) -> None:
-    """An ended run says what the database says; one that goes on, no more than that."""
+    """An ended run says what the database says; one that is under way, no more than that."""
     if run is None:
         if entry.pages or entry.status == "done":
             found.wrong(f"{entry.where}: {entry.status} with {entry.pages} pages, and the database knows no such run")

@@ -16,7 +16,7 @@ def main_syncs_and_entities_agree(evidence: Evidence) -> Found:
     counts for what was, also one that was put aside; and so does a message, which may have outrun its sender's record.
     """
     found = Found()
-    had = evidence.asked.union((entry.key, entry.run) for entry in evidence.journal if entry.kind == "sync")
+    had = evidence.parents_started.union((entry.key, entry.run) for entry in evidence.journal if entry.kind == "sync")
     ended = {(entry.key, entry.parent_run) for entry in evidence.journal if entry.status == "done"}
     unseen: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for line in evidence.lines:
@@ -39,10 +39,10 @@ def main_syncs_and_entities_agree(evidence: Evidence) -> Found:
 def _unseen(line: Line) -> Iterator[tuple[int, int]]:
     """Between which numbers a main sync can have had runs of which no record is left.
 
-    A store alone kept them, or a crash took them after they had been told of; then a run is given up for a newer one.
+    A store alone kept them, or a crash took them after others knew of them; then a run is given up for a newer one.
     """
     for first in line.wins[:1]:
-        if first.trail and first.trail[0][0] < first.seq:
+        if first.history and first.history[0].seq < first.seq:
             yield 0, first.run
     for before, after in zip(line.wins, line.wins[1:], strict=False):
         if after.seq > before.seq + 1 or before.status not in ENDED:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from tests.checker.entries import Entry
 from tests.checker.evidence import Evidence
 from tests.checker.found import Found
-from tests.checker.handed import handed_between, nudge_id
 from tests.checker.lines import ENDED, Line
+from tests.checker.local import local_between
+from tests.checker.messages import retry_id
+from tests.checker.values import LogFacts
 
 ARROWS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "sync": {"running": frozenset({"done", "failed", "cancelled"})},
@@ -26,13 +28,13 @@ FIRST = {"sync": {"running", "done", "failed"}, "entity": {"fetching", "finishin
 class Step:
     """From a winning record to the next one: `events` came in between, `length` is how far seq went.
 
-    `by_hand` is how much of it may have been handed over within the partition, without a message.
+    `local` is how much of it may have been delivered within the partition, without a message.
     """
 
     before: Entry
     after: Entry
     events: int
-    by_hand: int
+    local: int
 
     @property
     def length(self) -> int:
@@ -45,23 +47,31 @@ class Step:
 
 def journal_is_whole(evidence: Evidence) -> Found:
     """No record is missing from any topic, and each record of the journal agrees with its own head and key."""
-    found = Found(looked_at=len(evidence.logs) + len(evidence.journal))
+    found = Found(looked_at=sum(map(len, (evidence.logs, evidence.journal, evidence.request_logs))))
     for log in evidence.logs:
-        name = f"{log.topic}/{log.partition}"
-        if log.begin:
-            found.wrong(f"{name} begins at {log.begin}: what stood before was removed, and nothing can be proved of it")
-        if log.holes:
-            found.wrong(f"{name} lacks records, the first at offset {log.holes[0]} ({len(log.holes)} holes)")
-        if not log.holes and log.begin + log.read < log.end:
-            found.wrong(f"{name} ends at {log.end}, but only {log.read} records were read")
+        _judge_log(log, found)
     for entry in evidence.journal:
         if not entry.head_agrees:
             found.wrong(f"{entry.where}: head, key and content do not agree")
+        if entry.due and not entry.due_set_at:
+            found.wrong(f"{entry.where}: it has a deadline and does not say when that was set")
+    for fault in (fault for requests in evidence.request_logs for fault in requests.faults):
+        found.wrong(fault)
     return found
 
 
+def _judge_log(log: LogFacts, found: Found) -> None:
+    name = f"{log.topic}/{log.partition}"
+    if log.begin:
+        found.wrong(f"{name} begins at {log.begin}: what stood before was removed, and nothing can be proved of it")
+    if log.holes:
+        found.wrong(f"{name} lacks records, the first at offset {log.holes[0]} ({len(log.holes)} holes)")
+    if not log.holes and log.begin + log.read < log.end:
+        found.wrong(f"{name} ends at {log.end}, but only {log.read} records were read")
+
+
 def journal_is_gapless(evidence: Evidence) -> Found:
-    """Each seq once and none left out, each for a message or for what was handed over.
+    """Each seq once and none left out, each for a message or for a local delivery.
 
     What only a store kept through a crash is put again: once for each of its messages, and at least once.
     """
@@ -76,10 +86,12 @@ def journal_is_gapless(evidence: Evidence) -> Found:
         known = steps(line, evidence)
         for step in known:
             _judge_length(step, line, found)
-        _judge_nudges(known, evidence, found)
+        _judge_retries(known, evidence, found)
     partitions: dict[str, set[int]] = {}
     for entry in evidence.journal:
         partitions.setdefault(entry.key, set()).add(entry.partition)
+    for requests in evidence.request_logs:
+        partitions.setdefault(requests.workflow, set()).add(requests.partition)
     for key, places in partitions.items():
         if len(places) > 1:
             found.wrong(f"{key} has records on partitions {sorted(places)} of the journal")
@@ -88,14 +100,14 @@ def journal_is_gapless(evidence: Evidence) -> Found:
 
 def _judge_length(step: Step, line: Line, found: Found) -> None:
     after = step.after
-    if step.length > step.events + step.by_hand:
+    if step.length > step.events + step.local:
         found.wrong(
             f"{after.where}: {step.length} steps since seq {step.before.seq}, but {step.events} messages came in "
-            f"between, and {step.by_hand} can have been handed over: one was counted twice, or nobody sent it"
+            f"between, and {step.local} can have been delivered locally: one was counted twice, or nobody sent it"
         )
     if step.length > 1:
         found.count("kept by a store alone", step.length - 1)
-        by_message = max(1, step.length - step.by_hand)
+        by_message = max(1, step.length - step.local)
         if (puts := _puts_since(after, line)) < by_message:
             found.wrong(
                 f"{after.where}: seq {step.before.seq + 1} to {after.seq - 1} are missing, and the record was put "
@@ -103,13 +115,13 @@ def _judge_length(step: Step, line: Line, found: Found) -> None:
             )
 
 
-def _judge_nudges(known: Sequence[Step], evidence: Evidence, found: Found) -> None:
-    """A nudge is the one command that has its effect each time that it comes."""
-    causes = Counter(step.after.cause for step in known if not step.events)
-    for entry in {step.after.parent: step.after for step in known if step.after.parent}.values():
-        for request, times in evidence.nudges.get(entry.parent, {}).items():
-            if (handed := causes[nudge_id(entry.key, request)]) > times:
-                found.wrong(f"{entry.key}: nudge {request} was counted {handed} times, and sent {times} times")
+def _judge_retries(known: Sequence[Step], evidence: Evidence, found: Found) -> None:
+    """A retry is a request: once it was accepted, the same one again has no effect."""
+    causes = Counter(step.after.cause for step in known)
+    for key, parent in {(step.after.key, step.after.parent) for step in known}:
+        for request in evidence.retries.get(key, frozenset()) | evidence.retries.get(parent, frozenset()):
+            if (times := causes[retry_id(key, request)]) > 1:
+                found.wrong(f"{key}: retry {request} was counted {times} times")
 
 
 def _puts_since(entry: Entry, line: Line) -> int:
@@ -120,7 +132,7 @@ def _puts_since(entry: Entry, line: Line) -> int:
 def steps(line: Line, evidence: Evidence) -> list[Step]:
     pairs = zip(line.wins, line.wins[1:], strict=False)
     return [
-        Step(before, after, _came_in(before, after, evidence), handed_between(before, after, evidence))
+        Step(before, after, _came_in(before, after, evidence), local_between(before, after, evidence))
         for before, after in pairs
     ]
 
@@ -129,7 +141,7 @@ def _came_in(before: Entry, after: Entry, evidence: Evidence) -> int:
     """How many messages for this workflow stand between the positions of the two records."""
     came, known = 0, dict(before.last_offset)
     for topic, offset in after.last_offset:
-        offsets = evidence.events.get((topic, after.partition, after.key), ())
+        offsets = evidence.offsets.get((topic, after.partition, after.key), ())
         came += bisect_right(offsets, offset) - bisect_right(offsets, known.get(topic, -1))
     return came
 
@@ -151,6 +163,8 @@ def _judge_first(line: Line, found: Found) -> None:
     entry = line.wins[0]
     if entry.status not in FIRST.get(entry.kind, set()) and line.puts[entry.seq] == 1:
         found.wrong(f"{entry.where}: its first record is {entry.status}")
+    if entry.kind == "sync" and entry.is_first:
+        _judge_request(entry, found)
 
 
 def _judge_step(step: Step, evidence: Evidence, found: Found) -> None:
@@ -159,12 +173,21 @@ def _judge_step(step: Step, evidence: Evidence, found: Found) -> None:
     for topic, offset in before.last_offset:
         if known.get(topic, -1) < offset:
             found.wrong(f"{after.where}: its position in {topic} goes back from {offset} to {known.get(topic)}")
+    if after.kind == "sync" and after.run != before.run and step.length == 1:
+        _judge_request(after, found)
     if after.run < before.run:
         found.wrong(f"{after.where}: run {before.run} is followed by the older run {after.run}")
     elif step.is_same_run:
         _judge_same_run(step, found)
     elif step.length == 1 and not _may_begin(before, after, evidence):
         found.wrong(f"{after.where}: run {after.run} begins while run {before.run} is {before.status}")
+
+
+def _judge_request(entry: Entry, found: Found) -> None:
+    """The first record of a main sync's run says which request started it."""
+    event = entry.event
+    if event is None or (event.request, event.run) != (entry.request, entry.run):
+        found.wrong(f"{entry.where}: run {entry.run} is for request {entry.request!r}, and its history says {event}")
 
 
 def _judge_same_run(step: Step, found: Found) -> None:

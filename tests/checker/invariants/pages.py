@@ -1,13 +1,14 @@
-"""Pages: each committed once in its run, counted once, written under an open run, and not asked for again."""
+"""Pages: each committed once in its run, counted once, written under an open run, and not requested again."""
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from tests.checker.evidence import AuditLine, Evidence, Run, RunChange, Served
+from tests.checker.evidence import Evidence
 from tests.checker.found import Found
+from tests.checker.values import AuditLine, Run, RunChange, Served
 
-LEASE_SECONDS_MAX = 180.0  # a closed run's lease may go on for so long: its deadline, and a request's own limit
+LEASE_SECONDS_MAX = 180.0  # a closed run's lease may last so long: its deadline, and a request's own limit
 CLOCKS_SECONDS = 0.005  # the database and the simulator read one clock, in milliseconds
 
 
@@ -80,7 +81,7 @@ def _shown(line: AuditLine) -> str:
     return f"line {line.id} (run {line.run_id}, parent {line.parent!r}, page {line.page})"
 
 
-def committed_pages_are_not_asked_for_again(evidence: Evidence) -> Found:
+def committed_pages_are_not_requested_again(evidence: Evidence) -> Found:
     """A request for a page came before its commit in every run that it can belong to.
 
     What belongs to a run: requests since it was opened, and for LEASE_SECONDS_MAX after its end.
@@ -90,7 +91,7 @@ def committed_pages_are_not_asked_for_again(evidence: Evidence) -> Found:
         found.skipped = "no journal of the simulator was given (--journal)"
         return found
     if any(served.at is None for served in evidence.served):
-        found.skipped = "the simulator's journal does not tell when a page was asked for"
+        found.skipped = "the simulator's journal does not say when a page was requested"
         _count_repeated(evidence.served, found)
         return found
     spans = _spans(evidence)
@@ -139,10 +140,10 @@ def _judge_request(
     lines = [commits.get((run_id, served.parent, served.page)) for run_id in owners]
     name = f"{served.org} {served.entity} parent {served.parent!r} page {served.page}"
     if not owners:
-        found.wrong(f"{name} was asked for before any run of the entity was opened")
+        found.wrong(f"{name} was requested before any run of the entity was opened")
         return
     times = [line.committed_at or line.at for line in lines if line is not None]
     if len(times) == len(lines) and all(served.at > time + CLOCKS_SECONDS for time in times):
         line = lines[-1]
         assert line is not None
-        found.wrong(f"{name} was asked for {served.at - max(times):.3f} s after its commit ({_shown(line)})")
+        found.wrong(f"{name} was requested {served.at - max(times):.3f} s after its commit ({_shown(line)})")

@@ -1,48 +1,83 @@
-"""The status tables say what the newest record of each run says, and nothing else."""
+"""The status tables say what the newest record of each run says, and the timeline what happened; nothing else."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from tests.checker.evidence import Evidence, Newest
+from tests.checker.evidence import Evidence
 from tests.checker.formats import FIRST_STATUS, HEAD
 from tests.checker.found import Found
+from tests.checker.values import Newest
 
 COUNTS = ("pages", "records", "rejected")
+TABLE = "sluice_workflow_runs"
+VIEWS = {"main-sync": "sluice_sync_runs", "entity-sync": "sluice_entity_runs"}
+OF_OTHER_RUNS = "superseded_by"  # the one column that other runs decide
 
 
 def published_is_the_journal(evidence: Evidence) -> Found:
+    """Each run in the table and in the view of its kind."""
     found = Found(looked_at=len(evidence.newest))
-    published = {line.run_id: line.columns for line in evidence.published}
+    published = {(line.table, line.run_id): line.columns for line in evidence.published}
+    wanted: set[tuple[str, str]] = set()
     for run_id, newest in evidence.newest.items():
-        if run_id not in published:
-            found.wrong(f"{run_id} is in the journal and not published")
-            continue
-        for name, wanted in columns_of(newest).items():
-            if published[run_id].get(name) != wanted:
-                is_ = str(published[run_id].get(name))[:80]
-                found.wrong(f"{run_id}: {name} is published as {is_}, the journal says {str(wanted)[:80]}")
-    for run_id in sorted(published.keys() - evidence.newest.keys()):
-        found.wrong(f"{run_id} is published, and no record of the journal knows it")
+        columns = {"run_id": run_id, **columns_of(newest)}
+        places = [(TABLE, run_id), (VIEWS[str(columns["kind"])], run_id)]
+        wanted.update(places)
+        for place in places:
+            _judge(place, published.get(place, {}), columns, found)
+        for name in sorted(columns.keys() - {name for place in places for name in published.get(place, {})}):
+            found.wrong(f"{run_id}: its {name} is nowhere published")
+    for table, run_id in sorted(published.keys() - wanted):
+        found.wrong(f"{run_id} is in {table}, and no record of the journal knows it")
+    return found
+
+
+def _judge(
+    place: tuple[str, str], published: Mapping[str, object], columns: Mapping[str, object], found: Found
+) -> None:
+    table, run_id = place
+    if not published:
+        found.wrong(f"{run_id} is in the journal and not in {table}")
+    for name, value in published.items():
+        if name != OF_OTHER_RUNS and value != columns.get(name):
+            found.wrong(f"{run_id}: {table} has {name} {_shown(value)}, the journal {_shown(columns.get(name))}")
+
+
+def timeline_is_the_journal(evidence: Evidence) -> Found:
+    """Every notable step of any record, with the request that was accepted and the run that it led to, if one was."""
+    found = Found(looked_at=len(evidence.events))
+    timeline = {row[:4]: row for row in evidence.timeline}  # a frozen process may have made of one step something else
+    for row in sorted(evidence.events):
+        if row[:4] not in timeline:
+            found.wrong(f"{row} is in the journal and not in the timeline")
+    for row in sorted(set(timeline.values()) - evidence.events):
+        found.wrong(f"{row} is in the timeline, and no record of the journal has it")
     return found
 
 
 def columns_of(newest: Newest) -> dict[str, object]:
-    """What a status table's line must say; times in Unix ms, None where there is none."""
+    """What the lines of a run must say, in the table and in its view; times in Unix ms, None where there is none."""
     state = msgspec.json.decode(newest.value[HEAD.size :])["state"]
+    common = {"adapter": state["adapter"], "type": state["type"]}
+    details = {**common, **(_sync(state) if state["kind"] == "sync" else _entity(state))}
+    parent_run_id = f"{state['parent']}@{state['parent_run']}" if "parent" in state else ""
     return {
-        "generation": newest.generation,
-        "seq": newest.seq,
-        "state": state,
+        "kind": "main-sync" if state["kind"] == "sync" else "entity-sync",
+        "workflow": newest.workflow,
+        "parent_run_id": parent_run_id,
+        **({"sync_run_id": parent_run_id} if parent_run_id else {}),
         "org": state["org"],
-        "adapter": state["adapter"],
-        "type": state["type"],
         "status": state.get("status", FIRST_STATUS[state["kind"]]),
         "reason": state.get("reason", ""),
         "started_at": state["started_at"] or None,
         "ended_at": state.get("ended_at") or None,
-        **(_sync(state) if state["kind"] == "sync" else _entity(state)),
+        "epoch": newest.epoch,
+        "seq": newest.seq,
+        "state": state,
+        "details": details,
+        **details,
     }
 
 
@@ -57,7 +92,10 @@ def _entity(state: Mapping[str, Any]) -> dict[str, object]:
     return {
         "entity": state["entity"],
         "error": state.get("error_reason", ""),
-        "sync_run_id": f"{state['parent']}@{state['parent_run']}",
         "total_units": state.get("total_units"),
         **counts,
     }
+
+
+def _shown(value: object) -> str:
+    return str(value)[:80]

@@ -37,7 +37,7 @@ def _judge(entry: Entry, now: Mapping[str, Entry], read_at_ms: int, found: Found
     if entry.kind == "entity" and not entry.reason:
         found.wrong(f"{entry.where}: {entry.status}, and no reason says why it has not ended")
     if entry.kind == "sync" and not _waits_for_somebody(entry, now):
-        found.wrong(f"{entry.where}: {entry.status}, and none of its entities runs that could tell it anything")
+        found.wrong(f"{entry.where}: {entry.status}, and none of its entities runs that could report anything")
 
 
 def _waits_for_somebody(entry: Entry, now: Mapping[str, Entry]) -> bool:

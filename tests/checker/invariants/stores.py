@@ -30,4 +30,4 @@ def stores_equal_the_journal(evidence: Evidence) -> Found:
 def _shown(value: bytes | None) -> str:
     if value is None or len(value) < 16:
         return "nothing"
-    return f"generation {int.from_bytes(value[:8], 'big')}, seq {int.from_bytes(value[8:16], 'big')}"
+    return f"epoch {int.from_bytes(value[:8], 'big')}, seq {int.from_bytes(value[8:16], 'big')}"

@@ -1,1 +1,1 @@
-"""What each Planning Center product serves, and how its data is made up."""
+"""Products of Planning Center: their entities, and the generation of their data."""

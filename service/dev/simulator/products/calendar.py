@@ -1,4 +1,4 @@
-"""Calendar: events, their instances, and what they book."""
+"""Calendar: events, their instances, and the resources that they book."""
 
 from service.dev.simulator.draw import Draw
 from service.dev.simulator.schema import Entity, Relation, Values, capped, entity, fixed

@@ -1,4 +1,4 @@
-"""Check-Ins (in URLs check-ins; check_ins answers too)."""
+"""Check-Ins (in URLs check-ins; check_ins works, too)."""
 
 from service.dev.simulator.draw import Draw
 from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, fixed, share

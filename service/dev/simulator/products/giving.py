@@ -1,4 +1,4 @@
-"""Giving."""
+"""Giving: funds, donations, batches and pledges."""
 
 from service.dev.simulator.draw import Draw
 from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, fixed
@@ -71,7 +71,7 @@ def _donation(draw: Draw) -> Values:
 
 
 def _designation(draw: Draw) -> Values:
-    """The donation's amount in as many parts as it has designations; the first takes what is left over."""
+    """The donation's amount in as many parts as it has designations; the first has the remainder."""
     parts = max(1, draw.size("giving.designation", draw.parent))
     each, left = divmod(_cents(draw, draw.parent), parts)
     return {

@@ -1,4 +1,4 @@
-"""Groups. Nothing here has an updated_at."""
+"""Groups, their members and events. No entity here has an updated_at."""
 
 from service.dev.simulator.draw import Draw
 from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, fixed

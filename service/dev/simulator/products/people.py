@@ -1,4 +1,4 @@
-"""People: persons and what hangs on them."""
+"""People: persons, their contact data, households and mergers."""
 
 from service.dev.simulator.draw import Draw, Pointer
 from service.dev.simulator.products import people_fields, people_reference
@@ -7,7 +7,7 @@ from service.dev.simulator.words import CITIES, STREETS
 
 HOUSEHOLDS_MAX = 150
 MERGERS_MAX = 50
-HOUSEHOLD_STRIDE = 4  # a household's persons stand beside each other, and it has at most this many
+HOUSEHOLD_STRIDE = 4  # a household's persons have adjacent indexes, and it has at most this many
 WITH_EMAIL = 0.9
 OWNER = Relation("person", "people.person", required=True)
 
@@ -59,7 +59,7 @@ def _person(draw: Draw) -> Values:
 
 
 def _owner(draw: Draw, with_one: float = 1.0) -> tuple[Pointer, bool]:
-    """The first ones belong to one person each and are primary; the others are a person's second."""
+    """The first records belong to one person each and are primary; the others are a person's second one."""
     firsts = max(1, int(draw.shape.counts["people.person"] * with_one))
     if draw.index < firsts:
         return draw.one("people.person", draw.index), True

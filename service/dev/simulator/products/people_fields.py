@@ -9,11 +9,11 @@ NOTES_MAX = 500
 TABS = ("Personal", "Church", "Volunteering", "Background")
 CATEGORIES = ("General", "Care", "Follow-up", "Confidential", "Counselling")
 DATA_TYPES = ("select", "string", "date", "boolean", "number", "text", "checkboxes", "file")
-TAKEN_AWAY_EVERY = 12  # each twelfth definition was deleted and shows only with filter=include_deleted
+DELETED_EVERY = 12  # each twelfth definition is deleted, and listed only with filter=include_deleted
 
 
-def _is_taken_away(index: int) -> bool:
-    return index % TAKEN_AWAY_EVERY == TAKEN_AWAY_EVERY - 1
+def _is_deleted(index: int) -> bool:
+    return index % DELETED_EVERY == DELETED_EVERY - 1
 
 
 def _tab(draw: Draw) -> Values:
@@ -26,7 +26,7 @@ def _field_definition(draw: Draw) -> Values:
     return {
         "config": None,
         "data_type": DATA_TYPES[draw.index % len(DATA_TYPES)],
-        "deleted_at": draw.later() if _is_taken_away(draw.index) else None,
+        "deleted_at": draw.later() if _is_deleted(draw.index) else None,
         "name": topic,
         "sequence": draw.index + 1,
         "slug": f"field_{draw.index}",
@@ -44,7 +44,7 @@ def _field_option(draw: Draw) -> Values:
 
 def _field_datum(draw: Draw) -> Values:
     definition = draw.below(draw.shape.counts["people.field_definition"])
-    definition = 0 if _is_taken_away(definition) else definition
+    definition = 0 if _is_deleted(definition) else definition
     is_of_organization = draw.index % 97 == 96
     return {
         "file": {"url": None},

@@ -1,4 +1,4 @@
-"""Services: service types, plans, who serves and what is sung."""
+"""Services: service types, plans, team members and songs."""
 
 from service.dev.simulator.draw import Draw
 from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, fixed
@@ -21,7 +21,7 @@ def _service_type(draw: Draw) -> Values:
 
 
 def _plan(draw: Draw) -> Values:
-    """`sort_date` is in the organisation's time zone, other than all other times."""
+    """`sort_date` is in the organisation's time zone, unlike all other times."""
     day = draw.created[:10]
     return {
         "dates": day,

@@ -1,0 +1,93 @@
+"""The activity behind `fetch-page`: each page costs one call of the API and its share of a database transaction.
+
+A page that the ledger holds is reported again and not fetched again. A lease ends when its units are done, when the
+source ends, when something fails, or when its time is up; it reports how far it got, and the decider leases the rest.
+"""
+
+from collections.abc import Mapping
+
+from agents.activities.database import Database
+from agents.activities.lease import Lease
+from agents.activities.pages import Pages
+from agents.activities.paging import read_chain, read_numbered, read_parents
+from agents.activities.range_lock import RangeLock
+from agents.activities.results import REPORTABLE, Fenced, failure_of, report
+from agents.ports import Clock, LeaseRequest, LeaseState, RunEnd, RunRef, Source
+from manifests.entity import Adapter
+from topics.errors import Rejected, Retryable, shortened
+from topics.kinds.entity import FetchPages, PageDone
+
+
+class LeaseReader:
+    """Runs `fetch-page` commands. Safe to run twice, at once or after a crash: the ledger decides."""
+
+    def __init__(self, source: Source, database: Database, adapters: Mapping[str, Adapter], clock: Clock) -> None:
+        self._source = source
+        self._database = database
+        self._adapters = adapters
+        self._clock = clock
+        self._ranges = RangeLock()
+
+    async def read(self, command: FetchPages) -> PageDone:
+        """Fetch and commit what the lease asks for. Never raises what a decider should know about."""
+        async with self._ranges.acquire(_run(command).id, range(command.first, command.first + command.units)):
+            return await self._reported(command)
+
+    async def _reported(self, command: FetchPages) -> PageDone:
+        started = self._clock.monotonic()
+        state: LeaseState | None = None
+        try:
+            done = await self._read(command, started)
+        except REPORTABLE as error:
+            elapsed_ms = int((self._clock.monotonic() - started) * 1000)
+            done = report(command, [failure_of(error)], elapsed_ms)
+            state = error.state if isinstance(error, Fenced) else None
+        except BaseExceptionGroup as several:
+            raise _first(several) from several  # the process looks at its kind
+        if done.error == "fenced":
+            return await self._explained(command, done, state)
+        if done.end and command.closes:
+            return await self._closed(command, done)
+        return done
+
+    async def _read(self, command: FetchPages, started: float) -> PageDone:
+        adapter = self._adapters.get(command.adapter)
+        if adapter is None or command.entity not in adapter.entities:
+            raise Rejected(f"{command.adapter} has no entity {command.entity!r} here")
+        entity = adapter.entities[command.entity]
+        pages = Pages(_run(command), adapter, entity, self._source, self._database, self._clock)
+        lease = Lease(command, pages, started)
+        if entity.under is not None:
+            return await read_parents(lease, adapter.entities[entity.under.entity])
+        return await (read_chain(lease) if entity.paging.style == "link" else read_numbered(lease))
+
+    async def _explained(self, command: FetchPages, done: PageDone, state: LeaseState | None) -> PageDone:
+        """A fenced lease with the run's counts, if it is complete; or with the number that is in its way.
+
+        If the database cannot say that yet, the lease is retried: a complete run must not begin anew.
+        """
+        try:
+            state = state or await self._database.open_lease(LeaseRequest(_run(command), command.first, 1))
+        except (Retryable, Rejected) as error:
+            reason = shortened(f"{done.reason}; which, is not known: {error}")
+            return done.model_copy(update={"error": "retryable", "reason": reason})
+        if state.done is None:
+            return done.model_copy(update={"newest": state.newest})
+        return done.model_copy(update={"closed": state.done, "error": None, "reason": ""})
+
+    async def _closed(self, command: FetchPages, done: PageDone) -> PageDone:
+        """With the run's counts: this lease was all that it waited for. If not now, the decider has it closed."""
+        try:
+            closed = await self._database.close_run(RunEnd(_run(command), "done"))
+        except (Retryable, Rejected):
+            return done
+        return done.model_copy(update={"closed": closed.counts}) if closed.outcome == "done" else done
+
+
+def _run(command: FetchPages) -> RunRef:
+    return RunRef(command.workflow, command.run, command.org, command.adapter, command.entity, command.type)
+
+
+def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = several.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

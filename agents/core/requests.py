@@ -1,0 +1,62 @@
+"""The requests of one workflow: whether a delivered one was had before, and what became of it."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import msgspec
+
+from agents.core.delivery import Delivery, StepContext
+from tables.requests import SLOTS, RequestLog, day_of, slot_of
+from topics.errors import Rejected
+
+
+class Requests:
+    """The request logs of the workflow that a command is delivered to."""
+
+    def __init__(self, delivery: Delivery, context: StepContext) -> None:
+        self._delivery = delivery
+        self._context = context
+        self._key = delivery.command.key
+        self._slot = slot_of(delivery.at)
+
+    def is_duplicate(self) -> bool:
+        """Whether the delivered request was accepted before, from another message, within the last week."""
+        command, position, oldest = self._delivery.command, self._delivery.position, day_of(self._delivery.at) - SLOTS
+        return any(log.day > oldest and log.is_duplicate(command.id, position) for _, log in self._logs())
+
+    def check_bound(self) -> None:
+        """Rejected if the workflow has had too many of them today."""
+        self._with_delivered("")
+
+    def add(self, rejection: str = "") -> None:
+        """The delivered request was accepted or, with a reason, rejected."""
+        self._context.put_requests(self._key, self._slot, self._with_delivered(rejection))
+
+    def add_rejected(self, reason: str) -> None:
+        with suppress(Rejected):  # one too many: that is why it is rejected
+            self.add(reason)
+
+    def rejection(self) -> str:
+        """Why the delivered request was rejected when it was first met; empty if it was not."""
+        log = self._context.get_requests(self._key, self._slot)
+        return log.rejection(self._delivery.command.id, self._delivery.position)
+
+    def put_again(self, epoch: int = 0) -> None:
+        """Every log, under this epoch at least: a crash may have kept them from the changelog."""
+        for slot, log in self._logs():
+            self._context.put_requests(self._key, slot, msgspec.structs.replace(log, epoch=max(log.epoch, epoch)))
+
+    def forget(self) -> None:
+        for slot, _ in self._logs():
+            self._context.put_requests(self._key, slot, None)
+
+    def _with_delivered(self, rejection: str) -> RequestLog:
+        delivery = self._delivery
+        log = self._context.get_requests(self._key, self._slot)
+        return log.adding(delivery.command.id, delivery.position, delivery.at, delivery.epoch, rejection)
+
+    def _logs(self) -> Iterator[tuple[int, RequestLog]]:
+        for slot in range(SLOTS):
+            log = self._context.get_requests(self._key, slot)
+            if log.requests:
+                yield slot, log

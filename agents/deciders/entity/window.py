@@ -1,0 +1,63 @@
+"""The window of leases: which units go out next, how many at a time, and when the entity is asked for again."""
+
+import msgspec
+
+from manifests.entity import Entity
+from tables.kinds.entity import LEASES_OUT_MAX, EntityState, Lease, Mode
+from topics.kinds.entity import PageDone
+
+FIRST_UNITS = 32  # nothing is known yet; a fetcher ends a lease by itself when its time is up
+LEASE_TARGET_MS = 1_000  # a lease is as many units as took about this long
+LEASE_GROWTH_MAX = 8  # a lease is at most so many times as large as the one before
+LEASE_UNITS_MAX = 500
+PARENTS_PER_LEASE_MAX = 100
+LEASE_DEADLINE_MS = 120_000  # a lease that reported nothing for so long is sent again
+
+
+def mode_of(entity: Entity) -> Mode:
+    """Pages that are addressed by number are leased side by side; pages that name each other one after the other."""
+    return "fan-out" if entity.paging.style == "offset" and entity.under is None else "chain"
+
+
+def fill(state: EntityState) -> EntityState:
+    """With as many leases out as may be."""
+    while (lease := _next(state)) is not None:
+        state = state.leasing(*lease)
+    return state
+
+
+def _next(state: EntityState) -> tuple[int, int, str | None] | None:
+    """First unit, units and cursor of the next lease; None if none may go out now."""
+    is_chained = state.mode == "chain" or state.last_unit is None
+    if len(state.leases) >= (1 if is_chained else LEASES_OUT_MAX):
+        return None
+    if state.last_unit is None:
+        return state.next_unit, state.size, state.cursor
+    if state.next_unit > state.last_unit:
+        return None
+    return state.next_unit, min(state.size, state.last_unit - state.next_unit + 1), None
+
+
+def next_size(state: EntityState, done: PageDone, entity: Entity | None) -> int:
+    """Units of the next lease: as many as took LEASE_TARGET_MS, growing step by step."""
+    if not done.units:
+        return state.size
+    fitting = done.units * LEASE_TARGET_MS // max(done.elapsed_ms, 1)
+    most = LEASE_UNITS_MAX if entity is None or entity.under is None else PARENTS_PER_LEASE_MAX
+    return max(1, min(fitting, state.size * LEASE_GROWTH_MAX, most))
+
+
+def lease_rest(state: EntityState, lease: Lease, done: PageDone) -> EntityState:
+    """With what is left of a lease as a lease of its own; without units that nobody claims to be there, if none is out
+    behind them."""
+    first, units = lease.first + done.units, lease.units - done.units
+    if state.mode == "fan-out" and lease.end == state.next_unit:
+        units = min(units, (state.total_units or lease.end) - first + 1)
+        state = msgspec.structs.replace(state, next_unit=first)
+    return state.leasing(first, max(units, 1), done.next_cursor)
+
+
+def with_deadline(state: EntityState, at: int) -> EntityState:
+    """With the time of the next retry as the deadline, or else that of the leases that are out."""
+    retries = [lease.resume_at for lease in state.leases if lease.resume_at]
+    return msgspec.structs.replace(state, due=min(retries, default=at + LEASE_DEADLINE_MS))

@@ -1,0 +1,69 @@
+"""Responses without a document: errors in the API's own words."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+JSON = b"application/vnd.api+json; charset=utf-8"
+PLAIN_JSON = b"application/json; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
+
+Header = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: tuple[Header, ...] = ()
+
+
+def error(status: int, title: str, detail: str, code: str = "") -> Response:
+    """One JSON:API error; `code` is left out where it is empty."""
+    problem = {"status": str(status), "title": title} | ({"code": code} if code else {}) | {"detail": detail}
+    return Response(status, msgspec.json.encode({"errors": [problem]}))
+
+
+def json(status: int, value: object) -> Response:
+    return Response(status, msgspec.json.encode(value), PLAIN_JSON)
+
+
+def html(status: int, title: str) -> Response:
+    page = (
+        f"<html>\r\n<head><title>{status} {title}</title></head>\r\n<body><h1>{status} {title}</h1></body>\r\n</html>"
+    )
+    return Response(status, page.encode(), HTML)
+
+
+NOT_FOUND = error(404, "Not Found", "The resource you requested could not be found")
+READ_ONLY = error(405, "Method Not Allowed", "The simulator is written to under /_sim/ only")
+TOO_MANY_PARAMETERS = error(400, "Bad Request", "The request has too many parameters")
+UNKNOWN_VERSION = error(
+    400, "Bad Request", "The API version is older than 2018-08-01", code="unsupported_version_error"
+)
+BASIC_DENIED = Response(
+    401, b"HTTP Basic: Access denied.\n", HTML, ((b"www-authenticate", b'Basic realm="Application"'),)
+)
+CAPUCHIN = "CAPUCHIN"  # a token that was revoked or never issued
+BABOON = "BABOON"  # a token that has expired
+
+
+def bearer_denied(hint: str) -> Response:
+    problem = {
+        "status": "401",
+        "title": "Unauthorized",
+        "code": "unauthorized",
+        "detail": f"The access token is not valid. Error Code Hint: ({hint})",
+    }
+    return Response(401, msgspec.json.encode({"errors": [problem]}), PLAIN_JSON)
+
+
+def too_many(count: int, limit: int, seconds: int, retry_after: int) -> Response:
+    problem = {
+        "code": "429",
+        "title": "Too Many Requests",
+        "detail": f"Rate limit exceeded: {count} of {limit} requests per {seconds} seconds",
+    }
+    headers = ((b"retry-after", str(retry_after).encode()),)
+    return Response(429, msgspec.json.encode({"errors": [problem]}), PLAIN_JSON, headers)

@@ -1,0 +1,115 @@
+"""The fetcher's consumer: commands read ahead within a bound per partition, offsets committed in order."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from service.fetcher.scheduler import OffsetTracker
+from service.kafka.client import ClientArguments
+from service.kafka.consumer import group_member, unread
+
+log = logging.getLogger("sluice.fetcher")
+
+GROUP = "sluice-fetchers"
+POLL_RECORDS_MAX = 500
+POLL_MS = 200
+# Unfinished commands of one partition; at the maximum it is paused until half of them are done. Others are read.
+UNFINISHED_PER_PARTITION_MAX = 1_000
+
+Revoked = Callable[[set[TopicPartition]], Awaitable[None]]
+
+
+class Fetched(NamedTuple):
+    """A record, and the offsets of the assignment that it was read in: a partition may be assigned again later."""
+
+    tp: TopicPartition
+    record: Any
+    tracker: OffsetTracker
+
+    def done(self) -> None:
+        """Count the record as done. Without effect if its partition was revoked after it was read."""
+        self.tracker.end(self.record.offset)
+
+
+class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """`on_revoked` drops the unfinished commands of revoked partitions: another process continues with them."""
+
+    def __init__(self, client: ClientArguments, name: str, topics: Sequence[str], on_revoked: Revoked) -> None:
+        self._topics = list(topics)
+        self._on_revoked = on_revoked
+        self._consumer = group_member(client, GROUP, name)
+        self._trackers: dict[TopicPartition, OffsetTracker] = {}
+        self._paused: set[TopicPartition] = set()
+        self.reads = self.commits = 0
+
+    async def start(self) -> None:
+        await self._consumer.start()
+        self._consumer.subscribe(self._topics, listener=self)
+
+    async def stop(self) -> None:
+        await self.commit()
+        await self._consumer.stop()
+
+    async def poll(self) -> list[Fetched]:
+        """The next records; `done` must be called on each."""
+        fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
+        new = []
+        for tp, records in fetched.items():
+            tracker = self._trackers.setdefault(tp, OffsetTracker())
+            for record in records:
+                tracker.begin(record.offset)
+                new.append(Fetched(tp, record, tracker))
+        self.reads += len(new)
+        self._pause_or_resume()
+        return new
+
+    def holds(self, fetched: Fetched) -> bool:
+        """Whether the record's partition was not revoked after it was read."""
+        return self._trackers.get(fetched.tp) is fetched.tracker
+
+    async def commit(self) -> None:
+        done = {tp: one.next_offset for tp, one in self._trackers.items() if one.next_offset is not None}
+        if not done:
+            return
+        try:
+            await self._consumer.commit(done)
+        except KafkaError as error:  # retried soon; the result of a redelivered command comes from the ledger
+            log.warning("offsets not committed", extra={"sluice.error": str(error)})
+            return
+        self.commits += 1
+        for tp, offset in done.items():
+            if tp in self._trackers and self._trackers[tp].next_offset == offset:
+                self._trackers[tp].next_offset = None
+
+    @property
+    def uncommitted(self) -> int:
+        """Partitions with offsets to commit."""
+        return sum(tracker.next_offset is not None for tracker in self._trackers.values())
+
+    async def unread(self) -> int | None:
+        return await unread(self._consumer)
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Stop at once: another process continues from the last commit, and pages would be fetched twice."""
+        lost = set(revoked)
+        await self._on_revoked(lost)
+        await self.commit()
+        for tp in lost:
+            self._trackers.pop(tp, None)
+        self._paused -= lost
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        for tp in assigned:
+            self._trackers.setdefault(tp, OffsetTracker())  # `poll` may return its first records before this call
+
+    def _pause_or_resume(self) -> None:
+        full = {tp for tp, one in self._trackers.items() if len(one) >= UNFINISHED_PER_PARTITION_MAX} - self._paused
+        free = {tp for tp in self._paused if len(self._trackers[tp]) <= UNFINISHED_PER_PARTITION_MAX // 2}
+        if full:
+            self._consumer.pause(*full)
+        if free:
+            self._consumer.resume(*free)
+        self._paused = (self._paused | full) - free

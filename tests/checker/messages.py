@@ -1,0 +1,132 @@
+"""Messages on Kafka, read anew: whom they are for, their ids, results, dead letters' headers. Pure.
+
+From docs/reference/topics.md: commands are JSON objects, fields at their defaults may be missing.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+import msgspec
+
+from tests.checker.values import ActionResult, ActionStep, Letter, Origin, PageResult
+
+T = TypeVar("T")
+
+LETTER_HEADER = "sluice-dead-"
+ID_HEADER = "sluice-id"
+NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _PageDone(msgspec.Struct):
+    workflow: str
+    run: int
+    lease: int
+    units: int
+    pages: int
+    records: int
+    attempt: int = 1
+    first: int | None = None
+    rejected: int = 0
+
+
+class _Action(msgspec.Struct):
+    """run-action and action-complete; of the result what closing a run says."""
+
+    workflow: str
+    run: int
+    action: str
+    step: str
+    attempt: int = 1
+    error: str | None = None
+    result: dict[str, Any] = {}
+
+
+def page_result_in(value: bytes | None) -> PageResult | None:
+    """The page-done in a message; None if it is none."""
+    done = _decoded(value, _PageDone)
+    if done is None:
+        return None
+    counts = (done.units, done.pages, done.records, done.rejected)
+    return PageResult(done.workflow, done.run, done.lease, done.attempt, done.first, *counts)
+
+
+def action_in(value: bytes | None) -> ActionResult | None:
+    """The run-action or the action-complete in a message; None if it is neither."""
+    said = _decoded(value, _Action)
+    if said is None:
+        return None
+    step = ActionStep(said.workflow, said.run, said.action, said.step, said.attempt)
+    return ActionResult(step, said.error or "", said.result)
+
+
+def _decoded(value: bytes | None, model: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(value or b"", type=model)
+    except NO_JSON:
+        return None
+
+
+def document(value: bytes | None) -> dict[str, Any]:
+    """The JSON object in a message; empty if there is none."""
+    return _decoded(value, dict) or {}
+
+
+def workflow_of(topic: str, value: bytes | None) -> str:
+    """Whom a message of a control topic is for; "" if it says so to nobody."""
+    found = document(value)
+    if topic == "start-sync":
+        names = [found.get(name) for name in ("org", "adapter", "type")]
+        return sync_key(*map(str, names)) if all(isinstance(name, str) for name in names) else ""
+    return str(found.get("workflow", ""))
+
+
+def sync_key(org: str, adapter: str, type_: str) -> str:
+    return f"main-sync:{org}:{adapter}:{type_}"
+
+
+def derived_id(*parts: str) -> str:
+    """BLAKE2b, 128 bits, over the parts, each behind its length as a big-endian 32-bit number; 32 hex digits."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(4, "big") + data)
+    return digest.hexdigest()
+
+
+def start_id(origin: Origin, value: bytes | None) -> str | None:
+    """The id of a start-sync at `origin`; without a request id, the message itself is the request."""
+    key = workflow_of("start-sync", value)
+    request = document(value).get("request_id") or "/".join(map(str, origin))
+    return derived_id("start-sync", key, str(request)) if key else None
+
+
+def retry_id(workflow: str, request: str) -> str:
+    return derived_id("control", "nudge", workflow, request)
+
+
+def action_id(topic: str, step: ActionStep) -> str:
+    """The id of a run-action or an action-complete: the first attempt is not named."""
+    attempt = (str(step.attempt),) if step.attempt > 1 else ()
+    return derived_id(topic, step.action, step.workflow, str(step.run), step.name, *attempt)
+
+
+def letter(
+    partition: int, offset: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+) -> Letter:
+    """A record of the dead-letter topic."""
+    said = {name.removeprefix(LETTER_HEADER): (content or b"").decode(errors="replace") for name, content in headers}
+    origin = (said.get("topic", ""), _number(said.get("partition")), _number(said.get("offset")))
+    return Letter(partition, offset, origin, said.get("reason", ""), key, value, _forwarded(value))
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else -1
+
+
+def _forwarded(value: bytes | None) -> Origin | None:
+    """A start that was sent on to the partition of its workflow carries where it stood first as its request id."""
+    topic, *numbers = str(document(value).get("request_id") or "").split("/")
+    if len(numbers) == 2 and all(number.isdigit() for number in numbers):
+        return topic, int(numbers[0]), int(numbers[1])
+    return None

@@ -1,0 +1,152 @@
+"""What fetchers meet outside: one database, one API. Both answer when the engine lets them, fail, and keep a record."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from agents.ports import (
+    ClosedRun,
+    FetchRequest,
+    LeaseRequest,
+    LeaseState,
+    PageBody,
+    PageOutcome,
+    PageWrite,
+    Parent,
+    RunEnd,
+)
+from manifests.entity import Adapter, Entity
+from tests.engine.faults import Faults, Gate
+from tests.support.memory import ListSource, MemorySink
+
+API_SECONDS = (0.01, 0.1, 0.7, 3.0)
+R = TypeVar("R")
+Page = tuple[str, str, int]  # run id, parent, page
+
+begun: ContextVar[tuple[str, int]] = ContextVar("begun")
+"""The run that a task reads for, and how many pages were committed by then."""
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A page as the database took it: under which run, in which state that run was, and which rows."""
+
+    run: str
+    workflow: str
+    number: int
+    parent: str
+    page: int
+    state: str
+    newest: int
+    records: int
+    rows: tuple[tuple[str, str, str], ...]  # entity, org, key
+
+
+class AuditedSink(MemorySink):
+    """The database, with every page that was ever committed. Without its fence it takes pages of any run."""
+
+    def __init__(self, has_fence: bool = True) -> None:
+        super().__init__()
+        self.committed: list[Committed] = []
+        self.places: dict[Page, int] = {}
+        self._has_fence = has_fence
+
+    def _commit(self, page: PageWrite) -> PageOutcome:
+        run = self.runs.get(page.run.id)
+        state = run.state if run else "unknown"
+        if run is not None and not self._has_fence:
+            run.state = "open"
+        outcome = super()._commit(page)
+        if run is not None and not self._has_fence:
+            run.state = state
+        if outcome.status == "committed":
+            self._audit(page, state)
+        return outcome
+
+    def _audit(self, page: PageWrite, state: str) -> None:
+        newest = max(run.ref.number for run in self.runs.values() if run.ref.workflow == page.run.workflow)
+        rows = tuple((page.entity.name, page.run.org, row.key) for row in page.rows)
+        self.places.setdefault((page.run.id, page.parent, page.page), len(self.committed))
+        self.committed.append(
+            Committed(
+                page.run.id,
+                page.run.workflow,
+                page.run.number,
+                page.parent,
+                page.page,
+                state,
+                newest,
+                len(page.rows),
+                rows,
+            )
+        )
+
+
+class FlakySink:
+    """A process's connection. A call waits, fails before the effect or after it: then nobody knows of it."""
+
+    def __init__(self, name: str, sink: AuditedSink, faults: Faults, gate: Gate) -> None:
+        self._name = name
+        self._sink = sink
+        self._faults = faults
+        self._gate = gate
+
+    async def prepare(self, adapter: Adapter) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
+        return await self._transaction("open_leases", lambda: self._sink.open_leases(requests))
+
+    async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
+        return await self._transaction("commit", lambda: self._sink.commit(pages))
+
+    async def parents(
+        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
+    ) -> Sequence[Parent]:
+        return await self._transaction(
+            "parents", lambda: self._sink.parents(adapter, entity, org, columns, after, limit)
+        )
+
+    async def count(self, adapter: str, entity: Entity, org: str) -> int:
+        return await self._transaction("count", lambda: self._sink.count(adapter, entity, org))
+
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+        return await self._transaction("close_runs", lambda: self._sink.close_runs(ends))
+
+    async def _transaction(self, what: str, effect: Callable[[], Awaitable[R]]) -> R:
+        await self._gate.through()
+        self._faults.fail(self._name, f"the database is away at {what}")
+        answer = await effect()
+        await self._gate.through()
+        self._faults.fail(self._name, f"the outcome of {what} is not known")
+        return answer
+
+
+@dataclass
+class Api:
+    """The source's data, which may move, and what was requested although it was committed when the work began."""
+
+    lists: ListSource
+    sink: AuditedSink
+    requested_again: list[Page] = field(default_factory=list)
+
+
+class FlakySource:
+    """A process's way to the API: slow, and now and then refused."""
+
+    def __init__(self, name: str, api: Api, faults: Faults, gate: Gate) -> None:
+        self._name = name
+        self._api = api
+        self._faults = faults
+        self._gate = gate
+
+    async def fetch(self, request: FetchRequest) -> PageBody | None:
+        run, known = begun.get()
+        page = (run, request.parent.key if request.parent else "", request.page)
+        if self._api.sink.places.get(page, known) < known:
+            self._api.requested_again.append(page)
+        await self._gate.through(self._faults.random.choice(API_SECONDS) if self._faults.trouble else 0.0)
+        self._faults.fail(self._name, "503")
+        return await self._api.lists.fetch(request)

@@ -1,0 +1,76 @@
+import asyncio
+
+import pytest
+
+from agents import concurrency
+from agents.ports import PageBody
+from tests.support.leases import LeaseBench
+from topics.errors import Rejected, Retryable, SluiceError
+
+
+async def test_a_chain_follows_its_links_and_reports_where_it_continues() -> None:
+    bench = LeaseBench()
+    links: list[str | None] = []
+    bench.source.on_fetch = lambda request: links.append(request.link)
+    done = await bench.read("a.log", 3)
+    assert (links, done.next_cursor, done.units) == ([None, "page-2", "page-3"], "page-4", 3)
+
+
+async def test_a_chain_continues_from_the_link_in_the_ledger() -> None:
+    bench = LeaseBench()
+    await bench.commit("a.log", 1, ["l00"], next_cursor="from-the-ledger")
+    links: list[str | None] = []
+    bench.source.on_fetch = lambda request: links.append(request.link)
+    await bench.read("a.log", 2)
+    assert links == ["from-the-ledger"]
+
+
+async def test_a_chain_whose_end_is_in_the_ledger_fetches_nothing() -> None:
+    bench = LeaseBench()
+    await bench.commit("a.log", 1, ["l00"], is_last=True)
+    done = await bench.read("a.log", 4)
+    assert (done.end, done.units, bench.pages) == (True, 1, [])
+
+
+async def test_the_pages_of_a_chain_that_wait_for_their_commit_have_a_maximum() -> None:
+    bench = LeaseBench()
+    bench.sink.may_commit.clear()
+    task = asyncio.create_task(bench.read("a.log", 9))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert bench.pages == list(range(1, concurrency.COMMITS_AHEAD + 1))
+    bench.sink.may_commit.set()
+    assert (await task).units == 9
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "committed"),
+    [(Rejected("no such column"), "rejected", [1]), (Retryable("away"), "retryable", [])],
+    ids=["rejected", "retryable_with_the_page_before_it_in_the_same_transaction"],
+)
+async def test_after_a_failed_commit_of_a_chain_nothing_more_is_committed_and_what_stands_before_it_is_reported(
+    error: SluiceError, kind: str, committed: list[int]
+) -> None:
+    bench = LeaseBench()
+    bench.sink.trouble = {2: error}
+    done = await bench.read("a.log", 9)
+    assert (done.units, done.error, done.next_cursor) == (len(committed), kind, "page-2" if committed else None)
+    assert [page for run in bench.sink.runs.values() for _, page in run.lines] == committed
+    assert max(bench.pages) <= 2 + concurrency.COMMITS_AHEAD
+
+
+async def test_after_a_failed_fetch_of_a_chain_what_stands_before_it_is_reported() -> None:
+    bench = LeaseBench()
+    bench.source.trouble = lambda request: Retryable("503") if request.page == 3 else None
+    done = await bench.read("a.log", 9)
+    assert (done.units, done.error, done.next_cursor) == (2, "retryable", "page-3")
+
+
+async def test_a_page_that_names_itself_as_the_next_one_is_rejected() -> None:
+    done = await LeaseBench(lambda request, body: PageBody((), (), "here", None, 1)).read("a.log", 3)
+    assert (done.units, done.error, done.reason) == (1, "rejected", "page 2 of a.log leads back to one before: a loop")
+
+
+async def test_an_empty_page_is_the_end_even_if_it_names_a_next_one() -> None:
+    done = await LeaseBench(lambda request, body: PageBody((), (), f"{request.page + 1}", None, 0)).read("a.log", 3)
+    assert (done.units, done.end) == (1, True)

@@ -1,0 +1,112 @@
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from agents.activities.database import RUNS_PER_BATCH_MAX, Database
+from agents.core.retry import DATABASE
+from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd, RunRef
+from tests.support.leases import LeaseBench
+from tests.support.memory import MemorySink
+from topics.errors import Broken, Rejected, Retryable, SluiceError
+
+PAGE = LeaseBench().write("a.pet", 1, ["p1"])
+RUN = PAGE.run
+END = RunEnd(RUN, "done")
+
+
+class UnreliableSink(MemorySink):
+    """Raises its errors first, one a call; then it works. `calls` counts both."""
+
+    def __init__(self, *errors: SluiceError) -> None:
+        super().__init__()
+        self.errors = list(errors)
+        self.calls = 0
+        self.commits_of: list[set[str]] = []
+
+    async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
+        self._begin()
+        return await super().open_leases(requests)
+
+    async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
+        self.commits_of.append({page.entity.name for page in pages})
+        self._begin()
+        await asyncio.sleep(0)
+        return await super().commit(pages)
+
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+        self._begin()
+        return await super().close_runs(ends)
+
+    def _begin(self) -> None:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+class Bench:
+    """A database on such a sink, and how long it waited between its attempts."""
+
+    def __init__(self, *errors: SluiceError) -> None:
+        self.sink = UnreliableSink(*errors)
+        self.slept: list[float] = []
+        self.database = Database(self.sink, self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+def lease(run: RunRef = RUN) -> LeaseRequest:
+    return LeaseRequest(run, 1, 10)
+
+
+async def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
+    bench = Bench(*[Retryable("away")] * 3)
+    state = await bench.database.open_lease(lease())
+    assert (state.is_open, bench.slept) == (True, [0.5, 1, 2])
+
+
+async def test_the_wait_that_the_database_asks_for_has_a_maximum() -> None:
+    bench = Bench(Retryable("busy", after_seconds=3), Retryable("busy", after_seconds=600))
+    await bench.database.close_run(END)
+    assert bench.slept == [3, 8]
+
+
+async def test_a_database_that_stays_away_is_reported_after_the_last_attempt() -> None:
+    bench = Bench(*[Retryable("away")] * 20)
+    with pytest.raises(Retryable, match="away"):
+        await bench.database.close_run(END)
+    assert (bench.sink.calls, bench.slept) == (DATABASE.attempts_max, [0.5, 1, 2, 4, 8])
+
+
+@pytest.mark.parametrize("error", [Rejected("no such table"), Broken("impossible")])
+async def test_an_error_that_stays_is_not_retried(error: SluiceError) -> None:
+    bench = Bench(error)
+    with pytest.raises(type(error), match=str(error)):
+        await bench.database.open_lease(lease())
+    assert bench.slept == []
+
+
+async def test_a_commit_whose_outcome_is_not_known_is_repeated_and_counted_once() -> None:
+    bench = Bench()
+    await bench.database.open_lease(lease())
+    assert (await bench.database.commit_page(PAGE)).status == "committed"
+    bench.sink.errors = [Retryable("the outcome is not known")]
+    assert (await bench.database.commit_page(PAGE)).status == "already"
+
+
+async def test_pages_of_one_entity_share_a_transaction_and_those_of_two_do_not() -> None:
+    bench, pages = Bench(), LeaseBench()
+    both = [pages.write(entity, n, []) for n in range(1, 30) for entity in ("a.pet", "a.house")]
+    await asyncio.gather(*(bench.database.commit_page(one) for one in both))
+    assert all(len(entities) == 1 for entities in bench.sink.commits_of)
+    assert len(bench.sink.commits_of) < len(both)
+
+
+async def test_leases_of_many_runs_are_opened_together() -> None:
+    bench = Bench()
+    numbers = range(RUNS_PER_BATCH_MAX)
+    runs = [RunRef(f"entity-sync:org{n}:toy:a.pet:full", 1, f"org{n}", "toy", "a.pet", "full") for n in numbers]
+    states = await asyncio.gather(*(bench.database.open_lease(lease(one)) for one in runs))
+    assert all(state.is_open for state in states)
+    assert bench.sink.calls < len(runs)

@@ -1,0 +1,114 @@
+"""A processor with its context in memory: one delivery at a time, and what each put and sent."""
+
+from typing import Any
+
+from agents.core.delivery import Delivery
+from agents.core.processor import Outcome, Processor
+from agents.core.registry import Registry
+from agents.kinds import SHIPPED
+from tables.kinds.sync import SyncState
+from tables.requests import RequestLog
+from tables.row import Row
+from tests.engine.clock import T0
+from tests.engine.engine import KEY
+from tests.support.adapters import adapter, entity
+from topics.command import Command
+from topics.kinds.sync import ChildDone, StartSync
+
+DAY_MS = 86_400_000
+
+
+class MemoryContext:
+    """`puts` are the keys that were written, in order; a request log's begins with "log:"."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row[Any]] = {}
+        self.logs: dict[tuple[str, int], RequestLog] = {}
+        self.puts: list[str] = []
+        self.sent: list[tuple[Command, str]] = []
+        self.redelivered: list[bool] = []
+        self.postponed: list[tuple[str, int, int]] = []
+        self.resent: set[str] = set()
+
+    def get(self, key: str) -> Row[Any] | None:
+        return self.rows.get(key)
+
+    def put(self, key: str, row: Row[Any] | None) -> None:
+        self.puts.append(key)
+        self.rows.pop(key, None)
+        if row is not None:
+            self.rows[key] = row
+
+    def get_requests(self, key: str, slot: int) -> RequestLog:
+        return self.logs.get((key, slot), RequestLog())
+
+    def put_requests(self, key: str, slot: int, log: RequestLog | None) -> None:
+        self.puts.append(f"log:{key}")
+        self.logs.pop((key, slot), None)
+        if log is not None:
+            self.logs[key, slot] = log
+
+    def send(self, command: Command, trace: str, redelivered: bool = False) -> None:
+        self.sent.append((command, trace))
+        self.redelivered.append(redelivered)
+
+    def postpone(self, key: str, due: int, milliseconds: int) -> None:
+        self.postponed.append((key, due, milliseconds))
+
+    def first_redelivery(self, key: str) -> bool:
+        return key not in self.resent
+
+
+class ProcessorBench:
+    """A processor of a sync with one entity, its context, and the next offset of each topic."""
+
+    def __init__(self, registry: Registry = SHIPPED) -> None:
+        self.processor = Processor(registry, {"toy": adapter(entity("a.pet"))})
+        self.context = MemoryContext()
+        self.offsets: dict[str, int] = {}
+
+    def delivery(self, command: Command, at: int = T0, epoch: int = 1) -> Delivery:
+        """From the broker, at the next offset of its topic."""
+        offset = self.offsets[command.topic] = self.offsets.get(command.topic, -1) + 1
+        return Delivery(command.topic, offset, at, epoch, command)
+
+    def deliver(self, command: Command, at: int = T0, epoch: int = 1) -> Outcome:
+        return self.process(self.delivery(command, at, epoch))
+
+    def deliver_locally(self, command: Command, epoch: int = 1, redelivered: bool = False) -> Outcome:
+        return self.process(Delivery("", None, T0, epoch, command, redelivered))
+
+    def process(self, delivery: Delivery) -> Outcome:
+        self.context.puts, self.context.sent, self.context.redelivered = [], [], []
+        return self.processor.process(delivery, self.context)
+
+    @property
+    def row(self) -> Row[Any]:
+        return self.context.rows[KEY]
+
+    @property
+    def state(self) -> SyncState:
+        assert isinstance(self.row.state, SyncState)
+        return self.row.state
+
+    @property
+    def has_no_effect(self) -> bool:
+        """Of the last delivery."""
+        return not self.context.puts and not self.context.sent
+
+
+def start(request: str = "request-1", **more: Any) -> StartSync:
+    return StartSync.model_validate({"org": "acme", "adapter": "toy", "type": "full", "request_id": request, **more})
+
+
+def child_done(run: int = T0) -> ChildDone:
+    return ChildDone(workflow=KEY, parent_run=run, entity="a.pet", child_run_id="c@1", outcome="done")
+
+
+def rejecting(request: str) -> StartSync:
+    """A start that is rejected while a run is in progress."""
+    return start(request, on_conflict="reject")
+
+
+STALE = child_done(run=T0 - 1)
+"""Of a run before: changes nothing, and nothing follows from it."""

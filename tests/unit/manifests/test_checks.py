@@ -1,0 +1,119 @@
+"""What a shape cannot say: names that must fit each other."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from manifests.checks import COLUMNS_MAX, ENTITIES_MAX, Problem, first_problem
+from manifests.entity import Adapter, AdapterFile
+from tests.support.adapters import adapter, entity
+
+PARENT_SHAPE: Mapping[str, object] = {
+    "path": "/q/{id}/p",
+    "under": {"entity": "x.q", "column": "under_id"},
+    "fields": {"p_number": {"type": "integer", "from": "number"}},
+}
+TEXT = {"type": "text", "from": "x"}
+TOO_MANY = {f"f{number}": TEXT for number in range(COLUMNS_MAX + 1)}
+TO_PARENT = {"entity": "x.p", "from": "x"}
+PARENT = {"under": {"entity": "x.p", "column": "p_id"}}
+
+
+def problem(entities: Mapping[str, Mapping[str, object]], **file: object) -> Problem | None:
+    made = adapter(*(entity(one, **{"path": "/x", **shape}) for one, shape in entities.items()), name="demo")
+    whole = AdapterFile.model_validate({**made.file.model_dump(exclude_unset=True), **file})
+    return first_problem(Adapter(file=whole, entities=made.entities))
+
+
+def reason(shape: Mapping[str, object], **file: object) -> tuple[tuple[str | int, ...], str]:
+    """What is wrong with x.a beside a parent x.p that has the columns p_number and under_id."""
+    found = problem({"x.a": shape, "x.p": PARENT_SHAPE, "x.q": {}}, **file)
+    assert found is not None
+    assert found.entity == "x.a"
+    return found.place, found.reason
+
+
+@pytest.mark.parametrize(
+    "path", ["/p/{id}/a", "/{org}/q/{under_id}/p/{id}", "/a/{p_number}"], ids=["key", "grandparent", "field"]
+)
+def test_a_path_may_name_what_the_parents_row_has(path: str) -> None:
+    assert problem({"x.a": {"path": path, **PARENT}, "x.p": PARENT_SHAPE, "x.q": {"path": "/{org}/q"}}) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "place", "said"),
+    [
+        ({"path": "/{id}/a"}, ("path",), "names {id}, but without a parent (under) only {org} has a meaning"),
+        ({"path": "/p/{nope}/a", **PARENT}, ("path",), "names {nope}; a row of the parent x.p has {id}, {p_number}"),
+        ({"path": "/{org}/a", **PARENT}, ("path",), "does not name the parent x.p"),
+        ({"path": "/{org/a"}, ("path",), "a brace is not closed"),
+        ({"path": "/{}/a"}, ("path",), "a brace is not closed, or holds no name"),
+        ({"path": "/{Id}/a"}, ("path",), "a brace is not closed, or holds no name"),
+        ({"fields": {"raw": TEXT}}, ("fields", "raw"), "every table has a column raw of its own"),
+        ({"under": {"entity": "x.p", "column": "org"}}, ("under", "column"), "has a column org of its own"),
+        ({"references": {"page": TO_PARENT}}, ("references", "page"), "every table has a column page of its own"),
+        ({**PARENT, "fields": {"p_id": TEXT}}, ("fields", "p_id"), "column p_id is defined 2 times"),
+        ({"references": {"y": TO_PARENT}, "fields": {"y": TEXT}}, ("references", "y"), "column y is defined 2 times"),
+        ({"fields": TOO_MANY}, (), f"has {COLUMNS_MAX + 1} columns; {COLUMNS_MAX} are possible"),
+        (
+            {"reads": {"delta": {"by": "where", "field": "x"}}, "fields": {"x": TEXT}},
+            ("reads", "delta", "field"),
+            "x is neither updated_at nor the source of a timestamp field",
+        ),
+        ({"under": {"entity": "x.a", "column": "a_id"}}, ("under", "entity"), "cannot be read under itself"),
+        ({"after": {"soft": ["x.a"]}}, ("after",), "an entity cannot wait for itself"),
+        ({"after": {"soft": ["x.p", "x.no"]}}, ("after", "soft", 1), "there is no entity x.no in adapter demo"),
+    ],
+)
+def test_names_that_do_not_fit_are_reported_with_their_place(
+    shape: Mapping[str, object], place: tuple[str | int, ...], said: str
+) -> None:
+    found, text = reason(shape)
+    assert found == place
+    assert said in text
+
+
+@pytest.mark.parametrize("field", ["updated", "created"])
+def test_a_delta_may_go_by_updated_at_or_by_a_timestamp(field: str) -> None:
+    shape = {
+        "updated_at": "updated",
+        "fields": {"made_at": {"type": "timestamp", "from": "created"}},
+        "reads": {"delta": {"by": "where", "field": field}},
+    }
+    assert problem({"x.a": shape}) is None
+
+
+def test_a_page_is_no_larger_than_the_api_gives() -> None:
+    shape = {"paging": {"style": "offset", "size": 26}}
+    assert reason(shape, size_max=25) == (("paging", "size"), "26 records a page; this API gives at most 25")
+
+
+def test_a_tables_name_fits_into_the_database() -> None:
+    name = f"{'x' * 31}.{'y' * 31}"
+    found = problem({name: {}})
+    assert found is not None
+    assert found.reason.endswith("would have a name of 68 bytes; 63 are possible")
+
+
+def test_two_entities_never_share_a_table() -> None:
+    found = problem({"a.b_c": {}, "a_b.c": {}})
+    assert found == Problem("a_b.c", ("name",), "its table demo_a_b_c is that of a.b_c, too; rename one of them")
+
+
+def test_tables_of_others_are_not_for_adapters() -> None:
+    found = problem({"x.a": {}}, name="sqlite")
+    assert found is not None
+    assert (found.entity, found.place) == ("", ("name",))
+
+
+@pytest.mark.parametrize("count", [0, ENTITIES_MAX + 1])
+def test_an_adapter_has_a_bounded_number_of_entities(count: int) -> None:
+    found = problem({f"x.a{number}": {} for number in range(count)})
+    assert found == Problem("", ("name",), f"has {count} entities; an adapter has 1 to {ENTITIES_MAX}")
+
+
+def test_products_and_entities_name_each_other() -> None:
+    found = problem({"x.a": {}}, products={"y": {"title": "Y"}})
+    assert found == Problem("", ("products", "y"), "no entity is of this product")
+    found = problem({"x.a": {}, "y.a": {}}, products={"y": {"title": "Y"}})
+    assert found == Problem("", ("products",), "there are entities of x, which is not named here")

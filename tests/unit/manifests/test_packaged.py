@@ -1,0 +1,133 @@
+"""The manifests that Sluice comes with: complete, in order, and true to what is known of the APIs."""
+
+from pathlib import Path
+
+import pytest
+
+import manifests
+from manifests.entity import Adapter, columns, path_columns
+from manifests.graph import plan
+from manifests.loader import load_packaged
+from manifests.schema import adapter_schema, entity_schema
+
+PACKAGE = Path(manifests.__file__).parent
+PCO: Adapter = load_packaged().adapter("pco")
+VERSIONS = {
+    "people": ("/people/v2/", "2025-11-10"),
+    "groups": ("/groups/v2/", "2023-07-10"),
+    "checkins": ("/check-ins/v2/", "2025-05-28"),
+    "giving": ("/giving/v2/", "2019-10-18"),
+    "services": ("/services/v2/", "2018-11-01"),
+    "calendar": ("/calendar/v2/", "2022-07-07"),
+}
+UNDER = {
+    "people.household_membership": "people.household",
+    "people.field_option": "people.field_definition",
+    "groups.membership": "groups.group",
+    "groups.attendance": "groups.event",
+    "groups.tag": "groups.tag_group",
+    "checkins.event_period": "checkins.event",
+    "checkins.location": "checkins.event",
+    "giving.designation": "giving.donation",
+    "services.plan": "services.service_type",
+    "services.plan_person": "services.plan",
+    "services.item": "services.plan",
+}
+DELTA = {
+    "where-and-order": {
+        "people.person", "people.email", "people.phone_number", "people.household", "people.campus",
+        "people.social_profile", "people.note_category", "people.field_datum", "giving.donation", "giving.batch",
+        "checkins.check_in", "services.plan", "calendar.event_instance", "calendar.resource_booking",
+        "calendar.resource",
+    },
+    "where": {"checkins.event_time", "calendar.event", "calendar.tag", "calendar.tag_group"},
+    "order": {"people.address", "people.note", "services.team", "services.song"},
+    "append": {"people.person_merger"},
+}  # fmt: skip
+HARD = {
+    "people.field_definition": {"people.tab"},
+    "people.email": {"people.person"},
+    "people.phone_number": {"people.person"},
+    "people.address": {"people.person"},
+    "people.field_datum": {"people.field_definition"},
+    "people.household_membership": {"people.household", "people.person"},
+    "groups.group": {"groups.group_type"},
+    "groups.membership": {"groups.group", "people.person"},
+    "groups.event": {"groups.group"},
+    "giving.designation": {"giving.donation", "giving.fund"},
+    "checkins.event_time": {"checkins.event"},
+    "checkins.check_in": {"checkins.event_period"},
+    "calendar.event_instance": {"calendar.event"},
+    "calendar.resource_booking": {"calendar.event_instance", "calendar.resource"},
+}
+SOFT = {
+    "people.person": {"people.campus"},
+    "people.household": {"people.person"},
+    "people.field_datum": {"people.person"},
+    "people.person_merger": {"people.person"},
+    "checkins.check_in": {"people.person"},
+    "giving.donation": {"people.person", "people.campus", "giving.batch", "giving.recurring_donation"},
+}
+
+
+def test_planning_center_has_49_entities_of_six_products() -> None:
+    assert len(PCO.entities) == 49
+    assert set(PCO.file.products) == set(VERSIONS)
+
+
+@pytest.mark.parametrize("name", PCO.entities)
+def test_each_entity_stands_below_its_product_in_its_version(name: str) -> None:
+    prefix, version = VERSIONS[name.partition(".")[0]]
+    entity = PCO.entities[name]
+    assert entity.path.startswith(prefix)
+    assert entity.headers == {"X-PCO-API-Version": version}
+    assert entity.title
+
+
+def test_children_are_read_under_their_parents() -> None:
+    assert {name: entity.under.entity for name, entity in PCO.entities.items() if entity.under} == UNDER
+
+
+def test_a_child_of_a_child_names_both_ancestors() -> None:
+    entity = PCO.entities["services.plan_person"]
+    assert entity.path == "/services/v2/service_types/{service_type_id}/plans/{id}/team_members"
+    assert path_columns(entity) == ("service_type_id",)
+
+
+def test_deltas_are_read_where_the_api_can() -> None:
+    found: dict[str, set[str]] = {}
+    for name, entity in PCO.entities.items():
+        if entity.reads.delta:
+            found.setdefault(entity.reads.delta.by, set()).add(name)
+    assert found == DELTA
+
+
+@pytest.mark.parametrize("name", sorted({*HARD, *SOFT}))
+def test_an_entity_waits_hard_for_what_it_makes_no_sense_without_and_soft_for_what_may_dangle(name: str) -> None:
+    needs = plan(PCO)[name]
+    assert set(needs.hard) == HARD.get(name, set(needs.hard))
+    assert set(needs.soft) == SOFT.get(name, set(needs.soft))
+
+
+def test_ids_of_others_are_text_and_counts_and_cents_integers() -> None:
+    for entity in PCO.entities.values():
+        for column in columns(entity):
+            if column.name.endswith("_id") and column.name != "remote_id":
+                assert column.type == "text", (entity.name, column.name)
+            if column.name.endswith(("_cents", "_count")):
+                assert column.type == "integer", (entity.name, column.name)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_each_file_names_its_schema_for_editors(path: Path) -> None:
+    first = path.read_text().partition("\n")[0]
+    schema = first.removeprefix("# yaml-language-server: $schema=")
+    expected = "adapter.schema.json" if path.name == "adapter.yaml" else "schema.json"
+    assert (path.parent / schema).resolve() == PACKAGE / expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("schema.json", entity_schema()), ("adapter.schema.json", adapter_schema())]
+)
+def test_the_schema_is_that_of_the_shapes(name: str, text: str) -> None:
+    assert (PACKAGE / name).read_text() == text, f"run `sluice manifests schema …  > manifests/{name}`"

@@ -1,0 +1,111 @@
+"""Credentials, tokens and limits of the simulated API."""
+
+import base64
+
+import httpx
+import pytest
+
+from tests.unit.service.dev.simulator.client import PEOPLE, Api
+
+CLIENT = {"client_id": "simulator-app", "client_secret": "secret-simulator-app"}
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+async def token(api: Api, **parameters: str) -> httpx.Response:
+    return await api.send("POST", "/oauth/token", data=CLIENT | parameters, auth=None)
+
+
+async def test_credentials_decide_the_organisation(api: Api) -> None:
+    ours = await api.document(PEOPLE)
+    theirs = (await api.get(PEOPLE, auth=("beta", "secret-beta"))).json()
+    assert ours["meta"]["parent"] != theirs["meta"]["parent"]
+    assert ours["data"] != theirs["data"]
+
+
+@pytest.mark.parametrize("auth", [None, ("acme", "wrong"), ("nobody", "secret-nobody")])
+async def test_a_wrong_token_is_answered_in_html(api: Api, auth: tuple[str, str] | None) -> None:
+    answer = await api.get(PEOPLE, auth=auth)
+    assert (answer.status_code, answer.text) == (401, "HTTP Basic: Access denied.\n")
+    assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+async def test_a_basic_scheme_may_be_written_in_any_case(api: Api) -> None:
+    encoded = base64.b64encode(b"acme:secret-acme").decode()
+    answer = await api.get(PEOPLE, auth=None, headers={"Authorization": f"basic {encoded}"})
+    assert answer.status_code == 200
+
+
+async def test_an_access_token_works_until_it_expires(api: Api) -> None:
+    tokens = (await token(api, grant_type="authorization_code", code="code-beta")).json()
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert (await api.get(PEOPLE, auth=None, headers=bearer)).status_code == 200
+    api.clock.advance(tokens["expires_in"])
+    assert "(BABOON)" in (await api.get(PEOPLE, auth=None, headers=bearer)).json()["errors"][0]["detail"]
+
+
+async def test_a_forged_access_token_is_no_token(api: Api) -> None:
+    forged = {"Authorization": "Bearer access.acme.9999999999.00000000000000000000000000000000"}
+    answer = await api.get(PEOPLE, auth=None, headers=forged)
+    assert answer.status_code == 401
+    assert "(CAPUCHIN)" in answer.text
+
+
+async def test_a_refresh_token_works_once(api: Api) -> None:
+    first = (await token(api, grant_type="refresh_token", refresh_token="refresh-acme")).json()
+    second = await token(api, grant_type="refresh_token", refresh_token=first["refresh_token"])
+    assert second.status_code == 200
+    reused = await token(api, grant_type="refresh_token", refresh_token=first["refresh_token"])
+    assert (reused.status_code, reused.json()["error"]) == (400, "invalid_grant")
+
+
+async def test_tokens_may_be_asked_for_in_json(api: Api) -> None:
+    form = CLIENT | {"grant_type": "authorization_code", "code": "code-acme"}
+    assert (await api.send("POST", "/oauth/token", json=form, auth=None)).json()["token_type"] == "bearer"
+    torn = await api.send("POST", "/oauth/token", content=b"{", headers={"content-type": "application/json"})
+    assert torn.json()["error"] == "invalid_request"
+
+
+async def test_a_refresh_token_outlives_a_restart(api: Api) -> None:
+    issued = (await token(api, grant_type="refresh_token", refresh_token="refresh-acme")).json()
+    answer = await token(Api(), grant_type="refresh_token", refresh_token=issued["refresh_token"])
+    assert answer.status_code == 200
+
+
+async def test_an_unknown_client_gets_no_token(api: Api) -> None:
+    answer = await token(api, grant_type="refresh_token", refresh_token="refresh-acme", client_secret="wrong")
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+async def test_requests_over_the_limit_are_rejected_and_counted() -> None:
+    api = Api(rate_limit=True, rate_requests=2)
+    counts = [(await api.get(PEOPLE)).headers["x-pco-api-request-rate-count"] for _ in range(3)]
+    refused = await api.get(PEOPLE)
+    assert counts == ["1", "2", "3"]
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "20")
+    assert "4 of 2 requests per 20 seconds" in refused.text
+
+
+async def test_the_window_begins_with_its_first_request_and_ends_as_a_whole() -> None:
+    api = Api(rate_limit=True, rate_requests=1)
+    await api.get(PEOPLE)
+    api.clock.advance(19.5)
+    assert (await api.get(PEOPLE)).headers["retry-after"] == "1"
+    api.clock.advance(0.5)
+    assert (await api.get(PEOPLE)).headers["x-pco-api-request-rate-count"] == "1"
+
+
+async def test_organisations_do_not_share_a_limit() -> None:
+    api = Api(rate_limit=True, rate_requests=1)
+    await api.get(PEOPLE)
+    assert (await api.get(PEOPLE, auth=("beta", "secret-beta"))).status_code == 200
+
+
+async def test_deep_offsets_have_a_lower_limit_and_the_period_may_be_in_words() -> None:
+    answer = await Api(rate_limit=True).get(f"{PEOPLE}?offset=30001")
+    assert answer.headers["x-pco-api-request-rate-limit"] == "75"
+    answer = await Api(rate_period="words").get(PEOPLE)
+    assert answer.headers["x-pco-api-request-rate-period"] == "20 seconds"

@@ -1,0 +1,242 @@
+"""The simulated API as its clients see it: documents, paging, queries."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.unit.service.dev.simulator.client import EMAILS, PEOPLE, Api
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+async def values_of(api: Api, url: str, attribute: str) -> list[Any]:
+    return [row["attributes"][attribute] for row in (await api.document(url))["data"]]
+
+
+async def test_documents_have_the_keys_of_the_real_ones_in_their_order(api: Api) -> None:
+    document = await api.document(f"{EMAILS}?offset=2&per_page=2")
+    assert list(document) == ["links", "data", "included", "meta"]
+    assert list(document["links"]) == ["self", "next", "prev"]
+    assert list(document["meta"]) == [
+        "total_count", "count", "next", "prev", "can_order_by", "can_query_by", "can_include", "parent",
+    ]  # fmt: skip
+    assert document["meta"]["parent"]["type"] == "Organization"
+    record = document["data"][0]
+    assert list(record) == ["type", "id", "attributes", "relationships", "links"]
+    assert list(record["attributes"]) == ["address", "blocked", "created_at", "location", "primary", "updated_at"]
+    assert record["relationships"]["person"]["data"]["type"] == "Person"
+    assert record["links"] == {"self": f"http://simulator{EMAILS}/{record['id']}"}
+    assert "relationships" not in (await api.document("/people/v2/marital_statuses"))["data"][0]
+
+
+async def test_links_repeat_the_request_sorted_and_add_no_defaults(api: Api) -> None:
+    links = (await api.document(f"{PEOPLE}?where[status]=active&order=last_name,first_name"))["links"]
+    query = "order=last_name%2Cfirst_name&where[status]=active"
+    assert links["self"] == f"http://simulator{PEOPLE}?{query}"
+    assert links["next"] == f"http://simulator{PEOPLE}?offset=25&{query}"
+
+
+async def test_the_next_links_lead_through_every_record_once(api: Api) -> None:
+    ids: list[str] = []
+    url: str | None = f"{PEOPLE}?per_page=100&order=-updated_at"
+    while url:
+        document = await api.document(url)
+        ids += [row["id"] for row in document["data"]]
+        url = document["links"].get("next")
+    assert len(ids) == len(set(ids)) == 260
+
+
+async def test_pages_that_are_too_large_beyond_the_end_or_empty_are_those_of_the_real_api(api: Api) -> None:
+    large = await api.document(f"{PEOPLE}?per_page=500")
+    assert (large["meta"]["count"], large["meta"]["next"]) == (100, {"offset": 100})
+    assert "per_page=500" in large["links"]["next"]
+    beyond = await api.document(f"{PEOPLE}?offset=1000&per_page=10")
+    assert (beyond["data"], beyond["meta"]["total_count"], beyond["meta"]["prev"]) == ([], 260, {"offset": 990})
+    assert "next" not in beyond["meta"]
+    assert "next" not in (await api.document(f"{PEOPLE}?offset=160&per_page=100"))["links"]
+    nothing = (await api.document(f"{PEOPLE}?per_page=0"))["meta"]
+    assert (nothing["count"], nothing["total_count"], nothing["next"]) == (0, 260, {"offset": 0})
+
+
+@pytest.mark.parametrize("order", ["updated_at", "-updated_at"])
+async def test_ties_stand_by_id_ascending_in_either_direction(api: Api, order: str) -> None:
+    rows = [row for offset in (0, 100, 200) for row in (
+        await api.document(f"{PEOPLE}?per_page=100&order={order}&offset={offset}"))["data"]]  # fmt: skip
+    pairs = [(row["attributes"]["updated_at"], int(row["id"])) for row in rows]
+    assert len({at for at, _ in pairs}) < len(pairs)
+    assert pairs == sorted(sorted(pairs, key=lambda pair: pair[1]), key=lambda pair: pair[0], reverse=order[0] == "-")
+
+
+async def test_records_are_ordered_by_numbers_by_text_without_accents_and_with_nothing_first(api: Api) -> None:
+    ids = [int(row["id"]) for row in (await api.document(f"{PEOPLE}?per_page=100"))["data"]]
+    assert ids == sorted(ids)
+    assert (await values_of(api, f"{PEOPLE}?order=grade&per_page=100", "grade"))[0] is None
+    names = await values_of(api, f"{PEOPLE}?order=last_name&per_page=100", "last_name")
+    assert names.index("Bélanger") < names.index("Brooks")
+
+
+@pytest.mark.parametrize(
+    "query", ["where[shoe_size]=9", "where[emails][address]=x", "order=shoe_size", "include=shoes"]
+)
+async def test_what_is_unknown_is_silently_ignored(api: Api, query: str) -> None:
+    document = await api.document(f"{PEOPLE}?{query}")
+    assert document["meta"]["total_count"] == 260
+    assert document["data"] == (await api.document(PEOPLE))["data"]
+
+
+async def test_filters_of_text_and_flags_ignore_case_and_one_that_is_no_number_finds_nothing(api: Api) -> None:
+    assert set(await values_of(api, f"{PEOPLE}?where[status]=ACTIVE", "status")) == {"active"}
+    names = await values_of(api, f"{PEOPLE}?where[last_name]=S%25&per_page=100", "last_name")
+    assert names
+    assert all(name.startswith("S") for name in names)
+    assert set(await values_of(api, f"{EMAILS}?where[primary]=FALSE&per_page=100", "primary")) == {False}
+    assert (await api.document(f"{PEOPLE}?where[grade]=abc"))["meta"]["total_count"] == 0
+
+
+async def test_time_filters_take_bounds_together(api: Api) -> None:
+    every = await values_of(api, f"{PEOPLE}?per_page=100&order=updated_at", "updated_at")
+    low, high = every[20], every[50]
+    found = await values_of(
+        api,
+        f"{PEOPLE}?per_page=100&order=updated_at&where[updated_at][gt]={low}&where[updated_at][lte]={high}",
+        "updated_at",
+    )
+    assert found == [at for at in every if low < at <= high]
+
+
+async def test_a_bare_date_is_the_whole_day_in_the_organisations_zone(api: Api) -> None:
+    at = datetime.fromisoformat((await values_of(api, f"{EMAILS}?per_page=1", "updated_at"))[0])
+    day = (at - timedelta(hours=6)).date()
+    found = await values_of(api, f"{EMAILS}?where[updated_at]={day}", "updated_at")
+    assert at in [datetime.fromisoformat(other) for other in found]
+    assert (await api.document(f"{EMAILS}?where[updated_at]={day - timedelta(days=9_000)}"))["data"] == []
+
+
+async def test_included_records_stand_once_beside_the_page(api: Api) -> None:
+    document = await api.document(f"{PEOPLE}?include=emails,primary_campus&per_page=50")
+    included = [(row["type"], row["id"]) for row in document["included"]]
+    assert len(included) == len(set(included))
+    for person in document["data"]:
+        for email in person["relationships"]["emails"]["data"]:
+            assert ("Email", email["id"]) in included
+    assert document["data"][0]["relationships"]["emails"]["links"]["related"].endswith("/emails")
+
+
+async def test_sparse_fields_drop_attributes_and_relationships(api: Api) -> None:
+    person = (await api.document(f"{PEOPLE}?fields[Person]=name&per_page=1"))["data"][0]
+    assert list(person["attributes"]) == ["name"]
+    assert list(person) == ["type", "id", "attributes", "links"]
+
+
+async def test_a_record_by_its_id_links_to_its_edges(api: Api) -> None:
+    first = (await api.document(PEOPLE))["data"][0]
+    document = await api.document(first["links"]["self"])
+    assert list(document) == ["data", "included", "meta"]
+    assert document["data"]["attributes"] == first["attributes"]
+    assert document["data"]["links"]["emails"] == f"{first['links']['self']}/emails"
+
+
+async def test_an_edge_lists_what_belongs_to_its_record(api: Api) -> None:
+    person = (await api.document(PEOPLE))["data"][0]
+    document = await api.document(f"{PEOPLE}/{person['id']}/emails")
+    assert document["meta"]["parent"] == {"id": person["id"], "type": "Person"}
+    owners = {row["relationships"]["person"]["data"]["id"] for row in document["data"]}
+    assert owners == {person["id"]}
+
+
+async def test_a_household_stands_only_in_its_memberships_links(api: Api) -> None:
+    household = (await api.document("/people/v2/households"))["data"][0]
+    path = f"/people/v2/households/{household['id']}/household_memberships"
+    member = (await api.document(path))["data"][0]
+    assert list(member["relationships"]) == ["person"]
+    assert member["links"]["self"] == f"http://simulator{path}/{member['id']}"
+
+
+async def test_team_members_stand_two_parents_deep(api: Api) -> None:
+    types = await api.document("/services/v2/service_types")
+    plans = await api.document(f"/services/v2/service_types/{types['data'][0]['id']}/plans")
+    members = await api.document(plans["data"][0]["links"]["self"] + "/team_members")
+    assert {row["type"] for row in members["data"]} == {"PlanPerson"}
+
+
+async def test_a_relationship_is_an_edge_too(api: Api) -> None:
+    email = (await api.document(EMAILS))["data"][0]
+    owner = (await api.document(f"{email['links']['self']}/person"))["data"]
+    assert owner["id"] == email["relationships"]["person"]["data"]["id"]
+    household = (await api.document("/people/v2/households"))["data"][0]
+    members = (await api.document(f"{household['links']['self']}/people"))["data"]
+    assert [row["id"] for row in members] == [row["id"] for row in household["relationships"]["people"]["data"]]
+
+
+async def test_the_root_of_a_product_is_the_organisation_and_me_is_a_person(api: Api) -> None:
+    data = (await api.document("/giving/v2"))["data"]
+    assert (data["type"], data["links"]["funds"]) == ("Organization", "http://simulator/giving/v2/funds")
+    assert (await api.document("/people/v2/me"))["data"]["type"] == "Person"
+
+
+async def test_named_filters_and_references_choose_records(api: Api) -> None:
+    assert set(await values_of(api, "/giving/v2/donations?filter=succeeded", "payment_status")) == {"succeeded"}
+    campus = (await api.document("/people/v2/campuses"))["data"][0]["id"]
+    rows = (await api.document(f"{PEOPLE}?where[primary_campus_id]={campus}"))["data"]
+    assert {row["relationships"]["primary_campus"]["data"]["id"] for row in rows} == {campus}
+
+
+async def test_deleted_definitions_and_archived_groups_are_hidden_until_asked_for() -> None:
+    api = Api(people=3_600)
+
+    async def count(url: str) -> int:
+        return int((await api.document(url))["meta"]["total_count"])
+
+    definitions, groups = "/people/v2/field_definitions", "/groups/v2/groups"
+    assert await count(definitions) < await count(f"{definitions}?filter=include_deleted")
+    archived = await count(f"{groups}?where[archive_status]=only")
+    assert archived > 0
+    assert await count(groups) + archived == await count(f"{groups}?where[archive_status]=include")
+
+
+async def test_check_ins_answers_under_both_of_its_names(api: Api) -> None:
+    assert (await api.document("/check-ins/v2/events"))["data"] == (await api.document("/check_ins/v2/events"))["data"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "people/v2/shoes",
+        "people/v2/people/1",
+        "people/v2/people/1/emails",
+        "people/v2/household_memberships",
+        "shoes/v2/people",
+    ],
+)
+async def test_what_is_not_there_is_404(api: Api, path: str) -> None:
+    answer = await api.get(f"/{path}")
+    assert answer.status_code == 404
+    problem = {"status": "404", "title": "Not Found", "detail": "The resource you requested could not be found"}
+    assert answer.json() == {"errors": [problem]}
+
+
+async def test_an_unset_relationship_and_an_attendance_by_its_id_are_404(api: Api) -> None:
+    first = (await api.document(PEOPLE))["data"][0]
+    assert first["relationships"]["created_by"]["data"] is None
+    assert (await api.get(f"{first['links']['self']}/created_by")).status_code == 404
+    event = (await api.document("/groups/v2/events"))["data"][0]
+    listed = (await api.document(f"{event['links']['self']}/attendances"))["data"]
+    assert (await api.get(listed[0]["links"]["self"])).status_code == 404
+
+
+async def test_headers_are_those_of_the_real_api(api: Api) -> None:
+    headers = (await api.get(PEOPLE)).headers
+    assert headers["content-type"] == "application/vnd.api+json; charset=utf-8"
+    assert headers["etag"].startswith('W/"')
+    assert headers["x-pco-api-processed-as-version"] == "2025-11-10"
+    assert headers["x-request-id"] != (await api.get(PEOPLE)).headers["x-request-id"]
+
+
+async def test_a_version_from_before_the_first_and_a_write_are_rejected(api: Api) -> None:
+    answer = await api.get(PEOPLE, headers={"X-PCO-API-Version": "2018-07-31"})
+    assert answer.json()["errors"][0]["code"] == "unsupported_version_error"
+    assert (await api.send("POST", PEOPLE, json={})).status_code == 405

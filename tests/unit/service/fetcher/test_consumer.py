@@ -1,0 +1,67 @@
+import pytest
+from aiokafka import TopicPartition
+
+from service.fetcher import consumer
+from service.fetcher.consumer import UNFINISHED_PER_PARTITION_MAX, CommandConsumer, Fetched
+from tests.unit.service.fetcher.harness import OTHER, TP, Consumer
+
+HALF = UNFINISHED_PER_PARTITION_MAX // 2
+
+
+async def revoked(lost: set[TopicPartition]) -> None: ...
+
+
+class Full:
+    """A consumer with the maximum of unfinished commands of one partition; more wait there, and one in another."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kafka = Consumer()
+        monkeypatch.setattr(consumer, "group_member", lambda client, group, name: self.kafka)
+        self.commands = CommandConsumer({}, "fetcher-1", ["fetch-page"], revoked)
+        self.unfinished: list[Fetched] = []
+
+    async def start(self) -> None:
+        await self.commands.start()
+        self.kafka.append(TP, *[b"command"] * (UNFINISHED_PER_PARTITION_MAX + HALF))
+        self.kafka.append(OTHER, b"command")
+        while len(self.unfinished) < UNFINISHED_PER_PARTITION_MAX:
+            assert self.kafka.paused() == set()
+            self.unfinished += await self.commands.poll()
+
+    async def poll(self) -> list[TopicPartition]:
+        return [fetched.tp for fetched in await self.commands.poll()]
+
+
+@pytest.fixture
+async def full(monkeypatch: pytest.MonkeyPatch) -> Full:
+    made = Full(monkeypatch)
+    await made.start()
+    return made
+
+
+async def test_a_partition_with_the_maximum_of_commands_is_paused_and_the_others_are_read(full: Full) -> None:
+    assert full.kafka.paused() == {TP}
+    assert await full.commands.unread() == 1  # records of a paused partition are no reason to end the process
+    assert await full.poll() == [OTHER]
+    assert await full.poll() == []
+
+
+async def test_a_paused_partition_is_resumed_when_half_of_its_commands_are_done(full: Full) -> None:
+    for fetched in full.unfinished[1:HALF]:  # without the first one: none of these may be committed
+        fetched.done()
+    await full.poll()
+    assert full.kafka.paused() == {TP}
+    full.unfinished[HALF].done()
+    await full.poll()
+    assert full.kafka.paused() == set()
+    assert await full.poll() == [TP] * HALF
+
+
+async def test_a_paused_partition_that_was_revoked_is_read_when_it_comes_back_and_is_paused_again(full: Full) -> None:
+    await full.kafka.rebalance(TP)
+    full.unfinished[0].done()  # of the former assignment
+    assert not full.commands.holds(full.unfinished[0])
+    assert (await full.poll())[0] == TP
+    assert full.commands.uncommitted == 0
+    await full.poll()
+    assert full.kafka.paused() == {TP}

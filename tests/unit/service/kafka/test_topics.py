@@ -1,0 +1,61 @@
+from dataclasses import replace
+
+import pytest
+
+from agents.kinds import SHIPPED
+from service.kafka.topics import TopicState, problems, wanted_topics
+from service.settings import Settings
+from topics.catalog import CHANGELOG
+
+GOOD = [TopicState(spec, 8, True, spec.config) for spec in SHIPPED.catalog.topics]
+
+
+def changed(name: str, **changes: object) -> list[str]:
+    states = [replace(state, **changes) if state.spec.name == name else state for state in GOOD]  # type: ignore[arg-type]  # any field
+    return problems(states, 8)
+
+
+def test_topics_as_created_have_no_problems() -> None:
+    assert problems(GOOD, 8) == []
+
+
+def test_a_missing_topic_says_how_to_create_it() -> None:
+    assert changed("page-done", partitions=None, config={}) == ["page-done is missing: run `sluice topics create`"]
+
+
+def test_a_wrong_partition_count_says_which_setting_fits() -> None:
+    [line] = changed("fetch-page", partitions=4)
+    assert line.startswith("fetch-page has 4 partitions, SLUICE_PARTITIONS is 8: it must never change")
+    assert "Set SLUICE_PARTITIONS=4 for every process" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "timestamps", "problem"),
+    [
+        (CHANGELOG, "LogAppendTime", "cleanup.policy=delete, it must be compact"),
+        ("control", "CreateTime", "message.timestamp.type=CreateTime, it must be LogAppendTime"),
+    ],
+    ids=["a_journal_that_forgets", "the_clocks_of_the_senders"],
+)
+def test_a_topic_is_rejected_with(name: str, timestamps: str, problem: str) -> None:
+    [line] = changed(name, config={"cleanup.policy": "delete", "message.timestamp.type": timestamps})
+    assert line.startswith(f"{name} has {problem}")
+
+
+def test_what_an_operator_chooses_is_no_problem() -> None:
+    config = {**GOOD[0].config, "retention.ms": "1", "segment.bytes": "1048576", "min.insync.replicas": "1"}
+    assert changed("start-sync", config=config) == []
+
+
+@pytest.mark.parametrize(("replication", "in_sync"), [(1, "1"), (2, "1"), (3, "2")])
+def test_one_replica_may_be_away(replication: int, in_sync: str) -> None:
+    wanted = wanted_topics(Settings(replication=replication, partitions=4), SHIPPED.catalog)
+    assert {(spec.replication, spec.partitions, spec.config["min.insync.replicas"]) for spec in wanted} == {
+        (replication, 4, in_sync)
+    }
+
+
+def test_the_journal_is_not_compacted_before_a_frozen_process_has_ended() -> None:
+    [journal] = [spec for spec in wanted_topics(Settings(), SHIPPED.catalog) if spec.name == CHANGELOG]
+    assert int(journal.config["min.compaction.lag.ms"]) >= 5 * 60_000
+    assert "retention.ms" not in journal.config

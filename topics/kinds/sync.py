@@ -1,0 +1,81 @@
+"""Commands of a main sync: an organisation's data in one API, entity by entity."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import ConfigDict
+
+from topics.catalog import TopicSpec
+from topics.command import Command, Control, Count, Name, Number, Reason, RequestId, RunOutcome, Text
+from topics.ids import KeyPattern
+
+KEY = KeyPattern("main-sync", ("org", "adapter", "type"))
+TOPICS = (TopicSpec("start-sync", "control", "workflow", "People and programs request a sync."),)
+
+ConflictPolicy = Literal["ignore", "queue", "restart", "reject"]
+
+
+class StartSync(Command):
+    """Make the database an exact copy of one organisation's data in one API.
+
+    Written by people and by their programs: org, adapter and type are all it needs, and a field that does not exist
+    is an error. The same `request_id` does not run twice within a week; without one, the message itself
+    (topic/partition/offset) is the request. `on_conflict` says what happens to the request while a run of the same key
+    is in progress.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    topic: ClassVar[str] = "start-sync"
+    is_request: ClassVar[bool] = True
+
+    org: Name
+    adapter: Name
+    type: Name
+    request_id: RequestId | None = None
+    on_conflict: ConflictPolicy = "ignore"
+
+    @property
+    def key(self) -> str:
+        return KEY.key(self.org, self.adapter, self.type)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.key, self.request_id or "")
+
+    def named_after(self, message: str) -> Self:
+        return self if self.request_id is not None else self.model_copy(update={"request_id": message})
+
+
+class ChildDone(Control):
+    """An entity's run has ended. Sent to the main sync that started it."""
+
+    kind: Literal["child-done"] = "child-done"
+    parent_run: Number
+    entity: Name
+    child_run_id: Text
+    outcome: RunOutcome
+    reason: Reason = ""
+    pages: Count = 0
+    records: Count = 0
+    rejected: Count = 0
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.kind, self.workflow, str(self.parent_run), self.entity)
+
+
+class StaleRun(Control):
+    """An entity knows a run of the main sync with a higher number than the one that asks now.
+
+    That run's record was lost in a crash before it was in the journal: the main sync continues above its number.
+    """
+
+    kind: Literal["outnumbered"] = "outnumbered"
+    parent_run: Number
+    newest: Number
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.kind, self.workflow, str(self.parent_run), str(self.newest))
+
+
+COMMANDS = (StartSync, ChildDone, StaleRun)
