@@ -83,9 +83,7 @@ class Document:
 
     def error(self, loc: Sequence[str | int], reason: str) -> Rejected:
         """`FILE:LINE: PLACE: reason`, with the line of the last part of `loc` that stands in the file."""
-        line = self.lines[self.known(loc)]
-        place = ".".join(str(part) for part in loc)
-        return Rejected(f"{self.path}:{line}: {place}: {reason}" if place else f"{self.path}:{line}: {reason}")
+        return _rejected(self.path, self.lines[self.known(loc)], loc, reason)
 
 
 def parse(path: Path, text: str) -> Document:
@@ -163,8 +161,12 @@ class _Reading:
         raise self.error(node, loc, f"tag {node.tag.replace(_TAG, '!!')} is not taken here")
 
     def error(self, node: yaml.Node, loc: Loc, reason: str) -> Rejected:
-        place = ".".join(str(part) for part in loc)
-        return Rejected(f"{self.path}:{_line(node)}: {place}{': ' if place else ''}{reason}")
+        return _rejected(self.path, _line(node), loc, reason)
+
+
+def _rejected(path: Path, line: int, loc: Sequence[str | int], reason: str) -> Rejected:
+    place = ".".join(str(part) for part in loc)
+    return Rejected(f"{path}:{line}: {place}: {reason}" if place else f"{path}:{line}: {reason}")
 
 
 def _line(node: yaml.Node) -> int:

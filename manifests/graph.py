@@ -10,7 +10,6 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 from manifests.entity import Adapter, Entity
-from topics.errors import Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +39,12 @@ class Dependencies:
 Edges = Mapping[str, tuple[Edge, ...]]
 
 
-def edges(entity: Entity) -> tuple[Edge, ...]:
-    """All that an entity's file says about others, hard ones first; references to itself are left out."""
-    stated = sorted(_stated(entity), key=lambda edge: edge.kind)
-    return tuple(edge for edge in stated if edge.target != entity.name)
+def adapter_edges(adapter: Adapter) -> Edges:
+    """All that each entity's file says about others, hard ones first; references to itself are left out."""
+    stated = {
+        name: sorted(_stated(adapter.entities[name]), key=lambda edge: edge.kind) for name in sorted(adapter.entities)
+    }
+    return {name: tuple(edge for edge in some if edge.target != name) for name, some in stated.items()}
 
 
 def _stated(entity: Entity) -> Iterator[Edge]:
@@ -52,14 +53,8 @@ def _stated(entity: Entity) -> Iterator[Edge]:
         yield Edge(name, entity.under.entity, "hard", ("under", "entity"))
     for column, reference in entity.references.items():
         yield Edge(name, reference.entity, "hard" if reference.required else "soft", ("references", column, "entity"))
-    for number, target in enumerate(entity.after.hard):
-        yield Edge(name, target, "hard", ("after", "hard", number))
-    for number, target in enumerate(entity.after.soft):
-        yield Edge(name, target, "soft", ("after", "soft", number))
-
-
-def adapter_edges(adapter: Adapter) -> Edges:
-    return {name: edges(adapter.entities[name]) for name in sorted(adapter.entities)}
+    yield from (Edge(name, target, "hard", ("after", "hard", n)) for n, target in enumerate(entity.after.hard))
+    yield from (Edge(name, target, "soft", ("after", "soft", n)) for n, target in enumerate(entity.after.soft))
 
 
 def unknown_target(found: Edges) -> Edge | None:
@@ -90,15 +85,9 @@ def loop_text(loop: Iterable[Edge]) -> str:
 
 
 def plan(adapter: Adapter) -> Mapping[str, Dependencies]:
-    """The dependencies of every entity, sorted by name. Rejected for an unknown target or a cycle of hard ones."""
+    """The dependencies of every entity, sorted by name. The adapter is a checked one: hard ones form no cycle."""
     found = adapter_edges(adapter)
-    stray = unknown_target(found)
-    if stray:
-        raise Rejected(f"{stray.entity} names {stray.target}, which adapter {adapter.name} does not have")
-    loop = hard_loop(found)
-    if loop:
-        raise Rejected(f"hard dependencies form a cycle: {loop_text(loop)}")
-    levels = _levels(found)
+    levels = _levels(_hard_targets(found))
     reach = {name: _reached(found, name) for name in found}
     return {name: _dependencies(some, levels[name], reach) for name, some in found.items()}
 
@@ -119,15 +108,10 @@ def _hard_targets(found: Edges) -> dict[str, list[str]]:
     return {name: sorted({edge.target for edge in some if edge.kind == "hard"}) for name, some in found.items()}
 
 
-def _levels(found: Edges) -> dict[str, int]:
-    sorter = TopologicalSorter(_hard_targets(found))
-    sorter.prepare()
+def _levels(hard: Mapping[str, Iterable[str]]) -> dict[str, int]:
     levels: dict[str, int] = {}
-    level = 0
-    while ready := sorter.get_ready():  # each round holds what all rounds before it have freed: one level
-        levels |= dict.fromkeys(ready, level)
-        sorter.done(*ready)
-        level += 1
+    for name in TopologicalSorter(hard).static_order():
+        levels[name] = max((levels[target] + 1 for target in hard[name]), default=0)
     return levels
 
 

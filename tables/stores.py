@@ -17,18 +17,12 @@ from tables.corruption import damage_is_marked, open_or_discard
 from tables.requests import is_request_log
 from tables.row import Deadline, deadline_of, epoch_of, guard_of, next_epoch
 
-BLOCK_CACHE_BYTES = 16 * 2**20  # per partition, like all below: 8 partitions hold at most about 200 MB
-WRITE_BUFFER_BYTES = 4 * 2**20
-WRITE_BUFFERS_MAX = 2
-FILE_BYTES = 16 * 2**20
-OPEN_FILES_MAX = 128
-
-OPTIONS: Mapping[str, int] = {
-    "block_cache_size": BLOCK_CACHE_BYTES,
-    "write_buffer_size": WRITE_BUFFER_BYTES,
-    "max_write_buffer_number": WRITE_BUFFERS_MAX,
-    "target_file_size_base": FILE_BYTES,
-    "max_open_files": OPEN_FILES_MAX,
+OPTIONS: Mapping[str, int] = {  # per partition, sizes in bytes: 8 partitions hold at most about 200 MB
+    "block_cache_size": 16 * 2**20,
+    "write_buffer_size": 4 * 2**20,
+    "max_write_buffer_number": 2,
+    "target_file_size_base": 16 * 2**20,
+    "max_open_files": 128,
 }
 
 
@@ -41,11 +35,10 @@ class ChangelogRecord(Protocol):
 
 
 class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
-    """Faust's table, minus its per-key reads and writes. `stale` counts the changelog records that were too old."""
+    """Faust's table, minus its per-key reads and writes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "options": dict(OPTIONS)})
-        self.stale = 0
         self.epochs: dict[int, int] = {}  # by partition that is held: above every record met so far
         self._delivered: dict[Any, int] = {}
         self.app.strict_tables.append(self)
@@ -124,9 +117,7 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
             if seen is not None and record.offset <= seen:
                 continue
             before = changes[record.key] if record.key in changes else db.get(record.key)
-            if before is not None and record.value is not None and guard_of(record.value) < guard_of(before):
-                self.stale += 1
-            else:
+            if before is None or record.value is None or guard_of(record.value) >= guard_of(before):
                 changes[record.key] = record.value
         batch = _write_batch(changes)
         batch.put(self.data.offset_key, str(records[-1].offset).encode())

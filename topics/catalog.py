@@ -54,14 +54,7 @@ SHARED_TOPICS = (
     TopicSpec("control", "control", "workflow", "Between workflows, from timers, from operators."),
     TopicSpec("action-complete", "control", "workflow", "Fetchers report an action's result."),
     TopicSpec("run-action", "data", "connection", "Deciders ask for an action."),
-    TopicSpec(
-        CHANGELOG,
-        "journal",
-        "workflow",
-        "The journal: every workflow's record, newest last.",
-        cleanup="compact",
-        retention_ms=None,
-    ),
+    TopicSpec(CHANGELOG, "journal", "workflow", "The journal: every workflow's record, newest last.", "compact", None),
     TopicSpec(
         DEAD_LETTERS,
         "dead",

@@ -46,13 +46,15 @@ NO_COUNTS = Counts()
 class Command(BaseModel):
     """A message with a fixed topic. Tolerant with machines: fields of a newer version are ignored.
 
-    `is_request`: it comes from outside the engine, and the same id is handled once (tables.requests).
+    `identified_by`: the properties that its id is computed from. `is_request`: it comes from outside the engine, and
+    the same id is handled once (tables.requests).
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     topic: ClassVar[str]
     version: ClassVar[int] = 1
+    identified_by: ClassVar[tuple[str, ...]] = ()
     is_request: ClassVar[bool] = False
 
     @property
@@ -61,7 +63,8 @@ class Command(BaseModel):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        raise NotImplementedError
+        values = [getattr(self, name) for name in self.identified_by]
+        return tuple("" if value is None else str(value) for value in values)
 
     @property
     def id(self) -> str:
@@ -87,13 +90,11 @@ class Control(Command):
 class CancelRun(Control):
     """End a run where it is; what is committed stays, and nothing more is written under it."""
 
+    identified_by: ClassVar[tuple[str, ...]] = ("kind", "workflow", "run")
+
     kind: Literal["cancel-run"] = "cancel-run"
     run: Number
     reason: Reason
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.kind, self.workflow, str(self.run))
 
 
 class RetryNow(Control):
@@ -102,22 +103,17 @@ class RetryNow(Control):
     The same `request_id` twice is one retry.
     """
 
+    identified_by: ClassVar[tuple[str, ...]] = ("kind", "workflow", "request_id")
     is_request: ClassVar[bool] = True
 
     kind: Literal["nudge"] = "nudge"
     request_id: RequestId
 
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.kind, self.workflow, self.request_id)
-
 
 class TimerDue(Control):
     """A deadline of the workflow has passed. `due` (Unix ms) distinguishes an old timer from the current one."""
 
+    identified_by: ClassVar[tuple[str, ...]] = ("kind", "workflow", "due")
+
     kind: Literal["timer-due"] = "timer-due"
     due: Number
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.kind, self.workflow, str(self.due))

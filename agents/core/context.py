@@ -7,8 +7,6 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from agents.core.batch import Batch, Out, Record
-from agents.core.delivery import Delivery
-from agents.core.processor import Processor
 from agents.core.registry import Registry
 from agents.core.timers import Timers
 from tables.requests import RequestLog, decode_requests, encode_requests, log_key
@@ -17,12 +15,7 @@ from topics.catalog import DEAD_LETTERS
 from topics.codec import encode, headers, trace_of
 from topics.command import Command, Control
 from topics.dead_letters import DeadLetter, to_record
-from topics.errors import Broken, Rejected
 from topics.partitions import PartitionOf
-
-# Local deliveries that one record may lead to: a sync with a thousand entities needs some thousand. More are workflows
-# that send each other commands without end.
-LOCAL_DELIVERIES_MAX = 100_000
 
 
 class LocalDelivery(NamedTuple):
@@ -60,11 +53,13 @@ class BatchContext:
         return self._rows[key]
 
     def put(self, key: str, row: Row[Any] | None) -> None:
+        """The workflow's record from now on; None takes it out of the table."""
         self._rows[key] = row
         self._deadlines[key] = Deadline(row.due, row.due_set_at) if row else Deadline()
         self._batch.put(key.encode(), None if row is None else encode_row(row))
 
     def get_requests(self, key: str, slot: int) -> RequestLog:
+        """The workflow's request log in a slot (tables.requests), an empty one if there is none."""
         value = self._batch.get(log_key(key, slot))
         return RequestLog() if value is None else decode_requests(value)
 
@@ -72,6 +67,7 @@ class BatchContext:
         self._batch.put(log_key(key, slot), None if log is None else encode_requests(log))
 
     def send(self, command: Command, trace: str, redelivered: bool = False) -> None:
+        """Publish a command or deliver it locally; `trace` is its run's. `redelivered`: it may have been before."""
         if isinstance(command, Control) and self.holds(command.key):
             self._local.append(LocalDelivery(command, trace, redelivered))
         else:
@@ -89,11 +85,13 @@ class BatchContext:
         return self._local.popleft() if self._local else None
 
     def first_redelivery(self, key: str) -> bool:
+        """True the first time in a batch: a workflow resends its pending commands once because of local deliveries."""
         is_first = key not in self._resent
         self._resent.add(key)
         return is_first
 
     def postpone(self, key: str, due: int, milliseconds: int) -> None:
+        """The workflow's deadline is not reached yet: deliver its timer again after so long."""
         self._postponed.append((key, due, milliseconds))
 
     def reject(self, record: Record, reason: str) -> None:
@@ -107,45 +105,6 @@ class BatchContext:
             timers.set(key, deadline, now)
         for key, due, milliseconds in self._postponed:
             timers.postpone(key, due, now + milliseconds)
-
-
-def process_batch(batch: Batch, context: BatchContext, processor: Processor) -> None:
-    """Process a batch's records in order. What cannot be handled is a dead letter, and the partition continues."""
-    for record in batch.records:
-        try:
-            command = read_command(record, processor.registry)
-            if not context.holds(command.key):
-                context.publish(command, command.key)  # a client's own partitioner: send it where its workflow lives
-                continue
-            processor.process(Delivery(record.topic, record.offset, record.timestamp, batch.epoch, command), context)
-        except Rejected as error:
-            context.reject(record, str(error))
-        _deliver_locally(context, processor, record.timestamp, batch.epoch)
-
-
-def _deliver_locally(context: BatchContext, processor: Processor, at: int, epoch: int) -> None:
-    """Everything that follows within the partition. What is rejected goes by the broker, for its own dead letter."""
-    for _ in range(LOCAL_DELIVERIES_MAX):
-        local = context.next_local()
-        if local is None:
-            return
-        try:
-            processor.process(Delivery("", None, at, epoch, local.command, local.redelivered), context)
-        except Rejected:
-            context.publish(local.command, local.trace)
-    raise Broken(
-        f"one record led to {LOCAL_DELIVERIES_MAX:,} deliveries within its partition, the last to "
-        f"{local.command.key if local else 'nobody'}: workflows send each other commands without end"
-    )
-
-
-def read_command(record: Record, registry: Registry) -> Command:
-    """The command in a record; Rejected says why there is none.
-
-    A request without an id is named after the message itself, so that the same message read twice is one request.
-    """
-    command = registry.decode(record.topic, record.value, record.headers)
-    return command.named_after(f"{record.topic}/{record.partition}/{record.offset}")
 
 
 def dead_letter(record: Record, reason: str) -> DeadLetter:

@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import msgspec
 
-from agents.core.delivery import Delivery, StepContext
+from agents.core.context import BatchContext
+from agents.core.delivery import Delivery
 from tables.requests import SLOTS, RequestLog, day_of, slot_of
 from topics.errors import Rejected
 
@@ -13,7 +14,7 @@ from topics.errors import Rejected
 class Requests:
     """The request logs of the workflow that a command is delivered to."""
 
-    def __init__(self, delivery: Delivery, context: StepContext) -> None:
+    def __init__(self, delivery: Delivery, context: BatchContext) -> None:
         self._delivery = delivery
         self._context = context
         self._key = delivery.command.key

@@ -31,8 +31,9 @@ class Timers:
             self._set(key, due, due if deadline.due_set_at <= now else now + distance)
 
     def postpone(self, key: str, due: int, wake: int) -> None:
-        """The deadline `due` is not reached by the broker's clock: send it again at `wake` on ours."""
-        self._set(key, due, wake)
+        """The deadline `due` is not reached by the broker's clock: send it at `wake` on ours, unless it was moved."""
+        if self._due.get(key) == due:
+            self._wake(key, wake)
 
     def pop_due(self, now: int) -> list[tuple[str, int]]:
         """Every workflow whose deadline has passed, with it; again after REPEAT_MS unless it was moved."""

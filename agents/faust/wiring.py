@@ -11,8 +11,8 @@ from typing import Any
 from faust import SASLCredentials, SSLCredentials
 
 from agents.core.batch import Batch, Out
-from agents.core.context import BatchContext, process_batch
-from agents.core.processor import Processor
+from agents.core.context import BatchContext
+from agents.core.processor import Processor, process_batch
 from agents.core.registry import Registry
 from agents.core.timers import PartitionTimers
 from agents.faust.app import StrictApp

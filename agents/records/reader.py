@@ -14,7 +14,6 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from agents.ports import PageBody, RejectedRecord, RowWrite
-from agents.records.columns import Place, TypedColumns
 from agents.records.values import (
     CONVERT,
     INTEGER_MAX,
@@ -81,7 +80,6 @@ class RecordReader:
         self._has_time = entity.updated_at is not None
         if entity.updated_at is not None:
             self._columns.append(self._column("updated_at", entity.updated_at, "timestamp", False))
-        self._typed = TypedColumns([Place(c.holder, c.field, c.type, c.is_required) for c in self._columns])
 
     def read(self, body: bytes, parent: str) -> PageBody:
         document, is_suspect = parse(body)
@@ -111,7 +109,7 @@ class RecordReader:
             key = found
             if is_suspect:
                 check_storable(record)
-            values, updated_at = self._values(record, parent, is_suspect)
+            values, updated_at = self._values(record, parent)
             raw, content_hash = _canonical(record)
         except InvalidValue as invalid:
             return RejectedRecord(key, str(invalid), storable_text(record))
@@ -131,22 +129,15 @@ class RecordReader:
             raise InvalidValue(f"key: {len(key)} characters, at most {KEY_CHARS_MAX} ({shown(key)})")
         return key
 
-    def _values(
-        self, record: dict[str, Any], parent: str, is_suspect: bool
-    ) -> tuple[tuple[object, ...], datetime | None]:
+    def _values(self, record: dict[str, Any], parent: str) -> tuple[tuple[object, ...], datetime | None]:
         """The typed values in the order of the entity's columns, and the source's own time."""
         opened: list[Mapping[str, Any]] = [record]
         for holder, field in self._holders:
             value = opened[holder].get(field)
             opened.append(value if type(value) is dict else _opened(value, field))
-        values = None if is_suspect else self._typed.read(opened)
-        if values is None:
-            values = tuple(self._value(column, opened) for column in self._columns)
-        updated_at = None
-        if self._has_time:
-            *rest, updated_at = values
-            values = tuple(rest)
-        return (parent, *values) if self._is_under else values, updated_at
+        values = [self._value(column, opened) for column in self._columns]
+        updated_at: Any = values.pop() if self._has_time else None
+        return (parent, *values) if self._is_under else tuple(values), updated_at
 
     def _value(self, column: _Column, opened: Sequence[Mapping[str, Any]]) -> object:
         """One value of its column's type; InvalidValue says what is wrong with it."""

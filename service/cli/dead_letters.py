@@ -1,17 +1,15 @@
 """`sluice dead-letters`: messages that can never be handled, with their origin and the reason."""
 
 import asyncio
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from service.cli import group
-from service.cli.following import now_ms
 from service.cli.output import AsJson, say, show
 from service.clock import SystemClock
 from service.kafka.dead_letters import LISTED_MAX, SEARCHED_MAX, Newest, Origin, StoredDeadLetter, open_dead_letters
-from service.read_model.times import moment
+from service.read_model.times import moment, now_ms
 from service.settings import read_settings
 from topics.errors import Rejected
 
@@ -21,28 +19,6 @@ LIMIT_DEFAULT = 50
 app = group("List and show messages that can never be handled.")
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter as text; bytes that are not UTF-8 are hex after `hex:`. Times are Unix ms. None: absent."""
-
-    origin: str
-    reason: str
-    stored_at: int
-    sent_at: int
-    key: str | None
-    headers: tuple[tuple[str, str], ...]
-    value_bytes: int
-    value: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Letters:
-    """The newest ones, the newest first; at most `more` older ones are in the topic."""
-
-    letters: tuple[Letter, ...]
-    more: int
-
-
 @app.command("list")
 def list_(
     limit: Annotated[int, typer.Option(min=1, max=LISTED_MAX, help="How many, the newest first.")] = LIMIT_DEFAULT,
@@ -50,7 +26,7 @@ def list_(
 ) -> None:
     """Show the newest dead letters: time, origin, reason."""
     found = asyncio.run(_newest(limit))
-    show(Letters(tuple(_letter(one) for one in found.letters), found.more), as_json, _print_all)
+    show({"letters": [_letter(one) for one in found.letters], "more": found.more}, as_json, _print_all)
 
 
 @app.command("show")
@@ -85,18 +61,19 @@ def _parsed(origin: str) -> Origin:
     raise typer.BadParameter(f"{origin!r} is not TOPIC/PARTITION/OFFSET, for example start-sync/3/17")
 
 
-def _letter(stored: StoredDeadLetter) -> Letter:
+def _letter(stored: StoredDeadLetter) -> dict[str, Any]:
+    """A dead letter as text; bytes that are not UTF-8 are hex after `hex:`. Times are Unix ms. None: absent."""
     letter = stored.letter
-    return Letter(
-        origin="/".join(map(str, stored.origin)),
-        reason=letter.reason,
-        stored_at=stored.stored_at,
-        sent_at=letter.at,
-        key=None if letter.key is None else as_text(letter.key),
-        headers=tuple((name, as_text(content)) for name, content in letter.headers),
-        value_bytes=stored.value_bytes,
-        value=None if letter.value is None else as_text(letter.value),
-    )
+    return {
+        "origin": "/".join(map(str, stored.origin)),
+        "reason": letter.reason,
+        "stored_at": stored.stored_at,
+        "sent_at": letter.at,
+        "key": None if letter.key is None else as_text(letter.key),
+        "headers": [(name, as_text(content)) for name, content in letter.headers],
+        "value_bytes": stored.value_bytes,
+        "value": None if letter.value is None else as_text(letter.value),
+    }
 
 
 def as_text(content: bytes) -> str:
@@ -109,28 +86,28 @@ def as_text(content: bytes) -> str:
         return f"hex:{start.hex()}{cut}"
 
 
-def _print_all(found: Letters) -> None:
-    if not found.letters:
+def _print_all(found: dict[str, Any]) -> None:
+    if not found["letters"]:
         say("there are no dead letters")
         return
     now = now_ms(SystemClock())
-    for letter in found.letters:
-        say(f"{letter.origin}  {moment(letter.stored_at, now)}", "bold")
-        say(f"  key     {letter.key if letter.key is not None else '-'}")
-        say(f"  reason  {letter.reason}")
-    if found.more:
-        say(f"and {found.more:,} older ones; --limit shows up to {LISTED_MAX:,}")
+    for letter in found["letters"]:
+        say(f"{letter['origin']}  {moment(letter['stored_at'], now)}", "bold")
+        say(f"  key     {letter['key'] if letter['key'] is not None else '-'}")
+        say(f"  reason  {letter['reason']}")
+    if found["more"]:
+        say(f"and {found['more']:,} older ones; --limit shows up to {LISTED_MAX:,}")
 
 
-def _print_one(letter: Letter) -> None:
+def _print_one(letter: dict[str, Any]) -> None:
     now = now_ms(SystemClock())
-    say(letter.origin, "bold")
-    say(f"  reason  {letter.reason}", "red")
-    say(f"  sent    {moment(letter.sent_at, now) if letter.sent_at else '-'}")
-    say(f"  stored  {moment(letter.stored_at, now)}")
-    say(f"  key     {letter.key if letter.key is not None else '-'}")
-    for name, content in letter.headers:
+    say(letter["origin"], "bold")
+    say(f"  reason  {letter['reason']}", "red")
+    say(f"  sent    {moment(letter['sent_at'], now) if letter['sent_at'] else '-'}")
+    say(f"  stored  {moment(letter['stored_at'], now)}")
+    say(f"  key     {letter['key'] if letter['key'] is not None else '-'}")
+    for name, content in letter["headers"]:
         say(f"  header  {name}: {content}")
-    say(f"  value   {letter.value_bytes:,} bytes")
-    if letter.value:
-        say(letter.value)
+    say(f"  value   {letter['value_bytes']:,} bytes")
+    if letter["value"]:
+        say(letter["value"])

@@ -8,17 +8,14 @@ from typing import Annotated
 import msgspec
 import typer
 
-from agents.kinds import SHIPPED
-from service.cli.following import NamedRun, display_for, follow
+from service.cli.following import display_for, send_and_follow
 from service.cli.output import console, say, table
 from service.clock import SystemClock
 from service.dev.demo.environment import ADAPTER, ORGANISATIONS, DemoEnvironment, Report
 from service.dev.demo.verify import Comparison
 from service.dev.lock import single_instance
-from service.kafka.producer import produce
 from service.logs import configure
 from service.settings import Settings, read_settings
-from service.status import open_status
 from topics.kinds.sync import StartSync
 
 PEOPLE = 7_000  # of each organisation: about 33,000 records of each
@@ -47,17 +44,11 @@ async def _run(settings: Settings, people: int) -> Report:
         DemoEnvironment(settings, people, clock, say) as environment,
     ):
         began = clock.monotonic()
-        requests = [f"demo-{int(clock.now().timestamp())}-{org}" for org in ORGANISATIONS]
+        name = f"demo-{int(clock.now().timestamp())}"
         commands = [
-            StartSync(org=org, adapter=ADAPTER, type="full", request_id=request)
-            for org, request in zip(ORGANISATIONS, requests, strict=True)
+            StartSync(org=org, adapter=ADAPTER, type="full", request_id=f"{name}-{org}") for org in ORGANISATIONS
         ]
-        await produce(environment.settings, clock, SHIPPED.catalog, commands, "demo")
-        store = open_status(environment.settings, clock)
-        try:
-            await follow(store, [NamedRun(request) for request in requests], clock, display_for(console))
-        finally:
-            await store.close()
+        await send_and_follow(environment.settings, clock, commands, display_for(console))
         seconds = clock.monotonic() - began
         say("comparing the database with the source, row by row")
         compared = await environment.compared()
@@ -67,15 +58,13 @@ async def _run(settings: Settings, people: int) -> Report:
 
 
 def _show(compared: Sequence[Comparison], figures: Report) -> None:
-    by_entity: dict[str, dict[str, Comparison]] = {}
-    for one in compared:
-        by_entity.setdefault(one.entity, {})[one.org] = one
     rows = []
-    for entity, found in by_entity.items():
+    for entity in dict.fromkeys(one.entity for one in compared):
+        found = {one.org: one for one in compared if one.entity == entity}
         is_equal = all(one.is_equal for one in found.values())
         verdict = "[green]equal[/]" if is_equal else "[bold red]DIFFERENT[/]"
         rows.append([entity, *(_counts(found[org]) for org in ORGANISATIONS), verdict])
-    table("", ["entity", *(f"#{org}" for org in ORGANISATIONS), "rows"], rows)
+    table(["entity", *(f"#{org}" for org in ORGANISATIONS), "rows"], rows)
     verdict = "equal" if figures.is_equal else "NOT equal"
     say(
         f"{figures.records:,} of {figures.expected:,} records of {figures.organisations} organisations, "
@@ -88,5 +77,4 @@ def _show(compared: Sequence[Comparison], figures: Report) -> None:
 
 
 def _counts(one: Comparison) -> str:
-    same = one.expected == one.stored
-    return f"{one.stored:,}" if same else f"{one.stored:,} of {one.expected:,}"
+    return f"{one.stored:,}" + ("" if one.expected == one.stored else f" of {one.expected:,}")

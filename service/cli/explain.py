@@ -4,40 +4,29 @@ import asyncio
 from collections.abc import Mapping
 
 from manifests.loader import load_with
-from service.cli.following import now_ms
 from service.cli.output import AsJson, console, say, show
 from service.cli.progress import STYLES
-from service.cli.status import NOT_PUBLISHED, RunName, find_run
+from service.cli.status import RunName, find_run, published
 from service.clock import SystemClock
 from service.read_model.explain import EntityReason, Explanation, timeline_workflows
 from service.read_model.explain import explain as explained
-from service.read_model.times import age, moment, time_of_day
+from service.read_model.times import age, moment, now_ms, time_of_day
 from service.settings import read_settings
-from service.sinks.migrations import NotPrepared
-from service.status import open_status
-from topics.errors import Rejected
 
 TIMELINES_MAX = 12  # workflows whose timelines are read for one explanation
 
 
 def explain(run: RunName, as_json: AsJson = False) -> None:
     """Explain a run: what each entity waits for, what happens next and when, which errors there were."""
-    try:
-        found = asyncio.run(_explanation(run))
-    except NotPrepared:
-        raise Rejected(NOT_PUBLISHED) from None
-    show(found, as_json, _print)
+    show(asyncio.run(_explanation(run)), as_json, _print)
 
 
 async def _explanation(name: str) -> Explanation:
     clock = SystemClock()
-    store = open_status(read_settings(), clock)
-    try:
+    async with published(read_settings(), clock) as store:
         snapshot = await find_run(store, name, clock)
         workflows = timeline_workflows(snapshot.sync, snapshot.entities, TIMELINES_MAX)
         timelines = {workflow: await store.timeline(workflow) for workflow in workflows}
-    finally:
-        await store.close()
     return explained(snapshot.sync, snapshot.entities, timelines, _read_under(snapshot.sync.adapter), snapshot.now)
 
 
@@ -63,7 +52,7 @@ def _print(found: Explanation) -> None:
         say("\nlatest events", "bold")
     for entry in found.timeline:
         subject = f"{entry.entity}: " if entry.entity else ""
-        say(f"  {time_of_day(entry.at, now)}  {age(entry.at, now):>14}  {subject}{entry.note}")
+        say(f"  {time_of_day(entry.at, now)}  {age(entry.at, now):>14}  {subject}{entry.event}")
 
 
 def _print_reason(reason: EntityReason, now: int) -> None:

@@ -1,73 +1,48 @@
-"""Progress of runs, followed until they end: on a terminal, on a pipe, or silently."""
+"""Requests for syncs, sent and followed until their runs end: on a terminal, on a pipe, or silently."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.live import Live
 
-from agents.kinds import SYNC
+from agents.kinds import SHIPPED
 from service.cli.progress import Block, Board, Pending, changes, totals
+from service.cli.status import published, snapshot_of
 from service.clock import Clock
-from service.read_model.progress import RunProgress, RunView, Snapshot
-from service.read_model.times import span
+from service.kafka.dead_letters import Origin, StoredDeadLetter, open_dead_letters
+from service.kafka.producer import RecordPosition, produce
+from service.read_model.progress import RunProgress, RunView
+from service.read_model.times import now_ms, span
+from service.settings import Settings
 from service.sinks.migrations import NotPrepared
 from service.status.store import StatusStore
-from topics.errors import Rejected, Retryable
+from topics.catalog import MESSAGE_RETENTION_MS
+from topics.errors import Retryable
+from topics.kinds.sync import StartSync
 
 POLL_SECONDS = 0.5
 FRAMES_A_SECOND = 8
-TOTALS_SECONDS = 5.0
+TOTALS_MS = 5_000
 UNHANDLED_SECONDS = 30.0  # no worker accepted a request for so long: a possible cause is shown
 LOST_SECONDS_MAX = 600.0  # the database did not answer for so long: following stops, the runs continue
 POSSIBLE_CAUSE = "do a worker and a projector run? `sluice dev` runs everything on this machine"
 
-
-class Subject(Protocol):
-    """A request or run to follow, before its run is known. `title` names it."""
-
-    @property
-    def title(self) -> str: ...
-
-    @property
-    def state(self) -> str:
-        """Its state so far, in words."""
-        ...
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether a worker has accepted it, so that waiting is expected."""
-        ...
-
-    async def find(self, store: StatusStore) -> str | None:
-        """The run's id, None while there is none. NeverRuns: there will be none; its text is the reason."""
-        ...
-
-
-class NeverRuns(Rejected):
-    """There will be no run."""
+Show = Callable[[Board], None]
 
 
 @dataclass(frozen=True, slots=True)
-class NamedRun:
-    """The newest run with this run id, workflow key or request id; it may not have begun yet."""
+class Requested:
+    """A request that was sent: its sync, its id, its position in Kafka."""
 
-    title: str
-
-    @property
-    def state(self) -> str:
-        return "has not begun yet"
-
-    @property
-    def is_accepted(self) -> bool:
-        return False
-
-    async def find(self, store: StatusStore) -> str | None:
-        found = await store.runs(SYNC.name, self.title)
-        return str(found[0].run_id) if found else None
+    org: str
+    adapter: str
+    type: str
+    workflow: str
+    request_id: str
+    position: RecordPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,62 +58,69 @@ class Followed:
         return self.run is not None and self.run.status == "done"
 
 
-class Display(Protocol):
-    """An output for blocks, entered for as long as runs are followed."""
-
-    def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None:
-        """`at` in monotonic seconds, `now` in Unix ms."""
-        ...
+async def send(settings: Settings, clock: Clock, commands: Sequence[StartSync]) -> list[Requested]:
+    positions = await produce(settings, clock, SHIPPED.catalog, commands, "cli")
+    return [requested(command, position) for command, position in zip(commands, positions, strict=True)]
 
 
-class LiveDisplay(AbstractContextManager["LiveDisplay"]):
-    """A board that is redrawn in place; its last state stays on the screen."""
+def requested(command: StartSync, position: RecordPosition) -> Requested:
+    """A request without an id is named after its position, by the worker as well."""
+    request = command.named_after(str(position)).request_id or ""
+    return Requested(command.org, command.adapter, command.type, command.key, request, position)
+
+
+async def send_and_follow(
+    settings: Settings,
+    clock: Clock,
+    commands: Sequence[StartSync],
+    display: AbstractContextManager[Show],
+    announce: Callable[[Sequence[Requested]], None] = lambda sent: None,
+) -> list[Followed]:
+    """`announce` is called once the requests are sent, before the display begins."""
+    async with open_dead_letters(settings, clock) as reader, published(settings, clock) as store:
+        await reader.begin_watch()
+        sent = await send(settings, clock, commands)
+        announce(sent)
+        rejections = Rejections(reader.new)
+        with display as show:
+            return await follow(store, [Request(one, rejections, clock) for one in sent], clock, show)
+
+
+@contextmanager
+def display_for(console: Console, is_silent: bool = False) -> Iterator[Show]:
+    """A board that is redrawn in place on a terminal that shows Unicode, lines elsewhere, nothing for programs."""
+    if is_silent:
+        yield lambda board: None
+    elif console.is_terminal and not console.options.ascii_only:
+        with Live(console=console, refresh_per_second=FRAMES_A_SECOND) as live:
+            yield live.update
+    else:
+        yield Lines(console).show
+
+
+class Lines:
+    """A line for each event, and totals every TOTALS_MS while a run is in progress."""
 
     def __init__(self, console: Console) -> None:
-        self._board = Board((), 0)
-        self._live = Live(console=console, get_renderable=lambda: self._board, refresh_per_second=FRAMES_A_SECOND)
+        self._console = console
+        self._printed: dict[str, str] = {}
+        self._runs: dict[str, RunView] = {}
+        self._totals_at: int | None = None
 
-    def __enter__(self) -> "LiveDisplay":
-        self._live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._live.stop()
-
-    def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None:
-        self._board = Board(tuple(blocks), now, notice)
-
-
-@dataclass
-class PlainDisplay(AbstractContextManager["PlainDisplay"]):
-    """A line for each event, and totals every TOTALS_SECONDS while a run is in progress."""
-
-    console: Console
-    _printed: dict[str, str] = field(default_factory=dict)
-    _runs: dict[str, RunView] = field(default_factory=dict)
-    _totals_at: float | None = None
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None:
-        self._once("", notice)
-        is_time = self._totals_at is not None and at - self._totals_at >= TOTALS_SECONDS
+    def show(self, board: Board) -> None:
+        self._once("", board.notice)
+        is_time = self._totals_at is not None and board.now - self._totals_at >= TOTALS_MS
         if is_time or self._totals_at is None:
-            self._totals_at = at
-        for block in blocks:
+            self._totals_at = board.now
+        for block in board.blocks:
             if isinstance(block, Pending):
                 self._once(block.title, f"{block.title}: {block.text}")
-            else:
-                self._show_run(block, is_time, now)
-
-    def _show_run(self, run: RunView, is_time: bool, now: int) -> None:
-        before = self._runs.get(run.run_id)
-        self._runs[run.run_id] = run
-        for line in changes(before, run, now):
-            self._print(line)
-        has_just_ended = run.has_ended and (before is None or not before.has_ended)
-        if has_just_ended or (is_time and not run.has_ended):
-            self._print(totals(run))
+                continue
+            for line in changes(self._runs.get(block.run_id), block, board.now):
+                self._print(line)
+            self._runs[block.run_id] = block
+            if block.has_ended or is_time:
+                self._once(block.run_id, totals(block))
 
     def _once(self, about: str, line: str) -> None:
         if line and self._printed.get(about) != line:
@@ -146,104 +128,105 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
         self._printed[about] = line
 
     def _print(self, line: str) -> None:
-        self.console.print(line, markup=False, emoji=False, soft_wrap=True)
+        self._console.print(line, markup=False, emoji=False, soft_wrap=True)
 
 
-class SilentDisplay:
-    """No output: programs get the end alone."""
+class Rejections:
+    """Reasons of requests that were rejected after they were sent, by their positions in Kafka.
 
-    def show(self, blocks: Sequence[Block], notice: str, at: float, now: int) -> None: ...
-
-
-def display_for(console: Console, is_silent: bool = False) -> AbstractContextManager[Display]:
-    if is_silent:
-        return nullcontext(SilentDisplay())
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
-
-
-async def follow(
-    store: StatusStore, subjects: Sequence[Subject], clock: Clock, display: AbstractContextManager[Display]
-) -> list[Followed]:
-    """Wait until every subject's run has ended or is known never to start; return the ends in the same order.
-
-    Retryable: the database did not answer for LOST_SECONDS_MAX. Cancelling stops following, not the runs.
+    `new` returns each new dead letter once, some time after it was stored.
     """
-    following = [_Following(subject, clock.monotonic()) for subject in subjects]
-    answered_at, notice = clock.monotonic(), ""
-    with display as shown:
-        while True:
-            try:
-                for one in following:
-                    await one.look(store, clock)
-                answered_at, notice = clock.monotonic(), ""
-            except Retryable as error:
-                if clock.monotonic() - answered_at >= LOST_SECONDS_MAX:
-                    raise
-                notice = f"the progress cannot be read, the runs continue: {error}"
-            at, now = clock.monotonic(), now_ms(clock)
-            shown.show([one.block(at) for one in following], notice, at, now)
-            if all(one.has_ended for one in following):
-                return [one.followed for one in following]
-            await asyncio.sleep(POLL_SECONDS)
+
+    def __init__(self, new: Callable[[], Awaitable[Sequence[StoredDeadLetter]]]) -> None:
+        self._new = new
+        self._reasons: dict[Origin, str] = {}
+
+    async def reason(self, position: RecordPosition) -> str | None:
+        for stored in await self._new():
+            if stored.letter.topic == StartSync.topic:
+                self._reasons[stored.origin] = stored.letter.reason
+        return self._reasons.get((position.topic, position.partition, position.offset))
 
 
-async def snapshot_of(store: StatusStore, run_id: str, clock: Clock) -> Snapshot | None:
-    """The run as it is published now; None if it is not."""
-    found = await store.runs(SYNC.name, run_id)
-    if not found:
-        return None
-    return Snapshot(clock.monotonic(), now_ms(clock), found[0], tuple(await store.children(run_id)))
+class Request:
+    """A request that was sent, and the run that it led to or the reason why there will be none."""
 
-
-class _Following:
-    """One subject and its progress."""
-
-    def __init__(self, subject: Subject, since: float) -> None:
-        self._subject = subject
-        self._since = since
-        self._run_id: str | None = None
+    def __init__(self, requested: Requested, rejections: Rejections, clock: Clock) -> None:
+        self._requested = requested
+        self._rejections = rejections
+        self._clock = clock
+        self._sent_at = clock.monotonic()
+        self._title = f"{requested.org}  {requested.adapter} {requested.type}"
+        self._event = ""  # of the timeline, once a worker has accepted the request
+        self._run_id = ""
         self._progress = RunProgress()
-        self._view: RunView | None = None
+        self._run: RunView | None = None
         self._problem = ""
 
     @property
     def has_ended(self) -> bool:
-        return bool(self._problem) or (self._view is not None and self._view.has_ended)
+        return bool(self._problem) or (self._run is not None and self._run.has_ended)
 
     @property
     def followed(self) -> Followed:
-        return Followed(self._subject.title, self._view, self._problem)
+        return Followed(self._title, self._run, self._problem)
 
-    async def look(self, store: StatusStore, clock: Clock) -> None:
-        if self.has_ended:
-            return
-        if self._run_id is None:
-            self._run_id = await self._find(store)
-        if self._run_id is not None:
-            snapshot = await snapshot_of(store, self._run_id, clock)
-            self._view = self._progress.view(snapshot) if snapshot else self._view
-
-    async def _find(self, store: StatusStore) -> str | None:
-        try:
-            return await self._subject.find(store)
-        except NeverRuns as error:
-            self._problem = str(error)
-        except NotPrepared:
-            pass  # no projector has run yet
-        return None
-
-    def block(self, at: float) -> Block:
-        if self._view is not None:
-            return self._view
+    @property
+    def block(self) -> Block:
+        if self._run is not None:
+            return self._run
         if self._problem:
-            return Pending(self._subject.title, self._problem, is_trouble=True)
-        waited = at - self._since
-        if waited < UNHANDLED_SECONDS or self._subject.is_accepted:
-            return Pending(self._subject.title, self._subject.state)
-        so_long = span(waited - waited % UNHANDLED_SECONDS)
-        return Pending(self._subject.title, f"{self._subject.state} for {so_long}: {POSSIBLE_CAUSE}")
+            return Pending(self._title, self._problem, is_trouble=True)
+        if self._event:
+            return Pending(self._title, self._event)
+        waited = self._clock.monotonic() - self._sent_at
+        text = "requested, not accepted yet"
+        if waited >= UNHANDLED_SECONDS:
+            text += f" for {span(waited - waited % UNHANDLED_SECONDS)}: {POSSIBLE_CAUSE}"
+        return Pending(self._title, text)
+
+    async def look(self, store: StatusStore) -> None:
+        """Read how far it got. Retryable: the database or Kafka does not answer now."""
+        if not self._run_id and not self.has_ended:
+            await self._find(store)
+        if self._run_id and not self.has_ended:
+            snapshot = await snapshot_of(store, self._run_id, self._clock)
+            self._run = self._progress.view(snapshot) if snapshot else self._run
+
+    async def _find(self, store: StatusStore) -> None:
+        """The run that the request started or was attached to. Entries older than the workers' request logs do not
+        count: their ids may have been used again."""
+        reason = await self._rejections.reason(self._requested.position)
+        if reason is not None:
+            self._problem = f"rejected: {reason}"
+            return
+        oldest = now_ms(self._clock) - MESSAGE_RETENTION_MS
+        try:
+            entries = await store.timeline(self._requested.workflow)
+        except NotPrepared:
+            return  # no projector has run yet
+        for entry in entries:
+            if entry.request_id == self._requested.request_id and entry.at.timestamp() * 1000 >= oldest:
+                self._event, self._run_id = entry.event, entry.run_id
+                return
 
 
-def now_ms(clock: Clock) -> int:
-    """The wall clock in Unix ms, the unit of all times in states."""
-    return int(clock.now().timestamp() * 1000)
+async def follow(store: StatusStore, requests: Sequence[Request], clock: Clock, show: Show) -> list[Followed]:
+    """Wait until every request's run has ended or is known never to start; return the ends in the same order.
+
+    Retryable: the database did not answer for LOST_SECONDS_MAX. Cancelling stops following, not the runs.
+    """
+    answered_at, notice = clock.monotonic(), ""
+    while True:
+        try:
+            for one in requests:
+                await one.look(store)
+            answered_at, notice = clock.monotonic(), ""
+        except Retryable as error:
+            if clock.monotonic() - answered_at >= LOST_SECONDS_MAX:
+                raise
+            notice = f"the progress cannot be read, the runs continue: {error}"
+        show(Board([one.block for one in requests], now_ms(clock), notice))
+        if all(one.has_ended for one in requests):
+            return [one.followed for one in requests]
+        await asyncio.sleep(POLL_SECONDS)

@@ -1,6 +1,7 @@
 """`sluice manifests`: the adapters and entities that can be synced, their dependencies, and a check of their files."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -87,10 +88,7 @@ def _facts(adapter: Adapter, name: str, found: Plan) -> dict[str, Any]:
     return {
         **entity.model_dump(mode="json", by_alias=True),
         "headers": {**adapter.file.headers, **entity.headers},
-        "level": found[name].level,
-        "hard": found[name].hard,
-        "soft": found[name].soft,
-        "dangling": found[name].dangling,
+        **asdict(found[name]),
         "children": children(adapter, name),
         "table": table_name(adapter.name, name),
         "columns": [column._asdict() for column in columns(entity)],
@@ -99,14 +97,12 @@ def _facts(adapter: Adapter, name: str, found: Plan) -> dict[str, Any]:
 
 def _print_checked(adapters: list[dict[str, Any]]) -> None:
     _print_adapters(adapters)
-    files = sum(1 + each["entities"] for each in adapters)
-    say(f"All {files} files are valid.")
+    say(f"All {sum(1 + each['entities'] for each in adapters)} files are valid.")
 
 
 def _print_adapters(adapters: list[dict[str, Any]]) -> None:
-    names = ["adapter", "title", "entities", "under_a_parent", "levels"]
-    rows = [[str(each[name]) for name in names] for each in adapters]
-    table("", ["adapter", "title", "#entities", "#under a parent", "#levels"], rows)
+    rows = [[str(value) for name, value in each.items() if name != "base_url"] for each in adapters]
+    table(["adapter", "title", "#entities", "#under a parent", "#levels"], rows)
 
 
 def _print_entities(entities: list[dict[str, Any]]) -> None:
@@ -114,39 +110,30 @@ def _print_entities(entities: list[dict[str, Any]]) -> None:
         [each["name"], str(each["level"]), each["under"]["entity"] if each["under"] else "", _delta(each).split(" ")[0]]
         for each in entities
     ]
-    table("", ["entity", "#level", "read under", "delta by"], rows)
+    table(["entity", "#level", "read under", "delta by"], rows)
 
 
 def _print_entity(facts: dict[str, Any]) -> None:
-    lines = [
-        ("title", facts["title"]),
-        ("path", facts["path"]),
-        ("headers", _pairs(facts["headers"])),
-        ("key", " ".join(facts["key"])),
-        ("updated at", facts["updated_at"]),
-        ("paging", f"{facts['paging']['style']}, {facts['paging']['size']} records a page"),
-        (
-            "full read",
-            " ".join((facts["reads"]["full"]["order"] or "", _pairs(facts["reads"]["full"]["query"]))).strip(),
-        ),
-        ("delta by", _delta(facts)),
-        ("read under", f"{facts['under']['entity']}, kept in {facts['under']['column']}" if facts["under"] else ""),
-        ("children", " ".join(facts["children"])),
-        ("level", str(facts["level"])),
-        ("hard", " ".join(facts["hard"])),
-        ("soft", " ".join(facts["soft"])),
-        ("dangling", " ".join(facts["dangling"])),
-        ("table", facts["table"]),
-    ]
+    full, under = facts["reads"]["full"], facts["under"]
+    lines = {
+        "title": facts["title"],
+        "path": facts["path"],
+        "headers": _pairs(facts["headers"]),
+        "key": " ".join(facts["key"]),
+        "updated at": facts["updated_at"],
+        "paging": f"{facts['paging']['style']}, {facts['paging']['size']} records a page",
+        "full read": f"{full['order'] or ''} {_pairs(full['query'])}".strip(),
+        "delta by": _delta(facts),
+        "read under": f"{under['entity']}, kept in {under['column']}" if under else "",
+        "level": str(facts["level"]),
+        **{name: " ".join(facts[name]) for name in ("children", "hard", "soft", "dangling")},
+        "table": facts["table"],
+    }
     say(facts["name"], "bold")
-    for label, value in lines:
+    for label, value in lines.items():
         say(f"  {label:<11} {value or '-'}")
     console.print()
-    table(
-        "",
-        ["column", "type", "from"],
-        [[each["name"], each["type"], _origin(facts, each)] for each in facts["columns"]],
-    )
+    table(["column", "type", "from"], [[each["name"], each["type"], _origin(facts, each)] for each in facts["columns"]])
 
 
 def _origin(facts: dict[str, Any], column: dict[str, str]) -> str:
@@ -170,14 +157,9 @@ def _print_levels(found: Plan) -> None:
     for level in range(max(each.level for each in found.values()) + 1):
         say(f"level {level}", "bold")
         for name, each in found.items():
+            needs = (*each.hard, *(f"({one})" for one in each.soft), *(f"[{one}]" for one in each.dangling))
             if each.level == level:
-                say(f"  {name:<{width}}  {_needs(each)}".rstrip())
-
-
-def _needs(each: Dependencies) -> str:
-    soft = (f"({name})" for name in each.soft)
-    dangling = (f"[{name}]" for name in each.dangling)
-    return " ".join((*each.hard, *soft, *dangling))
+                say(f"  {name:<{width}}  {' '.join(needs)}".rstrip())
 
 
 def _dot(adapter: str, found: Plan) -> Iterator[str]:

@@ -31,9 +31,9 @@ def say(line: str, style: str | None = None) -> None:
     console.print(harmless, markup=False, soft_wrap=True, style=style)
 
 
-def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+def table(columns: list[str], rows: list[list[str]]) -> None:
     """Print a plain table. A column whose name starts with '#' holds numbers and is aligned to the right."""
-    grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         grid.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left", overflow="fold")
     for row in rows:

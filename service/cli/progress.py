@@ -5,11 +5,12 @@ All figures come from `service.read_model.progress`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from service.read_model.progress import ACTIVE, BAD, ENDED, PHASES, UNREAD, EntityView, Phase, RunView
+from service.read_model.progress import ACTIVE, BAD, PHASES, UNREAD, EntityView, Phase, RunView
 from service.read_model.times import DAY, age, span
 
 NAME_WIDTH_MAX = 30
@@ -19,7 +20,6 @@ HEAD_LINES = 3  # title, sums, headings
 ROWS_MIN = 2  # with fewer lines for each run, each run is one line
 QUIET_SECONDS = 30.0  # without a change for so long, that is shown
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-FRAMES_ASCII = "|/-\\"
 FRAMES_A_SECOND = 10
 PULSE_WIDTH = 3
 
@@ -33,14 +33,7 @@ STYLES: dict[str, str] = {
     "done": "green",
     "waiting": "dim",
 }
-SYMBOLS: dict[Phase, tuple[str, str]] = {
-    "retrying": ("↻", "~"),
-    "failed": ("✗", "x"),
-    "blocked": ("⊘", "!"),
-    "cancelled": ("⊘", "!"),
-    "done": ("✓", "+"),
-    "waiting": ("·", "."),
-}
+SYMBOLS = {"retrying": "↻", "failed": "✗", "blocked": "⊘", "cancelled": "⊘", "done": "✓", "waiting": "·"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +57,7 @@ class Board:
     notice: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        canvas = _Canvas(options.max_width, console.get_time(), options.ascii_only, self.now)
+        canvas = _Canvas(options.max_width, console.get_time(), self.now)
         left = console.height - 1 - bool(self.notice)
         lines = list(self._lines(canvas, left))
         if self.notice:
@@ -100,7 +93,6 @@ class _Canvas:
 
     width: int
     at: float
-    is_ascii: bool
     now: int
 
     def block(self, block: Block, lines_max: int) -> list[Text]:
@@ -109,29 +101,23 @@ class _Canvas:
         lines = [self.title(block), self._sums(block)]
         if any(one.phase != "waiting" for one in block.entities):
             lines.append(self._headings(block))
-        shown = 0
-        for entity in block.entities:
+        for number, entity in enumerate(block.entities):
             drawn = self._entity(block, entity)
-            is_last = shown + 1 == len(block.entities)
-            if len(lines) + len(drawn) + (not is_last) > lines_max:
-                break
+            if len(lines) + len(drawn) + (number + 1 < len(block.entities)) > lines_max:
+                return [*lines, Text(f"  … {_counted(block.entities[number:])}", "dim")]
             lines += drawn
-            shown += 1
-        if shown < len(block.entities):
-            lines.append(Text(f"  … {_counted(block.entities[shown:])}", "dim"))
         return lines
 
     def title(self, block: Block) -> Text:
         if isinstance(block, Pending):
-            mark = ("x " if self.is_ascii else "✗ ", "bold red") if block.is_trouble else (f"{self._frame()} ", "cyan")
+            mark = ("✗ ", "bold red") if block.is_trouble else (f"{self._frame()} ", "cyan")
             return Text.assemble(mark, (block.title, "bold"), "  ", (block.text, "red" if block.is_trouble else "dim"))
-        ended = sum(block.counts.get(phase, 0) for phase in ENDED)
         return Text.assemble(
             (f"{self._mark(block.status)} ", STYLES[block.status]),
             (block.org, "bold"),
             f"  {block.adapter} {block.type}  ",
             (block.status, STYLES[block.status]),
-            f"  {ended}/{len(block.entities)} entities  {_clock(block.elapsed_seconds)}",
+            f"  {block.ended}/{len(block.entities)} entities  {_clock(block.elapsed_seconds)}",
         )
 
     def one_line(self, block: Block) -> Text:
@@ -168,22 +154,19 @@ class _Canvas:
         if bar:
             line.append(" ")
             line.append_text(self._bar(entity, bar))
-        pages = f"{entity.pages:,}" + (f"/{entity.pages_total:,}" if entity.pages_total is not None else "")
         rate = "" if entity.records_per_second is None else f"{entity.records_per_second:,.0f}"
         left = "" if entity.eta_seconds is None else _clock(entity.eta_seconds)
-        line.append(f" {pages:>11} {entity.records:>10,} {rate:>7} {left:>7}", "dim" if entity.phase == "done" else "")
+        numbers = f" {pages_of(entity):>11} {entity.records:>10,} {rate:>7} {left:>7}"
+        line.append(numbers, "dim" if entity.phase == "done" else "")
         note = note_of(entity, self.now)
         return [line, Text(f"      {note}", "yellow" if entity.phase not in BAD else "red")] if note else [line]
 
     def _bar(self, entity: EntityView, width: int) -> Text:
-        full, empty = ("#", "-") if self.is_ascii else ("━", "─")
-        if entity.done_part is None:
-            start = int(self.at * FRAMES_A_SECOND) % max(width - PULSE_WIDTH, 1) if entity.phase in ACTIVE else 0
-            lit = PULSE_WIDTH if entity.phase in ACTIVE else 0
-        else:
-            start, lit = 0, int(width * min(entity.done_part, 1.0))
+        start, lit = 0, int(width * min(entity.done_part or 0.0, 1.0))
+        if entity.done_part is None and entity.phase in ACTIVE:
+            start, lit = int(self.at * FRAMES_A_SECOND) % max(width - PULSE_WIDTH, 1), PULSE_WIDTH
         style = STYLES[entity.phase]
-        return Text.assemble((empty * start, "dim"), (full * lit, style), (empty * (width - start - lit), "dim"))
+        return Text.assemble(("─" * start, "dim"), ("━" * lit, style), ("─" * (width - start - lit), "dim"))
 
     def _widths(self, run: RunView) -> tuple[int, int]:
         """Widths of the name and of the bar; 0: no bar, for lack of space."""
@@ -192,11 +175,15 @@ class _Canvas:
         return name, bar if bar >= BAR_WIDTH_MIN else 0
 
     def _mark(self, phase: Phase) -> str:
-        return SYMBOLS[phase][self.is_ascii] if phase in SYMBOLS else self._frame()
+        return SYMBOLS.get(phase) or self._frame()
 
     def _frame(self) -> str:
-        frames = FRAMES_ASCII if self.is_ascii else FRAMES
-        return frames[int(self.at * FRAMES_A_SECOND) % len(frames)]
+        return FRAMES[int(self.at * FRAMES_A_SECOND) % len(FRAMES)]
+
+
+def pages_of(entity: EntityView) -> str:
+    """`3/12`, or `3` of an unknown number."""
+    return f"{entity.pages:,}" + (f"/{entity.pages_total:,}" if entity.pages_total is not None else "")
 
 
 def note_of(entity: EntityView, now: int) -> str:
@@ -254,10 +241,5 @@ def _fitted(name: str, width: int) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """`0:42`, `12:05`, `1:02:03`; from a day on `3 d 4 h`."""
-    whole = int(seconds)
-    if whole >= DAY:
-        return span(whole)
-    hours, rest = divmod(whole, 3_600)
-    minutes, left = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+    """`0:12:05`; from a day on `3 d 4 h`."""
+    return span(seconds) if seconds >= DAY else str(timedelta(seconds=int(seconds)))

@@ -1,29 +1,19 @@
 """`sluice retry`: the pending requests of a run, sent now instead of at their deadlines."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from agents.kinds import SHIPPED
-from service.cli.output import AsJson, console, show
-from service.cli.status import NOT_PUBLISHED, RunName, find_run
+from service.cli.output import AsJson, say, show
+from service.cli.status import RunName, find_run, published
 from service.clock import SystemClock
 from service.kafka.producer import produce
+from service.read_model.times import now_ms
 from service.settings import read_settings
-from service.sinks.migrations import NotPrepared
-from service.status import open_status
 from topics.command import RetryNow
 from topics.errors import Rejected
-
-
-@dataclass(frozen=True, slots=True)
-class Retried:
-    """The run that was retried, and the request's id in its timeline."""
-
-    run: str
-    request: str
 
 
 def retry(
@@ -38,23 +28,17 @@ def retry(
     Safe at any time: committed pages are reported again, not fetched again. `sluice explain` shows what the run waits
     for, and the retry in its timeline.
     """
-    try:
-        retried = asyncio.run(_retry(run, request_id))
-    except NotPrepared:
-        raise Rejected(NOT_PUBLISHED) from None
-    show(retried, as_json, lambda one: console.print(f"retried {one.run} (request {one.request})", markup=False))
+    retried = asyncio.run(_retry(run, request_id))
+    show(retried, as_json, lambda one: say(f"retried {one['run']} (request {one['request']})"))
 
 
-async def _retry(name: str, request_id: str | None) -> Retried:
+async def _retry(name: str, request_id: str | None) -> dict[str, str]:
+    """The run that was retried, and the request's id in its timeline."""
     clock, settings = SystemClock(), read_settings()
-    store = open_status(settings, clock)
-    try:
+    async with published(settings, clock) as store:
         state = (await find_run(store, name, clock)).sync
-    finally:
-        await store.close()
     if state.has_ended:
         raise Rejected(f"{state.run_id} has ended ({state.status}): there is nothing to retry")
-    request = request_id or f"retry-{int(clock.now().timestamp() * 1000)}"
-    command = RetryNow(workflow=state.key, request_id=request)
-    await produce(settings, clock, SHIPPED.catalog, [command], "cli")
-    return Retried(state.run_id, request)
+    request = request_id or f"retry-{now_ms(clock)}"
+    await produce(settings, clock, SHIPPED.catalog, [RetryNow(workflow=state.key, request_id=request)], "cli")
+    return {"run": state.run_id, "request": request}

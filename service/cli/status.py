@@ -1,23 +1,22 @@
 """`sluice status`: the newest runs, or the entities of one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import typer
 
 from agents.kinds import SYNC
-from service.cli.following import now_ms, snapshot_of
 from service.cli.output import AsJson, console, say, show, table
-from service.cli.progress import STYLES, note_of
+from service.cli.progress import STYLES, note_of, pages_of
 from service.clock import Clock, SystemClock
-from service.read_model.progress import BAD, ENDED, EntityView, RunProgress, RunView, Snapshot
-from service.read_model.times import moment, short_time, span
-from service.settings import read_settings
+from service.read_model.progress import BAD, EntityView, RunProgress, RunView, Snapshot
+from service.read_model.times import moment, now_ms, short_time, span
+from service.settings import Settings, read_settings
 from service.sinks.migrations import NotPrepared
 from service.status import open_status
 from service.status.store import StatusStore
-from tables.kinds.sync import SyncState
 from topics.errors import Rejected
 
 RUNS_SHOWN_MAX = 20  # for people; programs get as many as the store lists
@@ -37,13 +36,24 @@ def status(run: OptionalRunName = None, as_json: AsJson = False) -> None:
         else:
             show(asyncio.run(_run(run)), as_json, _print_run)
     except NotPrepared:
-        show([] if run is None else None, as_json, lambda nothing: console.print(NOT_PUBLISHED, soft_wrap=True))
+        show([] if run is None else None, as_json, lambda nothing: say(NOT_PUBLISHED))
+
+
+@asynccontextmanager
+async def published(settings: Settings, clock: Clock) -> AsyncIterator[StatusStore]:
+    """The status tables. NotPrepared: no projector has created them yet."""
+    store = open_status(settings, clock)
+    try:
+        yield store
+    except NotPrepared:
+        raise NotPrepared(NOT_PUBLISHED) from None
+    finally:
+        await store.close()
 
 
 async def find_run(store: StatusStore, name: str, clock: Clock) -> Snapshot:
     """The newest run of this name (a run id, a workflow, a request id); Rejected if there is none."""
-    found = await store.runs(SYNC.name, name)
-    snapshot = await snapshot_of(store, found[0].run_id, clock) if found else None
+    snapshot = await snapshot_of(store, name, clock)
     if snapshot is None:
         raise Rejected(
             f"no run has the id, workflow or request {name!r}; `sluice status` shows the newest runs. A request that "
@@ -52,40 +62,42 @@ async def find_run(store: StatusStore, name: str, clock: Clock) -> Snapshot:
     return snapshot
 
 
+async def snapshot_of(store: StatusStore, name: str, clock: Clock) -> Snapshot | None:
+    """The newest run of this name as it is published now; None if there is none."""
+    found = await store.runs(SYNC.name, name)
+    if not found:
+        return None
+    return Snapshot(clock.monotonic(), now_ms(clock), found[0], tuple(await store.children(found[0].run_id)))
+
+
 async def _run(name: str) -> RunView:
     clock = SystemClock()
-    store = open_status(read_settings(), clock)
-    try:
+    async with published(read_settings(), clock) as store:
         return RunProgress().view(await find_run(store, name, clock))
-    finally:
-        await store.close()
 
 
 async def _runs(is_complete: bool) -> list[RunView]:
-    """The newest first; for people one more than is shown, so that the output can say that there are more."""
-    clock = SystemClock()
-    store = open_status(read_settings(), clock)
-    try:
+    """The newest first; for people one more than is shown, so that the output can say that there are more.
+
+    An ended run's own record has all figures; of a run in progress its entities are read, too.
+    """
+    clock, views = SystemClock(), []
+    async with published(read_settings(), clock) as store:
         found = await store.runs(SYNC.name)
-        return [await _view(store, one, clock) for one in (found if is_complete else found[: RUNS_SHOWN_MAX + 1])]
-    finally:
-        await store.close()
-
-
-async def _view(store: StatusStore, state: SyncState, clock: Clock) -> RunView:
-    """An ended run's own record has all figures; of a run in progress its entities are read, too."""
-    snapshot = None if state.has_ended else await snapshot_of(store, state.run_id, clock)
-    return RunProgress().view(snapshot or Snapshot(clock.monotonic(), now_ms(clock), state, ()))
+        for sync in found if is_complete else found[: RUNS_SHOWN_MAX + 1]:
+            entities = () if sync.has_ended else await store.children(sync.run_id)
+            views.append(RunProgress().view(Snapshot(clock.monotonic(), now_ms(clock), sync, tuple(entities))))
+    return views
 
 
 def _print_runs(runs: Sequence[RunView]) -> None:
     if not runs:
-        console.print(NOT_PUBLISHED, soft_wrap=True)
+        say(NOT_PUBLISHED)
         return
     now = now_ms(SystemClock())
     shown = runs[:RUNS_SHOWN_MAX]
     columns = ["workflow", "started", "status", "#ended", "#records", "#pages", "#took"]
-    table("", columns, [_run_cells(run, now) for run in shown])
+    table(columns, [_run_cells(run, now) for run in shown])
     if len(runs) > len(shown):
         say("there are older runs: --json shows more, and `sluice status WORKFLOW` the newest of a workflow")
     for run in [run for run in shown if run.last_error][:ERRORS_SHOWN_MAX]:
@@ -93,12 +105,11 @@ def _print_runs(runs: Sequence[RunView]) -> None:
 
 
 def _run_cells(run: RunView, now: int) -> list[str]:
-    ended = sum(run.counts.get(phase, 0) for phase in ENDED)
     return [
         run.workflow,
         short_time(run.started_at, now),
         f"[{STYLES[run.status]}]{run.status}[/]",
-        f"{ended}/{len(run.entities)}",
+        f"{run.ended}/{len(run.entities)}",
         f"{run.records:,}",
         f"{run.pages:,}",
         span(run.elapsed_seconds),
@@ -107,15 +118,15 @@ def _run_cells(run: RunView, now: int) -> list[str]:
 
 def _print_run(run: RunView) -> None:
     now = now_ms(SystemClock())
+    rejected = f"{run.rejected:,} records rejected" if run.rejected else "none rejected"
     say(run.run_id, "bold")
     say(f"  {run.status} for {span(run.elapsed_seconds)}, started {moment(run.started_at, now)}", STYLES[run.status])
-    say(f"  {run.records:,} records on {run.pages:,} pages, {run.records_per_second:,.0f} records/s; {_rejected(run)}")
+    say(f"  {run.records:,} records on {run.pages:,} pages, {run.records_per_second:,.0f} records/s; {rejected}")
     say(f"  request {run.request}")
     if run.reason:
         say(f"  {run.reason}", "red")
     console.print()
-    columns = ["entity", "status", "#pages", "#records", "#took"]
-    table("", columns, [_entity_cells(entity, now) for entity in run.entities])
+    table(["entity", "status", "#pages", "#records", "#took"], [_entity_cells(entity, now) for entity in run.entities])
     for entity in run.entities:
         if note := note_of(entity, now):
             say(f"{entity.name}: {note}", "red" if entity.phase in BAD else "yellow")
@@ -123,9 +134,5 @@ def _print_run(run: RunView) -> None:
 
 def _entity_cells(entity: EntityView, now: int) -> list[str]:
     took = span(((entity.ended_at or now) - entity.started_at) / 1000) if entity.started_at else ""
-    pages = f"{entity.pages:,}" + (f"/{entity.pages_total:,}" if entity.pages_total is not None else "")
-    return [entity.name, f"[{STYLES[entity.phase]}]{entity.phase}[/]", pages, f"{entity.records:,}", took]
-
-
-def _rejected(run: RunView) -> str:
-    return f"{run.rejected:,} records rejected" if run.rejected else "none rejected"
+    status = f"[{STYLES[entity.phase]}]{entity.phase}[/]"
+    return [entity.name, status, pages_of(entity), f"{entity.records:,}", took]

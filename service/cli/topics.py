@@ -1,7 +1,6 @@
 """`sluice topics`: the Kafka topics, their settings and the schemas of their commands."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -18,18 +17,6 @@ from topics.errors import Rejected
 CATALOG = SHIPPED.catalog
 
 app = group("Create, check and show the Kafka topics.")
-
-
-@dataclass(frozen=True, slots=True)
-class TopicLine:
-    """A topic as `sluice topics list` shows it. `partitions` None: missing. `retention_ms` None: for ever."""
-
-    name: str
-    plane: str
-    keyed_by: str
-    partitions: int | None
-    retention_ms: int | None
-    meaning: str
 
 
 @app.command()
@@ -60,38 +47,36 @@ def schema(
     topic: Annotated[str | None, typer.Argument(help="One topic only.", show_default=False)] = None,
 ) -> None:
     """Print the JSON Schema of each command, by topic and by the command's name."""
-    show(_schemas() if topic is None else _schemas_of(topic), True, console.print)
+    schemas = {
+        name: {command.__name__: command.model_json_schema() for command in commands}
+        for name, commands in CATALOG.commands.items()
+        if commands
+    }
+    if topic is not None and topic not in schemas:
+        raise Rejected(f"no topic {topic!r} carries commands; these do: {', '.join(schemas)}")
+    show(schemas if topic is None else schemas[topic], True, console.print)
 
 
-def _schemas() -> dict[str, dict[str, Any]]:
-    return {name: _schemas_of(name) for name, commands in CATALOG.commands.items() if commands}
-
-
-def _schemas_of(topic: str) -> dict[str, Any]:
-    commands = CATALOG.commands.get(topic)
-    if not commands:
-        carrying = ", ".join(name for name, some in CATALOG.commands.items() if some)
-        raise Rejected(f"no topic {topic!r} carries commands; these do: {carrying}")
-    return {command.__name__: command.model_json_schema() for command in commands}
-
-
-def _line(state: TopicState) -> TopicLine:
+def _line(state: TopicState) -> dict[str, Any]:
+    """`partitions` None: missing. `retention_ms` None: for ever."""
     spec = state.spec
     retention = state.config.get("retention.ms")
-    kept = int(retention) if retention is not None and spec.cleanup == "delete" else spec.retention_ms
-    return TopicLine(spec.name, spec.plane, spec.keyed_by, state.partitions, kept, spec.meaning)
+    return {
+        "name": spec.name,
+        "plane": spec.plane,
+        "keyed_by": spec.keyed_by,
+        "partitions": state.partitions,
+        "retention_ms": int(retention) if retention is not None and spec.cleanup == "delete" else spec.retention_ms,
+        "meaning": spec.meaning,
+    }
 
 
-def _render(lines: list[TopicLine]) -> None:
-    rows = [[line.name, line.plane, line.keyed_by, _partitions(line), _kept(line), line.meaning] for line in lines]
-    table("", ["topic", "plane", "keyed by", "#partitions", "#kept", "meaning"], rows)
+def _render(lines: list[dict[str, Any]]) -> None:
+    columns = ["topic", "plane", "keyed by", "#partitions", "#kept", "meaning"]
+    shown = [line | {"partitions": line["partitions"] or "missing", "retention_ms": _kept(line)} for line in lines]
+    table(columns, [[str(value) for value in line.values()] for line in shown])
 
 
-def _partitions(line: TopicLine) -> str:
-    return "missing" if line.partitions is None else str(line.partitions)
-
-
-def _kept(line: TopicLine) -> str:
-    if line.retention_ms is None or line.retention_ms < 0:  # -1 in Kafka: for ever
-        return "for ever"
-    return f"{line.retention_ms / DAY_MS:g} d"
+def _kept(line: dict[str, Any]) -> str:
+    kept = line["retention_ms"]
+    return "for ever" if kept is None or kept < 0 else f"{kept / DAY_MS:g} d"  # -1 in Kafka: for ever

@@ -21,12 +21,16 @@ async def held(path: Path, wait_seconds: float, clock: Clock) -> AsyncIterator[N
     """Hold the lock file `path` (its directory exists). Busy if another process holds it for `wait_seconds`."""
     with path.open("a") as file:
         deadline = clock.monotonic() + wait_seconds
-        while not _try_lock(file.fileno()):
-            if clock.monotonic() >= deadline:
-                raise Busy(
-                    f"another sluice process has held {path} for more than {wait_seconds:.0f} s: "
-                    "try again when it has ended"
-                )
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if clock.monotonic() >= deadline:
+                    raise Busy(
+                        f"another sluice process has held {path} for more than {wait_seconds:.0f} s: "
+                        "try again when it has ended"
+                    ) from None
             await asyncio.sleep(POLL_SECONDS)
         yield
 
@@ -47,11 +51,3 @@ async def single_instance(home: Path, command: str, clock: Clock) -> AsyncIterat
 def _lock_in(home: Path, command: str) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     return home / f"{command}.lock"
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

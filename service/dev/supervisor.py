@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
@@ -72,18 +71,16 @@ class Supervisor:
             lived = self._clock.monotonic() - began
             attempt = 1 if lived > HEALTHY_SECONDS else attempt + 1
             delay = RESTART.wait_seconds(attempt)
-            self._log_end(child, code, delay)
-            await self._sleep(delay)
-
-    def _log_end(self, child: Child, code: int, delay: float) -> None:
-        facts = {
-            "sluice.process": child.name,
-            "sluice.exit_code": code,
-            "sluice.restart_in_seconds": delay,
-            "sluice.log": self.log_of(child),
-            "sluice.last_line": _last_line(self.log_of(child)),
-        }
-        log.warning("process ended", extra=facts)
+            facts = {
+                "sluice.process": child.name,
+                "sluice.exit_code": code,
+                "sluice.restart_in_seconds": delay,
+                "sluice.log": self.log_of(child),
+                "sluice.last_line": _last_line(self.log_of(child)),
+            }
+            log.warning("process ended", extra=facts)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay)
 
     async def _run_once(self, child: Child) -> int:
         with _opened(self.log_of(child)) as output:
@@ -101,17 +98,13 @@ class Supervisor:
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if not ended.done():
-            _signal(child, signal.SIGTERM)
-            await asyncio.wait({ended}, timeout=STOP_SECONDS_MAX)
-        if not ended.done():
-            _signal(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ends by itself meanwhile
+            if not ended.done():
+                child.process.terminate()
+                await asyncio.wait({ended}, timeout=STOP_SECONDS_MAX)
+            if not ended.done():
+                child.process.kill()
         return await ended
-
-    async def _sleep(self, seconds: float) -> None:
-        waiting = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({waiting}, timeout=seconds)
-        waiting.cancel()
 
 
 def _opened(path: Path) -> BufferedWriter:
@@ -125,11 +118,3 @@ def _last_line(path: Path) -> str:
         file.seek(max(0, path.stat().st_size - LAST_BYTES_MAX))
         lines = file.read().decode(errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
-
-
-def _signal(child: Child, number: signal.Signals) -> None:
-    if child.pid is not None:
-        try:
-            os.kill(child.pid, number)
-        except ProcessLookupError:
-            return

@@ -9,7 +9,7 @@ from functools import partial
 from aiokafka import TopicPartition
 
 from agents import concurrency
-from agents.core.context import read_command
+from agents.core.processor import read_command
 from agents.core.registry import Registry
 from agents.watchdog import PROGRESS_SECONDS_MAX, Probe, run_beside, watch_progress
 from service.fetcher.consumer import CommandConsumer, Fetched

@@ -1,7 +1,6 @@
 """The fetcher's publisher: results for workflows, several in one request to the broker, and dead letters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -21,12 +20,7 @@ PUBLISH_TIMEOUT_MS = 60_000
 RESULTS_PER_BATCH_MAX = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The result of a command, with the headers of its record."""
-
-    command: Command
-    headers: Headers
+Result = tuple[Command, Headers]
 
 
 class ResultPublisher:
@@ -51,7 +45,7 @@ class ResultPublisher:
         if failpoints.armed and await failpoints.reach("report"):
             return
         trace = trace_in(record.headers) or trace_of(command.key)
-        await self._results(Result(result, headers(result, trace, self._name)))
+        await self._results((result, headers(result, trace, self._name)))
         if failpoints.armed:
             await failpoints.reach("after_report")
 
@@ -63,13 +57,9 @@ class ResultPublisher:
     async def _publish(self, results: Sequence[Result]) -> list[None]:
         sent = [
             await self._producer.send(
-                one.command.topic,
-                encode(one.command),
-                one.command.key.encode(),
-                self._partition_of(one.command.key),
-                headers=list(one.headers),
+                result.topic, encode(result), result.key.encode(), self._partition_of(result.key), headers=list(heads)
             )
-            for one in results
+            for result, heads in results
         ]
         for future in sent:
             await future

@@ -33,10 +33,10 @@ class ClientArguments(TypedDict, total=False):
 
     bootstrap_servers: list[str]
     security_protocol: str
-    ssl_context: ssl.SSLContext
-    sasl_mechanism: str
-    sasl_plain_username: str
-    sasl_plain_password: str
+    ssl_context: ssl.SSLContext | None
+    sasl_mechanism: str | None
+    sasl_plain_username: str | None
+    sasl_plain_password: str | None
 
 
 def access(settings: Settings) -> KafkaAccess:
@@ -61,14 +61,14 @@ def access(settings: Settings) -> KafkaAccess:
 def client_arguments(settings: Settings) -> ClientArguments:
     """Arguments for any aiokafka client. Rejected: a setting is missing or wrong."""
     found = access(settings)
-    arguments = ClientArguments(bootstrap_servers=list(found.servers), security_protocol=found.security)
-    if found.ssl_context:
-        arguments["ssl_context"] = found.ssl_context
-    if found.sasl_mechanism and found.username and found.password:
-        arguments["sasl_mechanism"] = found.sasl_mechanism
-        arguments["sasl_plain_username"] = found.username
-        arguments["sasl_plain_password"] = found.password
-    return arguments
+    return ClientArguments(
+        bootstrap_servers=list(found.servers),
+        security_protocol=found.security,
+        ssl_context=found.ssl_context,
+        sasl_mechanism=found.sasl_mechanism,
+        sasl_plain_username=found.username,
+        sasl_plain_password=found.password,
+    )
 
 
 def _servers(bootstrap: str) -> tuple[str, ...]:

@@ -34,7 +34,6 @@ class NewTopicSpec:
 class FoundTopic:
     """A topic of the cluster. `has_leaders`: every partition can be read and written now."""
 
-    name: str
     partitions: int
     has_leaders: bool
 
@@ -130,7 +129,7 @@ def _found(topic: dict[str, object]) -> FoundTopic:
     partitions = topic["partitions"]
     assert isinstance(partitions, list)
     codes = [topic["error_code"], *(partition["error_code"] for partition in partitions)]
-    return FoundTopic(str(topic["topic"]), len(partitions), all(code == NO_ERROR for code in codes))
+    return FoundTopic(len(partitions), all(code == NO_ERROR for code in codes))
 
 
 def _raise_for(code: int, failure: str, message: str | None) -> None:

@@ -43,10 +43,7 @@ async def produce(
     await check_topics(settings, clock, catalog)
     partition_of = partitioner(settings.partitions)
     producer = AIOKafkaProducer(
-        **client_arguments(settings),
-        acks="all",
-        enable_idempotence=True,
-        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        **client_arguments(settings), acks="all", enable_idempotence=True, request_timeout_ms=REQUEST_TIMEOUT_MS
     )
     positions = []
     try:

@@ -1,7 +1,7 @@
 """Topics of the catalogue on a cluster: created where missing, and checked before a process uses them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -38,12 +38,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic of the catalogue and its state on the cluster; `partitions` is None where it is missing."""
+    """A topic of the catalogue and its state on the cluster, where `found` is None if it is missing."""
 
     spec: TopicSpec
-    partitions: int | None
-    has_leaders: bool
+    found: FoundTopic | None
     config: Mapping[str, str]
+
+    @property
+    def partitions(self) -> int | None:
+        return self.found.partitions if self.found else None
 
 
 def wanted_topics(settings: Settings, catalog: Catalog) -> tuple[NewTopicSpec, ...]:
@@ -60,11 +63,6 @@ def wanted_topics(settings: Settings, catalog: Catalog) -> tuple[NewTopicSpec, .
     )
 
 
-def problems(states: Sequence[TopicState], partitions: int) -> list[str]:
-    """A line for each problem, with its solution. Retention and segments are an operator's choice, so no problem."""
-    return [line for state in states for line in _problems_of(state, partitions)]
-
-
 async def ensure_topics(settings: Settings, clock: Clock, catalog: Catalog) -> tuple[str, ...]:
     """Create the topics that are missing, then check all; return the names of the created ones.
 
@@ -79,7 +77,7 @@ async def ensure_topics(settings: Settings, clock: Clock, catalog: Catalog) -> t
         if missing:
             await cluster.create(missing)
             created.update((spec.name, None) for spec in missing)
-        _reject_problems(await _ready_states(cluster, catalog, created), settings)
+        await _check(cluster, settings, catalog, created)
 
     await _until_ready(settings, clock, attempt)
     return tuple(created)
@@ -87,11 +85,7 @@ async def ensure_topics(settings: Settings, clock: Clock, catalog: Catalog) -> t
 
 async def check_topics(settings: Settings, clock: Clock, catalog: Catalog) -> None:
     """Check every topic of the catalogue, and change nothing. Errors as in `ensure_topics`."""
-
-    async def attempt(cluster: Cluster) -> None:
-        _reject_problems(await _ready_states(cluster, catalog), settings)
-
-    await _until_ready(settings, clock, attempt)
+    await _until_ready(settings, clock, lambda cluster: _check(cluster, settings, catalog))
 
 
 async def topic_states(settings: Settings, clock: Clock, catalog: Catalog) -> list[TopicState]:
@@ -115,32 +109,23 @@ async def _until_ready(settings: Settings, clock: Clock, attempt: Callable[[Clus
 async def _states(cluster: Cluster, catalog: Catalog) -> list[TopicState]:
     found = await cluster.topics()
     configs = await cluster.configs([spec.name for spec in catalog.topics if spec.name in found])
-    return [_state(spec, found.get(spec.name), configs.get(spec.name, {})) for spec in catalog.topics]
+    return [TopicState(spec, found.get(spec.name), configs.get(spec.name, {})) for spec in catalog.topics]
 
 
-async def _ready_states(cluster: Cluster, catalog: Catalog, created: Container[str] = ()) -> list[TopicState]:
-    """Retryable until every topic that exists, or was just created, can be read and written."""
+async def _check(cluster: Cluster, settings: Settings, catalog: Catalog, created: Container[str] = ()) -> None:
+    """Rejected: the problems. Retryable until each topic that exists, or was just created, can be read and written."""
     states = await _states(cluster, catalog)
-    present = [state for state in states if state.partitions is not None or state.spec.name in created]
-    waiting = [state.spec.name for state in present if not state.has_leaders]
+    present = [state for state in states if state.found is not None or state.spec.name in created]
+    waiting = [state.spec.name for state in present if state.found is None or not state.found.has_leaders]
     if waiting:
         raise Retryable(f"partitions of {', '.join(waiting)} have no leader: check that enough brokers are running")
-    return states
-
-
-def _state(spec: TopicSpec, found: FoundTopic | None, config: Mapping[str, str]) -> TopicState:
-    if found is None:
-        return TopicState(spec, None, False, config)
-    return TopicState(spec, found.partitions, found.has_leaders, config)
-
-
-def _reject_problems(states: Sequence[TopicState], settings: Settings) -> None:
-    lines = problems(states, settings.partitions)
+    lines = [line for state in states for line in problems(state, settings.partitions)]
     if lines:
         raise Rejected("\n  ".join([f"topics on {settings.bootstrap} are missing or wrong:", *lines]))
 
 
-def _problems_of(state: TopicState, partitions: int) -> list[str]:
+def problems(state: TopicState, partitions: int) -> list[str]:
+    """A line for each problem, with its solution. Retention and segments are an operator's choice, so no problem."""
     name = state.spec.name
     if state.partitions is None:
         return [f"{name} is missing: run `sluice topics create`"]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from agents.deciders.entity.decider import CLOSE_DEADLINE_MS
 from agents.deciders.entity.window import LEASE_DEADLINE_MS
-from service.read_model.progress import ACTIVE, BAD, PHASES, Phase, newest_states, phase_of
+from service.read_model.progress import ACTIVE, BAD, PHASES, Phase, newest_states, phase_of, reason_of
 from service.read_model.times import age, span
 from service.status.store import TimelineEntry
 from tables.kinds.entity import EntityState, Lease
@@ -18,6 +18,7 @@ LATE_MS = 5_000  # a deadline that passed longer ago is overdue
 QUIET_MS = 15_000  # a lease reports within seconds, a close at once, unless they wait for something
 READING_WAITS_FOR = "for its turn under the API's limit, for the API, for the database, or for a fetcher that runs"
 CLOSING_WAITS_FOR = "for the database, or for a fetcher that runs"
+RUN_NEXT = "the running entities are asked for their state unless one reports its end"
 NAMED_MAX = 3  # entities that the run's own sentence names; the others are counted
 TIMELINE_MAX = 15
 
@@ -52,7 +53,7 @@ class TimelineEvent:
 
     at: int
     entity: str
-    note: str
+    event: str
     cause: str
 
 
@@ -82,8 +83,9 @@ def explain(
     now: int,
 ) -> Explanation:
     """`timelines` by workflow; `read_under` names the parent of each entity that is read per row of another one."""
-    found = _Run(sync, newest_states(sync, entities), read_under, now)
-    reasons = found.reasons()
+    states = newest_states(sync, entities)
+    reasons = _Run(sync, states, _phases(sync, states), read_under, now).reasons()
+    queue = f"{len(sync.queue)} queued requests start one after another" if sync.queue else ""
     return Explanation(
         run_id=sync.run_id,
         workflow=sync.key,
@@ -92,7 +94,7 @@ def explain(
         sentence=_sentence(sync, reasons, now),
         started_at=sync.started_at,
         ended_at=sync.ended_at,
-        next=_run_next(sync, now),
+        next=queue if sync.has_ended else _late(RUN_NEXT, sync.due, now),
         next_at=0 if sync.has_ended else sync.due,
         queued=sync.queue,
         entities=reasons,
@@ -103,123 +105,111 @@ def explain(
 def timeline_workflows(sync: SyncState, entities: Sequence[EntityState], limit: int) -> list[str]:
     """The workflows whose timelines are shown: the run's own, then those of active and bad entities, up to `limit`."""
     states = newest_states(sync, entities)
-    phases = {name: phase_of(child, states.get(name)) for name, child in sync.children.items()}
+    phases = _phases(sync, states)
     shown = [name for phase in (*ACTIVE, *BAD) for name in phases if phases[name] == phase and name in states]
     return [sync.key, *(states[name].key for name in shown)][:limit]
 
 
+@dataclass(frozen=True, slots=True)
 class _Run:
-    def __init__(
-        self, sync: SyncState, states: Mapping[str, EntityState], read_under: Mapping[str, str], now: int
-    ) -> None:
-        self._sync = sync
-        self._states = states
-        self._read_under = read_under
-        self._now = now
-        self._phases = {name: phase_of(child, states.get(name)) for name, child in sync.children.items()}
+    """A run in progress and its entities, by name."""
+
+    sync: SyncState
+    states: Mapping[str, EntityState]
+    phases: Mapping[str, Phase]
+    read_under: Mapping[str, str]
+    now: int
 
     def reasons(self) -> tuple[EntityReason, ...]:
-        names = [name for name, phase in self._phases.items() if phase != "done"]
-        return tuple(self._reason(name) for name in sorted(names, key=lambda name: PHASES.index(self._phases[name])))
+        names = [name for name, phase in self.phases.items() if phase != "done"]
+        return tuple(self._reason(name) for name in sorted(names, key=lambda name: PHASES.index(self.phases[name])))
 
     def _reason(self, name: str) -> EntityReason:
-        child, state = self._sync.children[name], self._states.get(name)
-        waits, next_, next_at = self._waits(name, child, state)
+        child, state = self.sync.children[name], self.states.get(name)
+        needs = self._needs(child)
+        waits, next_, next_at = self._waits(name, child, state, needs)
         return EntityReason(
             entity=name,
             run_id=state.run_id if state else child.run_id,
-            phase=self._phases[name],
+            phase=self.phases[name],
             waits=waits,
-            since=child.ended_at or child.started_at or self._sync.started_at,
-            next=next_,
+            since=child.ended_at or child.started_at or self.sync.started_at,
+            next=_late(next_, next_at, self.now),
             next_at=next_at,
-            error=self._error(name, child, state),
-            needs=self._needs(child),
+            error=self._root(name) if child.status == "blocked" else reason_of(child, state),
+            needs=needs,
         )
 
-    def _waits(self, name: str, child: Child, state: EntityState | None) -> tuple[str, str, int]:
+    def _waits(self, name: str, child: Child, state: EntityState | None, needs: Sequence[Need]) -> tuple[str, str, int]:
         """The wait, the next step, and its time."""
         if child.has_ended:
             return "", "", 0
         if child.status == "waiting":
-            needs = ", ".join(f"{need.entity} ({need.kind}, {need.phase})" for need in self._needs(child))
-            return f"waits for {needs}", "starts when each hard one is done and each soft one has ended", 0
-        if state is None:
-            return self._unreported("was requested to start and has not started yet")
-        if state.has_ended:
-            return self._unreported(f"has ended ({state.status}); the run does not know it yet")
-        if state.status == "finishing":
-            last = self._last(state, CLOSE_DEADLINE_MS)
-            waits = f"waits for the database to close its run as {state.outcome} ({last})"
-            next_ = self._quiet(state, CLOSE_DEADLINE_MS, "the close is sent again", CLOSING_WAITS_FOR)
-            return waits, self._late(state.due, next_), state.due
-        return self._fetching(name, state)
+            named = ", ".join(f"{need.entity} ({need.kind}, {need.phase})" for need in needs)
+            return f"waits for {named}", "starts when each hard one is done and each soft one has ended", 0
+        if state is not None and not state.has_ended:
+            return self._closing(state) if state.status == "finishing" else self._fetching(name, state)
+        waits = "was requested to start and has not started yet"
+        if state is not None:
+            waits = f"has ended ({state.status}); the run does not know it yet"
+        return waits, "it is asked again unless it reports first", self.sync.due
 
-    def _unreported(self, waits: str) -> tuple[str, str, int]:
-        return waits, self._late(self._sync.due, "it is asked again unless it reports first"), self._sync.due
+    def _closing(self, state: EntityState) -> tuple[str, str, int]:
+        last, quiet = self._last_report(state, CLOSE_DEADLINE_MS, CLOSING_WAITS_FOR)
+        waits = f"waits for the database to close its run as {state.outcome} ({last})"
+        return waits, f"the close is sent again {quiet}", state.due
 
     def _fetching(self, name: str, state: EntityState) -> tuple[str, str, int]:
         out = [lease for lease in state.leases if not lease.resume_at]
         backing_off = [lease for lease in state.leases if lease.resume_at]
-        parts = []
-        if out:
-            count = f"{len(out)} {'lease' if len(out) == 1 else 'leases'} out"
-            last = "" if backing_off else f", {self._last(state, LEASE_DEADLINE_MS)}"
-            parts.append(f"reads {self._units(name, out)} ({count}{last})")
-        if backing_off:
-            parts.append(f"backs off before it reads {self._units(name, backing_off)} again")
-            attempt = max(lease.attempt for lease in backing_off)
-            return ", ".join(parts), self._late(state.due, f"attempt {attempt} begins"), state.due
-        next_ = self._quiet(state, LEASE_DEADLINE_MS, "the leases are sent again", READING_WAITS_FOR)
-        return ", ".join(parts), self._late(state.due, next_), state.due
+        last, quiet = self._last_report(state, LEASE_DEADLINE_MS, READING_WAITS_FOR)
+        reads = f"reads {self._units(name, out)} ({len(out)} {'lease' if len(out) == 1 else 'leases'} out"
+        if not backing_off:
+            return f"{reads}, {last})", f"the leases are sent again {quiet}", state.due
+        waits = f"backs off before it reads {self._units(name, backing_off)} again"
+        attempt = max(lease.attempt for lease in backing_off)
+        return f"{reads}), {waits}" if out else waits, f"attempt {attempt} begins", state.due
 
     def _units(self, name: str, leases: Sequence[Lease]) -> str:
         """The numbers of the pages or, below a parent, of the parents."""
-        parent = self._read_under.get(name)
-        ranges = " and ".join(_range(first, last) for first, last in _joined(leases))
-        one = "parent" if parent else "page"
+        parent = self.read_under.get(name)
+        unit = "parent" if parent else "page"
         is_one = len(leases) == 1 and leases[0].units == 1
-        return f"{one if is_one else one + 's'} {ranges}" + (f" of {parent}" if parent else "")
+        return f"{unit if is_one else unit + 's'} {' and '.join(_ranges(leases))}" + (f" of {parent}" if parent else "")
 
-    def _last(self, state: EntityState, deadline_ms: int) -> str:
-        """Each report and each request sets the deadline anew."""
-        return f"last report or request {age(state.due - deadline_ms, self._now)}"
-
-    def _quiet(self, state: EntityState, deadline_ms: int, next_: str, causes: str) -> str:
-        """The journal does not show what a fetcher waits for; after QUIET_MS the possible causes are named."""
-        next_ = f"{next_} unless there is a report first"
-        is_quiet = self._now - (state.due - deadline_ms) > QUIET_MS
-        return f"{next_}; after so long the entity can only wait {causes}" if is_quiet else next_
-
-    def _late(self, due: int, next_: str) -> str:
-        if due and self._now - due > LATE_MS:
-            return f"{next_}: that is overdue, does a worker run?"
-        return next_
+    def _last_report(self, state: EntityState, deadline_ms: int, causes: str) -> tuple[str, str]:
+        """The age of the last report, and the condition of the next step. Each report and each request sets the
+        deadline anew. The journal does not show what a fetcher waits for; after QUIET_MS the causes are named.
+        """
+        at = state.due - deadline_ms
+        quiet = f"; after so long the entity can only wait {causes}" if self.now - at > QUIET_MS else ""
+        return f"last report or request {age(at, self.now)}", f"unless there is a report first{quiet}"
 
     def _needs(self, child: Child) -> tuple[Need, ...]:
         """Those that are not met."""
         if child.status not in ("waiting", "blocked"):
             return ()
-        hard = [Need(name, "hard", self._phases[name]) for name in child.hard if self._phases[name] != "done"]
-        ended = {name for name, child in self._sync.children.items() if child.has_ended}
-        return (*hard, *(Need(name, "soft", self._phases[name]) for name in child.soft if name not in ended))
-
-    def _error(self, name: str, child: Child, state: EntityState | None) -> str:
-        if child.status == "blocked":
-            return self._root(name)
-        if child.has_ended or state is None:
-            return child.reason
-        return state.reason or state.error_reason
+        hard = [Need(name, "hard", self.phases[name]) for name in child.hard if self.phases[name] != "done"]
+        soft = [name for name in child.soft if not self.sync.children[name].has_ended]
+        return (*hard, *(Need(name, "soft", self.phases[name]) for name in soft))
 
     def _root(self, name: str) -> str:
         """The entity that failed first, found along the chain of blocked ones."""
-        child = self._sync.children[name]
-        for _ in range(len(self._sync.children)):
-            bad = [need for need in child.hard if self._phases[need] in BAD]
+        child = self.sync.children[name]
+        for _ in range(len(self.sync.children)):
+            bad = [need for need in child.hard if self.phases[need] in BAD]
             if child.status != "blocked" or not bad:
                 break
-            name, child = bad[0], self._sync.children[bad[0]]
+            name, child = bad[0], self.sync.children[bad[0]]
         return f"{name} {child.status}" + (f": {child.reason}" if child.reason else "")
+
+
+def _phases(sync: SyncState, states: Mapping[str, EntityState]) -> dict[str, Phase]:
+    return {name: phase_of(child, states.get(name)) for name, child in sync.children.items()}
+
+
+def _late(next_: str, due: int, now: int) -> str:
+    return f"{next_}: that is overdue, does a worker run?" if due and now - due > LATE_MS else next_
 
 
 def _sentence(sync: SyncState, reasons: Sequence[EntityReason], now: int) -> str:
@@ -242,14 +232,6 @@ def _short(one: EntityReason, now: int) -> str:
     return f"{one.waits} ({age(one.next_at, now)}: {one.error})"
 
 
-def _run_next(sync: SyncState, now: int) -> str:
-    if sync.has_ended:
-        return f"{len(sync.queue)} queued requests start one after another" if sync.queue else ""
-    if now - sync.due > LATE_MS:
-        return "the running entities are asked for their state: that is overdue, does a worker run?"
-    return "the running entities are asked for their state unless one reports its end"
-
-
 def _timeline(sync: SyncState, timelines: Mapping[str, Sequence[TimelineEntry]], now: int) -> tuple[TimelineEvent, ...]:
     """The newest entries of this run, the newest last."""
     until = sync.ended_at or now
@@ -267,16 +249,10 @@ def _entity_of(workflow: str) -> str:
     return entity.KEY.parse(workflow)["entity"] if kind_of(workflow) == entity.KEY.kind else ""
 
 
-def _joined(leases: Sequence[Lease]) -> list[tuple[int, int]]:
+def _ranges(leases: Sequence[Lease]) -> list[str]:
     """First and last unit of each lease, in order; adjacent leases are joined."""
     joined: list[tuple[int, int]] = []
     for lease in sorted(leases, key=lambda one: one.first):
-        first, last = lease.first, lease.end - 1
-        if joined and joined[-1][1] + 1 == first:
-            first = joined.pop()[0]
-        joined.append((first, last))
-    return joined
-
-
-def _range(first: int, last: int) -> str:
-    return f"{first:,}" if first == last else f"{first:,} to {last:,}"
+        first = joined.pop()[0] if joined and joined[-1][1] == lease.first else lease.first
+        joined.append((first, lease.end))
+    return [f"{first:,}" if first + 1 == end else f"{first:,} to {end - 1:,}" for first, end in joined]

@@ -81,6 +81,11 @@ class RunView:
         return self.status != "running"
 
     @property
+    def ended(self) -> int:
+        """The number of entities that have ended."""
+        return sum(self.counts.get(phase, 0) for phase in ENDED)
+
+    @property
     def last_error(self) -> str:
         """The reason why the run did not complete or, while it runs, the first error of an entity."""
         errors = (f"{one.name}: {one.reason}" for one in self.entities if one.reason)
@@ -111,10 +116,8 @@ class RunProgress:
             self._changed_at = snapshot.at
         states = newest_states(snapshot.sync, snapshot.entities)
         self._remember(_Sample(snapshot.at, {name: (one.units, one.records) for name, one in states.items()}))
-        views = [
-            self._entity(snapshot, name, child, states.get(name)) for name, child in snapshot.sync.children.items()
-        ]
-        return self._run(snapshot, views)
+        children = snapshot.sync.children.items()
+        return self._run(snapshot, [self._entity(snapshot, name, child, states.get(name)) for name, child in children])
 
     def _remember(self, sample: _Sample) -> None:
         self._samples.append(sample)
@@ -149,24 +152,28 @@ class RunProgress:
 
     def _entity(self, snapshot: Snapshot, name: str, child: Child, state: EntityState | None) -> EntityView:
         phase = phase_of(child, state)
-        started_at = child.started_at
-        elapsed = _seconds(started_at, child.ended_at or snapshot.now)
-        pages, records, rejected = _counts(child, state)
+        elapsed = _seconds(child.started_at, child.ended_at or snapshot.now)
+        # The database's totals once they are reported, before that the leases'.
+        counts = (child if child.run_id or state is None else state).counts
+        total = units_total(state) if state else None
+        has_pages_total = state is not None and state.mode == "fan-out" and not state.has_ended
+        needs = (*child.hard, *child.soft) if phase == "waiting" else ()
+        leases = state.leases if state and phase == "retrying" else ()
         return EntityView(
             name=name,
             phase=phase,
-            pages=pages,
-            pages_total=_pages_total(state),
-            records=records,
-            rejected=rejected,
-            done_part=1.0 if phase == "done" else _done_part(state),
-            records_per_second=self._entity_rate(phase, name, records, elapsed),
+            pages=counts.pages,
+            pages_total=total if has_pages_total else None,
+            records=counts.records,
+            rejected=counts.rejected,
+            done_part=1.0 if phase == "done" else state.units / total if state and total else None,
+            records_per_second=self._entity_rate(phase, name, counts.records, elapsed),
             eta_seconds=self._eta(name, state, elapsed) if state and phase == "running" else None,
-            started_at=started_at,
+            started_at=child.started_at,
             ended_at=child.ended_at,
-            reason=_reason(child, state),
-            resume_at=_resume_at(state) if state and phase == "retrying" else 0,
-            waits_for=pending_needs(snapshot.sync, child) if phase == "waiting" else (),
+            reason=reason_of(child, state),
+            resume_at=min((lease.resume_at for lease in leases if lease.resume_at), default=0),
+            waits_for=tuple(need for need in needs if not snapshot.sync.children[need].has_ended),
         )
 
     def _entity_rate(self, phase: Phase, name: str, records: int, elapsed: float) -> float | None:
@@ -213,40 +220,17 @@ def phase_of(child: Child, state: EntityState | None) -> Phase:
     return "retrying" if state.error and any(lease.resume_at for lease in state.leases) else "running"
 
 
-def pending_needs(sync: SyncState, child: Child) -> tuple[str, ...]:
-    """The entities that must end before it starts."""
-    return tuple(name for name in (*child.hard, *child.soft) if not sync.children[name].has_ended)
-
-
 def units_total(state: EntityState) -> int | None:
     """The number of units, if known, and not less than were read: the source's total may be wrong."""
     total = state.last_unit if state.last_unit is not None else state.total_units
     return None if total is None else max(total, state.units)
 
 
-def _counts(child: Child, state: EntityState | None) -> tuple[int, int, int]:
-    """Pages, records and rejected records: the database's totals once they are reported, before that the leases'."""
-    source = child if child.run_id or state is None else state
-    return source.pages, source.records, source.rejected
-
-
-def _pages_total(state: EntityState | None) -> int | None:
-    return units_total(state) if state and state.mode == "fan-out" and not state.has_ended else None
-
-
-def _done_part(state: EntityState | None) -> float | None:
-    total = units_total(state) if state else None
-    return state.units / total if state and total else None
-
-
-def _reason(child: Child, state: EntityState | None) -> str:
+def reason_of(child: Child, state: EntityState | None) -> str:
+    """The cause of a bad end, or the last error."""
     if child.has_ended or state is None:
         return child.reason
     return state.reason or state.error_reason
-
-
-def _resume_at(state: EntityState) -> int:
-    return min(lease.resume_at for lease in state.leases if lease.resume_at)
 
 
 def _seconds(start: int, end: int) -> float:

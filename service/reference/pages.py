@@ -1,7 +1,8 @@
 """The list of generated files, with the pages of commands and settings."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args, get_origin
+from html import unescape
+from typing import Literal, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
@@ -10,13 +11,12 @@ from typer.core import TyperGroup
 
 from manifests.schema import adapter_schema, entity_schema
 from service.cli import COMMANDS, app, loaded
-from service.reference.markdown import NOTICE, code, page, table
+from service.reference import NOTICE, code, page, table
 from service.reference.states import states_page
 from service.reference.topics import topics_page
 from service.settings import Settings, variable
 
 NAME = "sluice"
-QUOTES = {"&#x27;": "'", "&quot;": '"'}  # typer escapes them for HTML; Markdown needs no escapes
 
 SETTINGS = """Environment variables configure Sluice. A variable that begins with `SLUICE_` and is not in this list is
 an error, and so is an invalid value. A password may be `file:PATH`: it is read from that file."""
@@ -28,23 +28,17 @@ def commands_page() -> str:
     assert isinstance(command, TyperGroup)
     command.commands = {name: loaded(name) for name in COMMANDS}
     text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name=NAME), name=NAME, title="Commands")
-    for escaped, plain in QUOTES.items():
-        text = text.replace(escaped, plain)
-    title, _, rest = text.partition("\n")
+    title, _, rest = unescape(text).partition("\n")  # typer escapes quotes for HTML
     return f"{title}\n\n{NOTICE}\n{rest.rstrip()}\n"
 
 
 def settings_page() -> str:
     """Every variable, its default, its meaning."""
     rows = [
-        [code(variable(name)), _default(field.default), _meaning(field)]
+        [code(variable(name)), "none" if field.default is None else code(field.default), _meaning(field)]
         for name, field in Settings.model_fields.items()
     ]
     return page("Settings", SETTINGS, table(["variable", "default", "meaning"], rows))
-
-
-def _default(value: Any) -> str:
-    return "none" if value is None else code(value)
 
 
 def _meaning(field: FieldInfo) -> str:

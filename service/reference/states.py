@@ -3,18 +3,13 @@
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
 from typing import TypeVar
 
-import agents.deciders.entity.decider
-import agents.deciders.entity.failures
-import agents.deciders.entity.window
-import agents.deciders.sync
-import tables.kinds.entity
-import tables.requests
-import tables.row
-from service.reference.markdown import code, page, prose, table
-from tables.kinds.entity import TRANSITIONS, EntityState
+from agents.deciders import sync
+from agents.deciders.entity import decider, failures, window
+from service.reference import code, page, prose, table
+from tables import requests, row
+from tables.kinds import entity
 from tables.kinds.sync import CHILD_TRANSITIONS, SYNC_TRANSITIONS, Child, SyncState
 from topics.catalog import DAY_MS, WORKFLOW_RETENTION_MS
 
@@ -24,13 +19,13 @@ writes another transition. An ended run's record is kept for {WORKFLOW_RETENTION
 State = TypeVar("State", bound=str)
 
 LIMITS = {
-    "A main sync": agents.deciders.sync,
-    "An entity's run": agents.deciders.entity.decider,
-    "An entity's leases": agents.deciders.entity.window,
-    "An entity's failures": agents.deciders.entity.failures,
-    "An entity's record": tables.kinds.entity,
-    "Every record": tables.row,
-    "The request log": tables.requests,
+    "A main sync": sync,
+    "An entity's run": decider,
+    "An entity's leases": window,
+    "An entity's failures": failures,
+    "An entity's record": entity,
+    "Every record": row,
+    "The request log": requests,
 }
 _LIMIT = re.compile(r"^(?P<name>[A-Z_]+_(?:MAX|MS|SECONDS)) = [\d_.* ]+(?:# (?P<meaning>.+))?$", re.MULTILINE)
 
@@ -41,7 +36,7 @@ def states_page() -> str:
         INTRODUCTION,
         *_states("A main sync", SyncState, SYNC_TRANSITIONS),
         *_states("An entity as its main sync sees it", Child, CHILD_TRANSITIONS),
-        *_states("An entity", EntityState, TRANSITIONS),
+        *_states("An entity", entity.EntityState, entity.TRANSITIONS),
         "## Limits",
         *_limits(),
     )
@@ -60,13 +55,9 @@ def _diagram(transitions: Mapping[State, Sequence[State]]) -> str:
 
 
 def _limits() -> Iterator[str]:
+    """Each module's named numbers, with the comments beside them."""
     for title, module in LIMITS.items():
         yield f"### {title} (`{module.__name__}`)"
-        yield table(["limit", "value", "meaning"], _limits_of(module))
-
-
-def _limits_of(module: ModuleType) -> Iterator[list[str]]:
-    """The module's named numbers, each with the comment beside it."""
-    for found in _LIMIT.finditer(inspect.getsource(module)):
-        name = found["name"]
-        yield [code(name), f"{getattr(module, name):,}", found["meaning"] or ""]
+        limits = [(found["name"], found["meaning"]) for found in _LIMIT.finditer(inspect.getsource(module))]
+        rows = [[code(name), f"{getattr(module, name):,}", meaning or ""] for name, meaning in limits]
+        yield table(["limit", "value", "meaning"], rows)

@@ -1,12 +1,12 @@
 """The page of topics: what each carries, how it is keyed and kept, and every field of every command."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agents.kinds import SHIPPED
-from service.reference.markdown import code, page, prose, table
+from service.reference import code, page, prose, table
 from topics.catalog import COMMAND_BYTES_MAX, DAY_MS, RECORD_BYTES_MAX, TopicSpec
-from topics.command import Command
 
 INTRODUCTION = f"""All topics of Sluice. `sluice topics create` creates and checks them, `sluice topics schema`
 prints each command's JSON Schema. A command has at most {COMMAND_BYTES_MAX:,} bytes, a record {RECORD_BYTES_MAX:,}."""
@@ -31,7 +31,8 @@ def topics_page() -> str:
         for spec in SHIPPED.catalog.topics
     ]
     overview = table(["topic", "plane", "keyed by", "kept", "cleanup", "carries"], rows)
-    return page("Topics", INTRODUCTION, overview, PARTITIONS, *_sections())
+    carrying = [spec for spec in SHIPPED.catalog.topics if SHIPPED.catalog.commands[spec.name]]
+    return page("Topics", INTRODUCTION, overview, PARTITIONS, *(part for spec in carrying for part in _section(spec)))
 
 
 def _kept(spec: TopicSpec) -> str:
@@ -40,28 +41,19 @@ def _kept(spec: TopicSpec) -> str:
     return f"{spec.retention_ms // DAY_MS} days"
 
 
-def _sections() -> Iterator[str]:
-    for spec in SHIPPED.catalog.topics:
-        commands = SHIPPED.catalog.commands[spec.name]
-        if commands:
-            yield f"## {spec.name}"
-            yield spec.meaning
-        for command in commands:
-            yield from _command(command)
-
-
-def _command(command: type[Command]) -> Iterator[str]:
-    schema = command.model_json_schema()
-    required = schema.get("required", ())
-    yield f"### {command.__name__}"
-    yield prose(command)
-    yield table(
-        ["field", "type", "default"],
-        [
+def _section(spec: TopicSpec) -> Iterator[str]:
+    yield f"## {spec.name}"
+    yield spec.meaning
+    for command in SHIPPED.catalog.commands[spec.name]:
+        schema = command.model_json_schema()
+        required = schema.get("required", ())
+        rows = [
             [code(name), _type(field), "required" if name in required else _default(field)]
             for name, field in schema["properties"].items()
-        ],
-    )
+        ]
+        yield f"### {command.__name__}"
+        yield prose(command)
+        yield table(["field", "type", "default"], rows)
 
 
 def _type(field: Mapping[str, Any]) -> str:
@@ -70,20 +62,13 @@ def _type(field: Mapping[str, Any]) -> str:
     if "$ref" in shape:
         return f"object: {code(shape['$ref'].rpartition('/')[2])}"
     if "const" in shape:
-        return code(f'"{shape["const"]}"')
+        return code(json.dumps(shape["const"]))
     if "enum" in shape:
-        return " or ".join(code(f'"{value}"') for value in shape["enum"])
+        return " or ".join(code(json.dumps(value)) for value in shape["enum"])
     limits = (words.format(shape[key]) for key, words in LIMITS.items() if key in shape)
     return ", ".join((shape["type"], *limits))
 
 
 def _default(field: Mapping[str, Any]) -> str:
-    match field.get("default", {}):
-        case None:
-            return "none"
-        case bool() as value:
-            return code(str(value).lower())
-        case str() as value:
-            return code(f'"{value}"')
-        case value:
-            return code(value)
+    value = field.get("default", {})
+    return "none" if value is None else code(json.dumps(value))

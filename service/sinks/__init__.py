@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from agents.ports import Sink
 from service.clock import Clock
+from service.sinks.sink import SqlSink
 from topics.errors import Rejected
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
 
 
-def open_sink(url: str, clock: Clock) -> Sink:
+def open_sink(url: str, clock: Clock) -> SqlSink:
     """The sink at an address, not yet connected. To be called in a running event loop. Rejected: another address."""
     path = sqlite_path(url)
     if path is not None:

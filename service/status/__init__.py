@@ -1,7 +1,5 @@
 """Published state: the journal in tables, read by people and the command line. Written by the projector alone."""
 
-from urllib.parse import urlsplit
-
 from agents.core.registry import Registry
 from agents.kinds import SHIPPED
 from service.clock import Clock
@@ -19,5 +17,4 @@ def open_status(settings: Settings, clock: Clock, registry: Registry = SHIPPED) 
         return SqliteStatus(path, clock, registry)
     from service.status.postgres import PostgresStatus
 
-    parts = urlsplit(settings.sink)
-    return PostgresStatus(settings.sink, clock, registry, f"PostgreSQL at {parts.hostname or ''}{parts.path}")
+    return PostgresStatus(settings.sink, clock, registry)

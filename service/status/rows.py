@@ -17,7 +17,6 @@ RUN_COLUMNS = (
     "run_id", "kind", "workflow", "parent_run_id", "org", "status", "reason", "started_at", "ended_at", "details",
     "epoch", "seq", "state",
 )  # fmt: skip
-TIMELINE_COLUMNS = ("workflow", "at", "seq", "cause", "event", "request_id", "run_id")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -51,6 +50,7 @@ def status_rows(registry: Registry, values: Iterable[bytes]) -> StatusRows:
 
 
 def timeline_values(workflow: str, entry: HistoryEntry) -> Values:
+    """workflow, at, seq, cause, event, request_id and run_id."""
     run = run_id(workflow, entry.run) if entry.run else ""
     return (workflow, when(entry.at), entry.seq, entry.cause, entry.event, entry.request_id, run)
 

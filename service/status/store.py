@@ -1,8 +1,9 @@
 """The store of published state: written by the projector, read by the command line. In SQLite or PostgreSQL."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,34 +28,46 @@ class TimelineEntry(NamedTuple):
     run_id: str
 
 
-class StatusStore(Protocol):
+class StatusStore(ABC):
     """The status tables. Raises Retryable and Rejected as a sink does. States are of the installation's kinds."""
 
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    @abstractmethod
     async def prepare(self) -> None:
         """Create the tables, or migrate them to this version."""
-        ...
 
+    @abstractmethod
     async def publish(self, rows: StatusRows) -> None:
         """Write the rows that are newer than the stored ones, in one transaction."""
-        ...
+
+    @abstractmethod
+    async def close(self) -> None: ...
 
     async def runs(self, kind: str, name: str = "") -> Sequence[Any]:
         """States of a kind's runs, the newest first: those with this run id, workflow key or request id, or all."""
-        ...
+        if name:
+            return await self._states("named_runs", kind, LISTED_MAX, name)
+        return await self._states("newest_runs", kind, LISTED_MAX)
 
     async def children(self, run_id: str) -> Sequence[Any]:
         """States of the runs that a run started, by workflow."""
-        ...
+        return await self._states("children", run_id)
 
     async def timeline(self, workflow: str) -> Sequence[TimelineEntry]:
         """The newest entries first."""
-        ...
+        found = await self._fetch("timeline", workflow, LISTED_MAX)
+        return [msgspec.convert(row, TimelineEntry) for row in found]
 
-    async def close(self) -> None: ...
+    @abstractmethod
+    async def _fetch(self, statement: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
+        """The rows that the named statement finds."""
 
-
-def read_state(registry: Registry, state: str) -> Any:
-    try:
-        return registry.read_state(state)
-    except msgspec.DecodeError as error:
-        raise Broken(f"a published state is unreadable ({error}): run the projector's version or a newer one") from None
+    async def _states(self, statement: str, *arguments: object) -> Sequence[Any]:
+        try:
+            return [self._registry.read_state(state) for (state,) in await self._fetch(statement, *arguments)]
+        except msgspec.DecodeError as error:
+            raise Broken(
+                f"a published state is unreadable ({error}): run the projector's version or a newer one"
+            ) from None

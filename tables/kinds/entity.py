@@ -112,10 +112,7 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
         """With one more lease out."""
         lease = Lease(self.next_lease, first, units, cursor)
         return msgspec.structs.replace(
-            self,
-            leases=(*self.leases, lease),
-            next_lease=self.next_lease + 1,
-            next_unit=max(self.next_unit, lease.end),
+            self, leases=(*self.leases, lease), next_lease=self.next_lease + 1, next_unit=max(self.next_unit, lease.end)
         )
 
     def without(self, lease: Lease) -> "EntityState":
@@ -129,18 +126,9 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
     def anew(self, run: int, size: int) -> "EntityState":
         """The same entity for the same parent, from the beginning, under a number that the database will take."""
         return EntityState(
-            org=self.org,
-            adapter=self.adapter,
-            entity=self.entity,
-            type=self.type,
-            mode=self.mode,
-            parent=self.parent,
-            parent_run=self.parent_run,
-            run=run,
-            started_at=self.started_at,
-            size=size,
-            fenced=self.fenced + 1,
-        )
+            self.org, self.adapter, self.entity, self.type, self.mode, self.parent, self.parent_run, run,
+            self.started_at, size=size, fenced=self.fenced + 1,
+        )  # fmt: skip
 
     def with_result(self, lease: Lease, done: PageDone, size: int) -> "EntityState":
         """The lease is back: count what it committed; where the next begins and the source ends is known anew."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,9 @@ from typer.testing import CliRunner, Result
 from service.cli import dead_letters
 from service.cli.retry import retry
 from service.cli.start import start
-from service.cli.status import status
+from service.cli.status import published, status
 from service.clock import SystemClock
 from service.settings import child_environment
-from service.status import open_status
 from tests.support.installation import Installation, installation
 from tests.support.kafka import LiveBroker
 from topics.codec import ID_HEADER
@@ -42,6 +42,14 @@ async def document(made: Installation, *arguments: str, exit_code: int = 0) -> A
     return json.loads(result.stdout)
 
 
+async def eventually(made: Installation, is_so: Callable[[Any], bool], *arguments: str) -> Any:
+    """The document of a command, once it is so."""
+    async with asyncio.timeout(60):
+        while not is_so(found := await document(made, *arguments)):
+            await asyncio.sleep(0.5)
+    return found
+
+
 async def test_two_organisations_are_followed_to_their_ends(broker: LiveBroker, tmp_path: Path) -> None:
     async with installation(broker, tmp_path, None, *ORGS) as made:
         result = await run(made, *START, "--org", "birch", "--wait")
@@ -55,7 +63,9 @@ async def test_two_organisations_are_followed_to_their_ends(broker: LiveBroker, 
         assert (await document(made, "status", "named"))["run_id"] == run_id
 
 
-async def test_a_rejected_start_says_why_and_its_dead_letter_is_shown(broker: LiveBroker, tmp_path: Path) -> None:
+async def test_during_a_run_a_start_is_rejected_as_a_dead_letter_and_a_retry_of_one_id_retries_once(
+    broker: LiveBroker, tmp_path: Path
+) -> None:
     async with installation(broker, tmp_path, None, *ORGS) as made:
         made.kill("fetcher")  # so that the first run is in progress
         [first] = await document(made, *START)
@@ -68,30 +78,15 @@ async def test_a_rejected_start_says_why_and_its_dead_letter_is_shown(broker: Li
         assert json.loads(shown["value"])["on_conflict"] == "reject"
         assert ID_HEADER in dict(shown["headers"])
         assert (await run(made, "dead-letters", "show", "start-sync/0/4711")).exit_code == 1
-
-
-async def test_a_retry_of_the_same_id_retries_a_run_once(broker: LiveBroker, tmp_path: Path) -> None:
-    async with installation(broker, tmp_path, None, *ORGS) as made:
-        made.kill("fetcher")  # so that the run is in progress
-        [first] = await document(made, *START)
         await made.until(bool, "the run")
         for request in ("one", "one", "two"):
             await document(made, "retry", first["request_id"], "--request-id", request)
-        assert (await requests_of(made, first["workflow"], until="two")).count("one") == 1
-
-
-async def requests_of(made: Installation, workflow: str, until: str) -> list[str]:
-    """The accepted requests of a workflow, the newest first, once this one is among them."""
-    store = open_status(made.settings, SystemClock())
-    try:
-        async with asyncio.timeout(60):
-            while True:
-                requests = [entry.request_id for entry in await store.timeline(workflow)]
-                if until in requests:
-                    return requests
+        requests: list[str] = []
+        async with asyncio.timeout(60), published(made.settings, SystemClock()) as store:
+            while "two" not in requests:
+                requests = [entry.request_id for entry in await store.timeline(first["workflow"])]
                 await asyncio.sleep(0.2)
-    finally:
-        await store.close()
+        assert requests.count("one") == 1
 
 
 async def test_the_newest_dead_letters_come_first_and_the_others_are_counted(
@@ -99,9 +94,7 @@ async def test_the_newest_dead_letters_come_first_and_the_others_are_counted(
 ) -> None:
     async with installation(broker, tmp_path, None, *ORGS) as made:
         await made.produce("start-sync", *(b"no command %d" % number for number in range(5)), key=b"one partition")
-        async with asyncio.timeout(60):
-            while len((await document(made, "dead-letters", "list"))["letters"]) < 5:
-                await asyncio.sleep(0.5)
+        await eventually(made, lambda found: len(found["letters"]) == 5, "dead-letters", "list")
         listed = await document(made, "dead-letters", "list", "--limit", "2")
         assert [letter["origin"].split("/")[2] for letter in listed["letters"]] == ["4", "3"]
         assert listed["more"] == 3

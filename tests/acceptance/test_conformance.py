@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -22,8 +22,8 @@ PARTITIONS = 2
 SESSION_MS = 1_500
 LINGER_MS = 60_000
 JOIN_SECONDS_MAX = 30
-KINDS = ("memory", "real")
 
+Appended = tuple[bytes | None, bytes | None]  # key, value
 Seen = tuple[int, bytes | None, bytes | None]  # offset, key, value
 
 
@@ -35,47 +35,26 @@ class Joined(NamedTuple):
     partitions: int
 
 
-class Lab(Protocol):
+class MemoryLab:
     """A topic of two partitions, a group, and processes that can be cut off."""
 
-    async def append(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None: ...
-    async def append_and_die(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
-        """By a producer that is killed before it flushes."""
-        ...
-
-    async def read(self, partition: int, offset: int) -> Sequence[Seen]: ...
-    async def stamps(self, partition: int) -> Sequence[int]: ...
-    async def join(self, name: str) -> Joined:
-        """A process starts under a static name; one that had it before does not know."""
-        ...
-
-    async def expire(self, member: Joined, successor: str) -> Joined:
-        """It sends no heartbeat until its session is over; another one takes its place."""
-        ...
-
-    async def commit(self, member: Joined, offsets: Mapping[int, int]) -> bool: ...
-    async def committed(self) -> Mapping[int, int]: ...
-    async def close(self) -> None: ...
-
-
-class MemoryLab:
     def __init__(self) -> None:
-        self._clock = MovableClock()
-        self._broker = Broker(self._clock, PARTITIONS)
+        self._broker = Broker(MovableClock(), PARTITIONS)
         self._group = Group()
         self._names: set[str] = set()
 
-    async def append(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
-        producer = Producer(self._broker, "test")
-        for key, value in records:
-            producer.send(LogPartition("lab", partition), Out(key, value))
-        producer.flush()
+    async def append(self, partition: int, *records: Appended) -> None:
+        self._send(partition, *records).flush()
 
-    async def append_and_die(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
+    async def append_and_die(self, partition: int, *records: Appended) -> None:
+        """By a producer that is killed before it flushes."""
+        self._send(partition, *records).drop()
+
+    def _send(self, partition: int, *records: Appended) -> Producer:
         producer = Producer(self._broker, "test")
         for key, value in records:
             producer.send(LogPartition("lab", partition), Out(key, value))
-        producer.drop()
+        return producer
 
     async def read(self, partition: int, offset: int) -> Sequence[Seen]:
         found = self._broker.read(LogPartition("lab", partition), offset)
@@ -85,12 +64,14 @@ class MemoryLab:
         return [record.timestamp for record in self._broker.read(LogPartition("lab", partition), 0)]
 
     async def join(self, name: str) -> Joined:
+        """A process starts under a static name; one that had it before does not know."""
         if name in self._names:
             return _joined(self._group.rejoin(name))
         self._names.add(name)
         return _joined(self._group.rebalance({name: range(PARTITIONS)})[name])
 
     async def expire(self, member: Joined, successor: str) -> Joined:
+        """It sends no heartbeat until its session is over; another one takes its place."""
         self._names = {successor}
         return _joined(self._group.rebalance({successor: range(PARTITIONS)})[successor])
 
@@ -100,8 +81,6 @@ class MemoryLab:
 
     async def committed(self) -> Mapping[int, int]:
         return {tp.partition: offset for tp, offset in self._group.committed.items()}
-
-    async def close(self) -> None: ...
 
 
 def _joined(member: Member) -> Joined:
@@ -123,7 +102,7 @@ class RealLab:
         await admin.create_topics([NewTopic(self._topic, PARTITIONS, 1, topic_configs=config)])
         await admin.close()
 
-    async def append(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
+    async def append(self, partition: int, *records: Appended) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap)
         await producer.start()
         for key, value in records:
@@ -131,7 +110,7 @@ class RealLab:
         await producer.flush()
         await producer.stop()
 
-    async def append_and_die(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
+    async def append_and_die(self, partition: int, *records: Appended) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=LINGER_MS)
         await producer.start()
         for key, value in records:
@@ -212,7 +191,10 @@ def _silence(consumer: Any) -> None:
     consumer._coordinator._do_heartbeat = skipped
 
 
-@pytest.fixture(params=KINDS)
+Lab = MemoryLab | RealLab
+
+
+@pytest.fixture(params=["memory", "real"])
 def bootstrap(request: pytest.FixtureRequest) -> str:
     """Empty: the broker in memory. The real one starts in no event loop, so not in the lab itself."""
     if request.param == "memory":

@@ -2,9 +2,8 @@
 
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import pytest
 from faust.types import TP
@@ -16,28 +15,12 @@ from tables.stores import StrictTable
 from tests.engine.broker import LogRecord
 from tests.engine.worker import Store
 
-KINDS = ("memory", "real")
-
-
-class StoreLab(Protocol):
-    """One partition's store on a disk."""
-
-    def write(self, changes: dict[bytes, bytes | None]) -> None: ...
-    def read(self, key: bytes) -> bytes | None: ...
-    def restore(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """What a start does with the whole changelog, as far as the store does not have it."""
-        ...
-
-    def confirm(self, offset: int) -> None:
-        """The broker has the changelog up to this offset, and the commit went through."""
-        ...
-
-    def crash(self) -> None: ...
-    def take_copy(self) -> None: ...
-    def put_copy_back(self) -> None: ...
+Changelog = Sequence[tuple[bytes, bytes | None]]
 
 
 class MemoryStoreLab:
+    """One partition's store on a disk."""
+
     def __init__(self) -> None:
         self._store = Store()
 
@@ -47,11 +30,12 @@ class MemoryStoreLab:
     def read(self, key: bytes) -> bytes | None:
         return self._store.read(0, key)
 
-    def restore(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> None:
-        records = [LogRecord("changelog", 0, at, 0, key, value, ()) for at, (key, value) in enumerate(changelog)]
-        self._store.restore(records[self._store.position :])
+    def restore(self, changelog: Changelog) -> None:
+        """What a start does with the whole changelog, as far as the store does not have it."""
+        self._store.restore(records(changelog)[self._store.position :])
 
     def confirm(self, offset: int) -> None:
+        """The broker has the changelog up to this offset, and the commit went through."""
         self._store.position = offset + 1
 
     def crash(self) -> None: ...
@@ -61,13 +45,6 @@ class MemoryStoreLab:
 
     def put_copy_back(self) -> None:
         self._store = self._copy.copy()
-
-
-@dataclass
-class ChangelogRecord:
-    offset: int
-    key: bytes
-    value: bytes | None
 
 
 class RealStoreLab:
@@ -84,10 +61,8 @@ class RealStoreLab:
     def read(self, key: bytes) -> bytes | None:
         return self._table.read(0, key)
 
-    def restore(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> None:
-        seen = self._table.persisted_offset(self._journal)
-        records = [ChangelogRecord(at, key, value) for at, (key, value) in enumerate(changelog)]
-        self._table.restore(0, records, seen)
+    def restore(self, changelog: Changelog) -> None:
+        self._table.restore(0, records(changelog), self._table.persisted_offset(self._journal))
 
     def confirm(self, offset: int) -> None:
         self._table.note_delivered(self._journal, offset)
@@ -115,7 +90,10 @@ class RealStoreLab:
         return table
 
 
-@pytest.fixture(params=KINDS)
+StoreLab = MemoryStoreLab | RealStoreLab
+
+
+@pytest.fixture(params=["memory", "real"])
 async def lab(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreLab]:
     if request.param == "memory":
         yield MemoryStoreLab()
@@ -123,6 +101,10 @@ async def lab(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[S
     real = RealStoreLab(tmp_path)
     yield real
     real._table.data._dbs.clear()
+
+
+def records(changelog: Changelog) -> list[Any]:
+    return [LogRecord("changelog", 0, at, 0, key, value, ()) for at, (key, value) in enumerate(changelog)]
 
 
 def row(seq: int, epoch: int = 1) -> bytes:
@@ -174,6 +156,10 @@ async def test_a_copy_that_is_put_back_is_brought_up_from_its_own_position(lab: 
     assert values(lab) == [row(2), row(1), None]
 
 
-async def test_a_record_that_a_frozen_process_wrote_late_is_passed_over(lab: StoreLab) -> None:
-    lab.restore([(b"a", row(3, epoch=2)), (b"a", row(9, epoch=1)), (b"b", row(1)), (b"b", row(1))])
-    assert values(lab) == [row(3, epoch=2), row(1), None]
+async def test_a_record_that_is_older_than_the_stored_one_is_passed_over(lab: StoreLab) -> None:
+    newest = (b"a", row(5, epoch=2))
+    changelog = [newest, (b"a", row(4, epoch=2)), (b"a", row(99, epoch=1)), (b"b", row(1)), (b"b", row(1))]
+    lab.restore(changelog)
+    assert values(lab) == [row(5, epoch=2), row(1), None]
+    lab.restore([*changelog, (b"a", row(98, epoch=1))])
+    assert values(lab) == [row(5, epoch=2), row(1), None]

@@ -1,8 +1,8 @@
 """The table's store on a real RocksDB, opened as Faust opens it."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faust.types import TP
@@ -12,6 +12,7 @@ from tables.kinds.sync import SyncState
 from tables.requests import RequestLog, encode_requests, log_key
 from tables.row import Deadline, Row, encode_row
 from tables.stores import StrictTable
+from tests.engine.broker import LogRecord
 from topics.errors import Broken
 
 PARTITION = 3
@@ -20,11 +21,9 @@ CHANGELOG = TP("changelog", PARTITION)
 Open = Callable[[], StrictTable]
 
 
-@dataclass
-class Record:
-    offset: int
-    key: bytes
-    value: bytes | None
+def changelog(*records: tuple[int, bytes, bytes | None]) -> list[Any]:
+    """By offset."""
+    return [LogRecord(CHANGELOG.topic, PARTITION, at, 0, key, value, ()) for at, key, value in records]
 
 
 @pytest.fixture
@@ -62,28 +61,10 @@ async def test_partitions_are_apart(reopen: Open) -> None:
 
 async def test_a_changelog_is_restored_in_chunks_with_its_position(reopen: Open) -> None:
     table = reopen()
-    table.restore(PARTITION, [Record(0, b"a", row(1)), Record(1, b"b", row(1))], None)
-    table.restore(PARTITION, [Record(2, b"a", row(2)), Record(5, b"b", None)], 1)
+    table.restore(PARTITION, changelog((0, b"a", row(1)), (1, b"b", row(1))), None)
+    table.restore(PARTITION, changelog((2, b"a", row(2)), (5, b"b", None)), 1)
     assert values(table, b"a", b"b") == [row(2), None]
     assert reopen().persisted_offset(CHANGELOG) == 5
-
-
-async def test_a_chunk_that_was_restored_before_changes_nothing(reopen: Open) -> None:
-    table = reopen()
-    table.restore(PARTITION, [Record(0, b"a", row(2))], None)
-    table.store(PARTITION, {b"a": row(7)})
-    table.restore(PARTITION, [Record(0, b"a", None)], 0)
-    assert values(table, b"a") == [row(7)]
-
-
-@pytest.mark.parametrize(("epoch", "seq"), [(2, 4), (1, 99)])
-async def test_a_record_that_is_older_than_the_stored_one_is_passed_over(reopen: Open, epoch: int, seq: int) -> None:
-    table = reopen()
-    newer, older = row(5, 2), row(seq, epoch)
-    table.restore(PARTITION, [Record(0, b"a", newer), Record(1, b"a", older)], None)
-    assert (values(table, b"a"), table.stale) == ([newer], 1)
-    table.restore(PARTITION, [Record(2, b"a", older)], 1)
-    assert (values(table, b"a"), table.stale) == ([newer], 2)
 
 
 async def test_the_position_is_what_the_broker_has_confirmed(reopen: Open) -> None:
@@ -113,9 +94,9 @@ async def test_what_was_confirmed_before_a_revocation_is_forgotten(reopen: Open)
 
 async def test_the_deadlines_are_those_of_the_stored_workflows(reopen: Open) -> None:
     table = reopen()
-    table.restore(PARTITION, [Record(0, b"a", row(1, due=50)), Record(1, b"b", row(1))], None)
     log = RequestLog().adding("r", "start-sync@1", 60, epoch=1)
-    table.store(PARTITION, {b"c": row(1, due=70), log_key("c", 0): encode_requests(log)})
+    workflows = {b"a": row(1, due=50), b"b": row(1), b"c": row(1, due=70)}
+    table.store(PARTITION, {**workflows, log_key("c", 0): encode_requests(log)})
     assert dict(reopen().deadlines(PARTITION)) == {"a": Deadline(50, 40), "c": Deadline(70, 60)}
 
 

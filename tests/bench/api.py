@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import uvloop
 
-from tests.bench.lifeline import end_with_parent
+from tests.bench.parts import end_with_parent
 
 PAGE = 25
 PAGES_READY_MAX = 25_000  # rendered ahead; one more is refused

@@ -4,10 +4,10 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -22,30 +22,21 @@ from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
 from service.settings import Settings, child_environment
 from tables.requests import is_request_log
+from tests.bench.batches import BATCH_BYTES_MAX, Outs, publish
+from tests.support.house import ROOT
 from tests.support.kafka import free_port
 from topics.catalog import CHANGELOG
 from topics.codec import encode
 from topics.command import Command
 from topics.partitions import partitioner
 
-ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = Path(__file__).parent / "manifests"
 ADAPTERS = ("bench", "bulk", "limited")
 CONCURRENCY = 32  # requests in flight per connection
 STOP_SECONDS_MAX = 40.0
 READY_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.015
-BATCH_BYTES_MAX = 500_000
 UUID_CHARS = 37  # what the broker appends to a static member's name to make its id: a dash and a UUID
-
-
-class RawRecord(NamedTuple):
-    """A record that is sent as it stands."""
-
-    topic: str
-    partition: int
-    key: bytes
-    value: bytes
 
 
 class Cluster:
@@ -72,9 +63,7 @@ class Cluster:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.producer.stop()
         await self._end()
 
@@ -146,25 +135,14 @@ class Cluster:
 
     async def send(self, commands: Sequence[Command]) -> None:
         """Each to the partition of its key, in batches."""
-        await self.send_raw(
-            [RawRecord(one.topic, self.partition_of(one.key), one.key.encode(), encode(one)) for one in commands]
-        )
+        outs: Outs = defaultdict(list)
+        for one in commands:
+            outs[one.topic, self.partition_of(one.key)].append((one.key.encode(), encode(one)))
+        await self.send_raw(outs)
 
-    async def send_raw(self, records: Sequence[RawRecord]) -> None:
+    async def send_raw(self, outs: Outs) -> None:
         """Returns when the broker has them all."""
-        waiting: list[asyncio.Future[Any]] = []
-        batches: dict[tuple[str, int], Any] = {}
-        for topic, partition, key, value in records:
-            batch = batches.get((topic, partition))
-            if batch is not None and batch.size() + len(value) > BATCH_BYTES_MAX:
-                waiting.append(await self.producer.send_batch(batch, topic, partition=partition))
-                batch = None
-            if batch is None:
-                batch = batches[topic, partition] = self.producer.create_batch()
-            assert batch.append(key=key, value=value, timestamp=None) is not None
-        for (topic, partition), batch in batches.items():
-            waiting.append(await self.producer.send_batch(batch, topic, partition=partition))
-        await asyncio.gather(*waiting)
+        await asyncio.gather(*await publish(self.producer, outs))
 
     def consumer(self, reads_from: str = "latest") -> AIOKafkaConsumer:
         """Of no group, not started. `reads_from`: where it begins, earliest or latest."""

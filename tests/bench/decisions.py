@@ -19,9 +19,10 @@ from aiokafka import AIOKafkaConsumer
 from agents.core.batch import Record
 from agents.kinds import SHIPPED
 from tables.kinds.sync import SyncState
-from tests.bench.cluster import ROOT, Cluster
+from tests.bench.cluster import Cluster
 from tests.bench.environment import Environment
-from tests.bench.parts import cpu_seconds, forget_peaks, peak_mb
+from tests.bench.parts import cpu_seconds, forget_peaks, median_of_each, most_of_each, peak_mb, spread
+from tests.support.house import ROOT
 from topics.catalog import CHANGELOG
 from topics.kinds.sync import StartSync
 
@@ -64,16 +65,15 @@ async def measure_decisions(env: Environment, rounds: int) -> Decisions:
             cpu.append({name: (spent - before[name]) / made * 1000 for name, spent in cpu_seconds(parts).items()})
             memory.append(peak_mb(parts))
             print(f"  round {number + 1}: {made:,} decisions in {seconds:.2f} s: {rates[-1]:,.0f}/s", flush=True)
-    middle = statistics.median(rates)
     return Decisions(
         workflows=WORKFLOWS,
         leases=LEASES,
         rounds=rounds,
         decisions=made,
-        decisions_per_s=round(middle, 1),
-        spread=round((max(rates) - min(rates)) / middle, 3),
-        cpu_ms_per_decision={name: round(statistics.median(one[name] for one in cpu), 4) for name in cpu[0]},
-        memory_mb={name: max(one[name] for one in memory) for name in memory[0]},
+        decisions_per_s=round(statistics.median(rates), 1),
+        spread=spread(rates),
+        cpu_ms_per_decision=median_of_each(cpu, 4),
+        memory_mb=most_of_each(memory),
     )
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import asyncpg
@@ -40,11 +39,9 @@ class Engine:
             await self.run(shape, shape.orgs("warm"), WARM_SECONDS_MAX)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.db.close()
-        await self.cluster.__aexit__(kind, error, trace)
+        await self.cluster.__aexit__(None, None, None)
 
     async def clear(self) -> None:
         await self.db.execute(f"truncate {', '.join(TABLES)}")
@@ -84,11 +81,7 @@ class Engine:
         return {row["workflow"] for row in found}
 
     def table(self, shape: Shape) -> str:
-        return table_of(shape.adapter)
-
-
-def table_of(adapter: str) -> str:
-    return f"{adapter}_{adapter}_contact"
+        return f"{shape.adapter}_{shape.adapter}_contact"
 
 
 def _starts(adapter: str, orgs: Sequence[str]) -> list[StartSync]:

@@ -80,8 +80,8 @@ class Environment:
 @contextmanager
 def environment_in(home: Path) -> Iterator[Environment]:
     """API and PostgreSQL running; fsync is on, and the database remembers when each transaction was committed."""
-    port = free_port()
     with PostgresServer(durable=True) as server:
+        port = free_port()  # one that the server has not taken
         api = subprocess.Popen([sys.executable, "-m", "tests.bench.api", str(port)], stdin=subprocess.PIPE)
         try:
             _wait_for(port)

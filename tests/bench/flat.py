@@ -9,7 +9,7 @@ import msgspec
 
 from agents.kinds import SHIPPED
 from tables.kinds.entity import EntityState
-from tests.bench.commits import Commits, read_commits
+from tests.bench.accounts import Commits, read_commits
 from tests.bench.engine import TABLES, Engine
 from tests.bench.environment import Environment
 from tests.bench.floor import TABLE, Floor

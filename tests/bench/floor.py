@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -53,9 +52,7 @@ class Floor:
         await self.run(Shape("warm", 1, 2, 1), [f"p2-warm-{self.name}"])
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.close()
         await self.pool.close()
 

@@ -9,10 +9,10 @@ import time
 
 import msgspec
 
+from tests.bench.accounts import windows
 from tests.bench.api import LIMIT, PERIOD_SECONDS
 from tests.bench.engine import Engine
 from tests.bench.environment import Environment
-from tests.bench.requests import windows
 from tests.bench.shapes import Shape
 
 LIMITED_PAGES = 450  # four windows and a half

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import msgspec
 
-from tests.bench.commits import Database, latencies, read_commits
+from tests.bench.accounts import Database, latencies, read_commits
 from tests.bench.engine import FLEET, Engine
 from tests.bench.environment import Environment
 from tests.bench.floor import Fenced, Floor, Plain
-from tests.bench.parts import cpu_seconds, forget_peaks, peak_mb
+from tests.bench.parts import cpu_seconds, forget_peaks, median_of_each, most_of_each, peak_mb, spread
 from tests.bench.shapes import Shape
 
 
@@ -122,14 +122,14 @@ async def _round(
 
 
 def _figures(its: Rounds) -> Figures:
-    middle, seconds = statistics.median(its.pages_per_s), sorted(its.seconds)
+    seconds = sorted(its.seconds)
     return Figures(
-        pages_per_s=round(middle, 1),
-        spread=round((max(its.pages_per_s) - min(its.pages_per_s)) / middle, 3),
+        pages_per_s=round(statistics.median(its.pages_per_s), 1),
+        spread=spread(its.pages_per_s),
         p50_ms=round(seconds[len(seconds) // 2] * 1000, 2),
         p99_ms=round(seconds[len(seconds) * 99 // 100] * 1000, 2),
-        cpu_ms_per_page={name: round(statistics.median(one[name] for one in its.cpu_ms), 3) for name in its.cpu_ms[0]},
-        memory_mb={name: max(one[name] for one in its.memory_mb) for name in its.memory_mb[0]},
+        cpu_ms_per_page=median_of_each(its.cpu_ms, 3),
+        memory_mb=most_of_each(its.memory_mb),
     )
 
 

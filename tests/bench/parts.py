@@ -4,12 +4,27 @@ A part is a process and all below it; the benchmark's own process, in which a fl
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import statistics
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
+STDIN = 0
 _RESET_PEAK = "5"  # what the kernel takes for it (proc(5), clear_refs)
+
+
+def end_with_parent() -> None:
+    """From now on, when whoever started this process has ended, however that was, it ends: its standard input is a
+    pipe that was left open."""
+
+    def wait() -> None:
+        while os.read(STDIN, 1):
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def cpu_seconds(parts: Mapping[str, int]) -> dict[str, float]:
@@ -27,6 +42,20 @@ def forget_peaks(parts: Mapping[str, int]) -> None:
 def peak_mb(parts: Mapping[str, int]) -> dict[str, float]:
     """The most resident memory of each part since it started or was forgotten; what its processes share counts once."""
     return {name: round(_memory_of(pid, "VmHWM") / 1024, 1) for name, pid in parts.items()}
+
+
+def median_of_each(figures: Sequence[Mapping[str, float]], digits: int) -> dict[str, float]:
+    """Of each part, over the rounds."""
+    return {name: round(statistics.median(one[name] for one in figures), digits) for name in figures[0]}
+
+
+def most_of_each(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: max(one[name] for one in figures) for name in figures[0]}
+
+
+def spread(rates: Sequence[float]) -> float:
+    """(highest - lowest) / median."""
+    return round((max(rates) - min(rates)) / statistics.median(rates), 3)
 
 
 def resident_mb(pid: int) -> float:

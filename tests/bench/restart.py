@@ -7,17 +7,17 @@ the database's commit times, the timestamps of the engine's journal, and the req
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
 from service.fetcher.consumer import GROUP as FETCHERS
+from tests.bench.accounts import by_kill, read_commits, repeated
 from tests.bench.cluster import CONCURRENCY
-from tests.bench.commits import read_commits
 from tests.bench.engine import Engine
 from tests.bench.environment import Environment
-from tests.bench.requests import by_kill, repeated
 from tests.bench.shapes import Shape
 from topics.catalog import APP_ID, CHANGELOG
 from topics.ids import connection_key
@@ -86,14 +86,10 @@ async def measure_restart(env: Environment, rounds: int) -> Restart:
         await engine.ended(FLOW.adapter, ORGS)
         found = await _fetched_again(env, engine, trials.kills)
     return Restart(
-        fetcher_restart_s=round(statistics.median(fetchers), 2),
-        fetcher_restart_most_s=round(max(fetchers), 2),
-        worker_restart_s=round(statistics.median(workers), 2),
-        worker_restart_most_s=round(max(workers), 2),
-        fetcher_takeover_s=round(statistics.median(fetchers_taken), 2),
-        fetcher_takeover_most_s=round(max(fetchers_taken), 2),
-        worker_takeover_s=round(statistics.median(workers_taken), 2),
-        worker_takeover_most_s=round(max(workers_taken), 2),
+        **_seconds("fetcher_restart", fetchers),
+        **_seconds("worker_restart", workers),
+        **_seconds("fetcher_takeover", fetchers_taken),
+        **_seconds("worker_takeover", workers_taken),
         pages_meanwhile_least=meanwhile,
         restarts=RESTARTS,
         takeovers=rounds,
@@ -101,6 +97,10 @@ async def measure_restart(env: Environment, rounds: int) -> Restart:
         in_flight_max=CONCURRENCY * FLOW.workflows,
         **found,
     )
+
+
+def _seconds(what: str, found: Sequence[float]) -> dict[str, Any]:
+    return {f"{what}_s": round(statistics.median(found), 2), f"{what}_most_s": round(max(found), 2)}
 
 
 async def _fetched_again(env: Environment, engine: Engine, kills: list[float]) -> dict[str, int]:

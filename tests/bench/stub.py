@@ -16,14 +16,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agents.core.batch import Record
 from agents.kinds import SHIPPED
-from tests.bench.lifeline import end_with_parent
+from tests.bench.batches import BATCH_BYTES_MAX, Outs, publish
+from tests.bench.parts import end_with_parent
 from topics.actions import ActionComplete
 from topics.kinds.entity import FetchPages, PageDone
 from topics.partitions import PartitionOf, partitioner
 
 POLL_MS = 100
 POLL_RECORDS_MAX = 5_000
-BATCH_BYTES_MAX = 500_000
 PAGE_RECORDS = 25
 Result = tuple[str, Mapping[str, object]]  # topic and fields
 
@@ -52,9 +52,9 @@ class Stub:
         self._read = msgspec.json.Decoder(Received).decode
         self._write = msgspec.json.Encoder().encode
 
-    def results(self, records: Sequence[Record]) -> dict[tuple[str, int], list[tuple[bytes, bytes]]]:
-        """What follows from these records, by topic and partition."""
-        outs: dict[tuple[str, int], list[tuple[bytes, bytes]]] = defaultdict(list)
+    def results(self, records: Sequence[Record]) -> Outs:
+        """What follows from these records."""
+        outs: Outs = defaultdict(list)
         for record in records:
             command = self._read(record.value or b"")
             topic, fields = self._page_done(command) if record.topic == FetchPages.topic else _complete(command)
@@ -95,16 +95,6 @@ def _complete(action: Received) -> Result:
     }
 
 
-async def send(producer: AIOKafkaProducer, topic: str, partition: int, outs: Sequence[tuple[bytes, bytes]]) -> None:
-    batch = producer.create_batch()
-    for key, value in outs:
-        if batch.size() + len(value) > BATCH_BYTES_MAX:
-            await producer.send_batch(batch, topic, partition=partition)
-            batch = producer.create_batch()
-        batch.append(key=key, value=value, timestamp=None)
-    await producer.send_batch(batch, topic, partition=partition)
-
-
 async def serve(bootstrap: str, partitions: int, leases: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -119,8 +109,7 @@ async def serve(bootstrap: str, partitions: int, leases: int) -> None:
         while not stop.is_set():
             fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
             outs = stub.results([record for records in fetched.values() for record in records])
-            for (topic, partition), some in outs.items():
-                await send(producer, topic, partition, some)
+            await publish(producer, outs)
 
 
 if __name__ == "__main__":

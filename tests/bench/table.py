@@ -5,13 +5,15 @@ import re
 import shutil
 import statistics
 import time
+from collections import defaultdict
 
 import msgspec
 
 from tables.kinds.sync import Child, SyncState
 from tables.requests import RequestLog, encode_requests, log_key, slot_of
 from tables.row import HistoryEntry, Row, encode_row
-from tests.bench.cluster import POLL_SECONDS, Cluster, RawRecord
+from tests.bench.batches import Outs
+from tests.bench.cluster import POLL_SECONDS, Cluster
 from tests.bench.environment import Environment
 from tests.bench.parts import peak_mb, resident_mb
 from topics.catalog import CHANGELOG, WORKFLOW_RETENTION_MS
@@ -96,15 +98,18 @@ async def _fill(cluster: Cluster) -> int:
     now = int(time.time() * 1000)
     size = 0
     for start in range(0, WORKFLOWS, WORKFLOWS_PER_SEND):
-        records: list[RawRecord] = []
+        outs: Outs = defaultdict(list)
         for number in range(start, start + WORKFLOWS_PER_SEND):
             state = _ended(f"org-{number}", now)
             partition = cluster.partition_of(state.key)
             log = RequestLog().adding(derive_id(state.key), "start-sync@1", now, epoch=1)
-            records.append(RawRecord(CHANGELOG, partition, log_key(state.key, slot_of(now)), encode_requests(log)))
-            records.append(RawRecord(CHANGELOG, partition, state.key.encode(), encode_row(_row(state))))
-        size = len(records[-1].value)
-        await cluster.send_raw(records)
+            row = encode_row(_row(state))
+            size = len(row)
+            outs[CHANGELOG, partition] += [
+                (log_key(state.key, slot_of(now)), encode_requests(log)),
+                (state.key.encode(), row),
+            ]
+        await cluster.send_raw(outs)
     return size
 
 

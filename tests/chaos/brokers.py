@@ -17,12 +17,11 @@ from service.dev.kafka.jars import fetch_jars
 from service.dev.kafka.java import find_java
 from service.kafka.cluster import answers
 from service.settings import Settings
-from tests.chaos.guarded import guarded
+from tests.chaos.processes import Kept, guarded
 from tests.chaos.proxy import Network
 
 START_SECONDS_MAX = 120.0
 FORMAT_SECONDS_MAX = 120
-END_SECONDS_MAX = 30
 HEAP_MAX = "384m"
 CLUSTER_ID = base64.urlsafe_b64encode(b"sluice-of-chaos!").rstrip(b"=").decode()
 DIRECT, CONTROLLER = "DIRECT", "CONTROLLER"
@@ -60,15 +59,13 @@ log.cleaner.backoff.ms=500
 
 
 @dataclass(eq=False)
-class Node:
-    """A broker, which is a controller, too. `held`: a fault wants it down. `environment` is the clock's."""
+class Node(Kept):
+    """A broker, which is a controller, too. `environment` is the clock's."""
 
     number: int
     home: Path
     ports: Mapping[str, int]  # by listener
     environment: Mapping[str, str]
-    process: subprocess.Popen[bytes] | None = None
-    held: bool = False
 
     @property
     def name(self) -> str:
@@ -85,16 +82,6 @@ class Node:
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.ports[DIRECT]}"
-
-    @property
-    def runs(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def kill(self) -> None:
-        """kill -9; returns when it is gone."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(END_SECONDS_MAX)
 
 
 @dataclass
@@ -171,9 +158,8 @@ class Brokers:
 
     def stop(self) -> None:
         for node in self.nodes:
-            if node.process is not None and node.runs:
-                node.process.send_signal(signal.SIGCONT)
-                node.kill()
+            node.send(signal.SIGCONT)
+            node.kill()
 
     def _format(self, node: Node) -> None:
         tool = [str(self._java), "-XX:TieredStopAtLevel=1", *self._main("kafka.tools.StorageTool"), "format"]

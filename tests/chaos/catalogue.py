@@ -10,12 +10,8 @@ from tests.chaos.faults.network import NETWORK
 from tests.chaos.system import System
 
 FAULTS: tuple[type[Fault], ...] = (
-    killing.KillWorker,
-    killing.KillFetcher,
-    killing.KillProjector,
-    killing.FreezeWorker,
-    killing.FreezeFetcher,
-    killing.FreezeProjector,
+    *killing.KILLS,
+    *killing.FREEZES,
     killing.KillEverything,
     killing.RollingRestart,
     killing.Scale,
@@ -39,12 +35,7 @@ FAULTS: tuple[type[Fault], ...] = (
     messages.Poison,
     messages.Repeat,
     messages.RestartRuns,
-    api.TooManyRequests,
-    api.ServerErrors,
-    api.ErrorPages,
-    api.Hangs,
-    api.HalfBodies,
-    api.SlowApi,
+    *api.API,
     api.MovingPages,
     *INSTANTS,
 )

@@ -1,6 +1,7 @@
 """The experiment: load, faults and their healing, quiet, a last sync of everything, the verdict."""
 
 import asyncio
+import signal
 import traceback
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +15,7 @@ from tests.chaos.faults.fault import Fault
 from tests.chaos.load import Load
 from tests.chaos.progress import Progress, left_behind, until_ended, until_prepared, until_quiet, waiting
 from tests.chaos.report import FaultReport, Report
-from tests.chaos.system import System, running_system, thaw, until_simulated
+from tests.chaos.system import System, running_system, signal_postgres, until_simulated
 from tests.chaos.verdict import check, install_audit, shortened
 
 READY_SECONDS_MAX = 90.0
@@ -233,6 +234,6 @@ async def heal_all(system: System) -> None:
         system.clocks.move(node.name, 0)
         system.disks.free(node.home)
     system.disks.free(system.tables)
-    thaw(system.postgres)
+    signal_postgres(system.postgres, signal.SIGCONT)
     await system.call_simulator("faults/clear", {})
     await system.brokers.until_ready()

@@ -1,18 +1,20 @@
 """Our processes that faults are injected into: restarted as a supervisor would, unless a fault wants them down."""
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.settings import Settings, child_environment
-from tests.chaos.guarded import guarded
+from tests.support.house import ROOT
+from tests.support.kafka import is_free
 
-ROOT = Path(__file__).resolve().parents[2]
+PORTS = range(30_000, 32_700)  # below those that systems assign by themselves, above what the other tests use
 KEEP_SECONDS = 0.2
 RESTART_FIRST_SECONDS = 0.5
 RESTART_LONGEST_SECONDS = 5.0
@@ -25,8 +27,30 @@ REASONS = ("fatal:", "Corruption", "No space", "sluice: ")  # in what a process 
 Log = Callable[[str], None]
 
 
+@dataclass(eq=False, kw_only=True)
+class Kept:
+    """A process that is started again when it has ended. `held`: a fault wants it down."""
+
+    process: subprocess.Popen[bytes] | None = None
+    held: bool = False
+
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        if self.process is not None and self.runs:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9; returns when it is gone. It is started again unless it is held."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(STOP_SECONDS_MAX)
+
+
 @dataclass(eq=False)
-class Instance:
+class Instance(Kept):
     """One worker, fetcher or projector. `once` is added to the environment of its next start only."""
 
     name: str
@@ -34,9 +58,7 @@ class Instance:
     environment: Mapping[str, str]
     module: str = "service"
     is_wanted: bool = False
-    held: bool = False
     once: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     started_at: float = 0.0
     codes: list[int] = field(default_factory=list)  # exit codes, of ends that were not requested
@@ -56,10 +78,6 @@ class Instance:
         """Where a worker keeps its RocksDB."""
         return self.settings.home / "tables" / self.name
 
-    @property
-    def runs(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
     def start(self, now: float) -> None:
         once, self.once = self.once, {}
         with self.log.open("ab") as log:
@@ -72,16 +90,6 @@ class Instance:
             )
         self.started_at = now
         self.starts += 1
-
-    def send(self, number: signal.Signals) -> None:
-        if self.process is not None and self.runs:
-            self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """kill -9; returns when it is gone. The keeper starts it again unless it is held."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(STOP_SECONDS_MAX)
 
     def last_message(self) -> str:
         """The last line of its log that says why it ended; else the last one that says anything."""
@@ -154,3 +162,19 @@ def copy_tables(instance: Instance, to: Path) -> None:
     shutil.rmtree(to, ignore_errors=True)
     if instance.tables.exists():
         shutil.copytree(instance.tables, to)
+
+
+def free_ports() -> Iterator[int]:
+    """Ports that are free now, each once. Each process starts to look elsewhere."""
+    start = os.getpid() * 97
+    for step in range(len(PORTS)):
+        port = PORTS[(start + step) % len(PORTS)]
+        if is_free(port):
+            yield port
+    raise RuntimeError(f"there are no more free ports in {PORTS}")
+
+
+def guarded(command: Sequence[str | Path]) -> list[str | Path]:
+    """The command so that the kernel kills it when its starter has ended (on Linux, where setpriv is there)."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)

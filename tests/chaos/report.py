@@ -23,9 +23,8 @@ class FaultReport:
 
 @dataclass
 class Report:
-    """`lines` are all that was printed."""
+    """Printed as it grows."""
 
-    lines: list[str] = field(default_factory=list)
     faults: list[FaultReport] = field(default_factory=list)
     began: float = 0.0
 
@@ -37,9 +36,7 @@ class Report:
         return asyncio.get_running_loop().time() - self.began
 
     def log(self, text: str) -> None:
-        line = f"{self.now:7.1f} s  {text}"
-        self.lines.append(line)
-        print(line, flush=True)
+        print(f"{self.now:7.1f} s  {text}", flush=True)
 
     def table(self) -> str:
         head = f"{'fault':<42} {'lasted':>7} {'MTTR':>7} {'since':>7}  verdict"

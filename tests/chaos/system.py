@@ -26,11 +26,10 @@ from service.settings import Settings, child_environment, read_settings
 from tests.chaos.brokers import Brokers
 from tests.chaos.clocks import Clocks
 from tests.chaos.disks import Disks
-from tests.chaos.guarded import guarded
 from tests.chaos.ledger import Ledger
-from tests.chaos.ports import free_ports
-from tests.chaos.processes import ROOT, Instance, Keeper, Log
+from tests.chaos.processes import Instance, Keeper, Log, free_ports, guarded
 from tests.chaos.proxy import Network
+from tests.support.house import ROOT
 from tests.support.postgres import DATABASE, PostgresServer
 from topics.catalog import CHANGELOG, DAY_MS
 
@@ -165,16 +164,16 @@ async def running_system(home: Path, log: Log, brokers: int, modules: dict[str, 
                 simulator.kill()
                 simulator.wait()
             made.brokers.stop()
-            thaw(postgres)
+            signal_postgres(postgres, signal.SIGCONT)
             disks.unmount(keep=made.has_failed)
 
 
-def thaw(postgres: PostgresServer) -> None:
-    """A server that a fault has frozen continues, or it could not be stopped either."""
+def signal_postgres(postgres: PostgresServer, number: signal.Signals) -> None:
+    """To the server and all its processes: SIGSTOP, or SIGCONT, without which it could not be stopped either."""
     with suppress(psutil.NoSuchProcess, OSError):
         server = psutil.Process(postgres.pid)
         for process in (server, *server.children(recursive=True)):
-            process.send_signal(signal.SIGCONT)
+            process.send_signal(number)
 
 
 def read_environment(made: System) -> dict[str, str]:

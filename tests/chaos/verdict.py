@@ -4,8 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.chaos.processes import ROOT
 from tests.chaos.system import System
+from tests.support.house import ROOT
 
 CHECK_SECONDS_MAX = 180.0
 INSTALL_SECONDS_MAX = 30.0

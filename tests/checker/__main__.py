@@ -5,8 +5,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from tests.checker.audit import NotInstalled, install
-from tests.checker.check import examine, violations
+from tests.checker.check import examine
 from tests.checker.database import DatabaseUnreadable, read_database
 from tests.checker.evidence import Evidence
 from tests.checker.formats import Unreadable
@@ -25,7 +24,7 @@ from tests.checker.kafka_log import TopicsReader, TopicsUnreadable, read_topics
 from tests.checker.layouts import read_layouts
 from tests.checker.source import read_expected, read_served
 from tests.checker.stores import read_stores
-from tests.checker.values import Message, Poison
+from tests.checker.values import Message
 
 UNREADABLE = 2
 CANNOT = (
@@ -45,63 +44,36 @@ async def gather(given: argparse.Namespace) -> Evidence:
     """Everything that the arguments lead to."""
     layouts = read_layouts(given.adapter)
     reader = TopicsReader()
-    logs = await read_topics(given.bootstrap, reader)
-    database = await read_database(given.dsn, layouts)
-    expected = await read_expected(given.simulator, given.orgs, layouts)
-    return replace(
-        reader.evidence(),
-        read_at_ms=int(time.time() * 1000),
-        logs=logs,
-        audit=database.audit,
-        changes=database.changes,
-        runs=database.runs,
-        tables=database.tables,
-        expected=expected,
-        published=database.published,
-        timeline=database.timeline,
-        served=None if given.journal is None else list(read_served(given.journal, layouts)),
-        produced=None if given.produced is None else [_produced(line) for line in _lines(given.produced)],
-        poison=None if given.poison is None else [_poison(line) for line in _lines(given.poison)],
-        stores=None if given.tables is None else list(read_stores(given.tables)),
-    )
+    await read_topics(given.bootstrap, reader)
+    found = reader.evidence()
+    await read_database(given.dsn, layouts, found)
+    found.expected = await read_expected(given.simulator, given.orgs, layouts)
+    found.read_at_ms = int(time.time() * 1000)
+    if given.journal:
+        found.served = list(read_served(given.journal, layouts))
+    if given.produced:
+        found.produced = [_message(line) for line in _lines(given.produced)]
+    if given.poison:
+        found.poison = {_message(line).origin: line["what"] for line in _lines(given.poison)}
+    if given.tables:
+        found.stores = list(read_stores(given.tables))
+    return found
 
 
-def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
+def _lines(path: Path) -> list[dict[str, Any]]:
     """A file with a JSON object on each line."""
-    with path.open("rb") as lines:
-        for line in lines:
-            yield msgspec.json.decode(line)
+    return msgspec.json.Decoder(dict[str, Any]).decode_lines(path.read_bytes())
 
 
-def _produced(line: Mapping[str, Any]) -> Message:
-    key, value = line.get("key"), line.get("value")
-    return Message(
-        line["topic"],
-        line["partition"],
-        line["offset"],
-        None if key is None else key.encode(),
-        None if value is None else value.encode(),
-    )
-
-
-def _poison(line: Mapping[str, Any]) -> Poison:
-    return Poison((line["topic"], line["partition"], line["offset"]), line["what"])
+def _message(line: Mapping[str, Any]) -> Message:
+    key, value = (None if (text := line.get(name)) is None else text.encode() for name in ("key", "value"))
+    return Message(line["topic"], line["partition"], line["offset"], key, value)
 
 
 def report(examined: Mapping[str, Found]) -> bytes:
     """One JSON document: per invariant, what was looked at and what is wrong."""
-    invariants = [
-        {
-            "name": name,
-            "looked_at": found.looked_at,
-            "violations": found.violations,
-            "more_violations": found.more,
-            "figures": found.figures,
-            "skipped": found.skipped,
-        }
-        for name, found in examined.items()
-    ]
-    is_clean = not violations(examined)
+    is_clean = not any(found.violations for found in examined.values())
+    invariants = [{"name": name, **msgspec.structs.asdict(found)} for name, found in examined.items()]
     return msgspec.json.format(msgspec.json.encode({"is_clean": is_clean, "invariants": invariants})) + b"\n"
 
 
@@ -113,18 +85,18 @@ async def run(given: argparse.Namespace) -> int:
     examined = examine(await gather(given))
     if given.report is not None:
         given.report.write_bytes(report(examined))
-    found = violations(examined)
-    for violation in found:
-        print(f"{violation.invariant}: {violation.sentence}")
-    more = sum(one.more for one in examined.values())
+    for name, found in examined.items():
+        for sentence in found.violations:
+            print(f"{name}: {sentence}")
+    violations = sum(len(found.violations) + found.more_violations for found in examined.values())
     print(
-        f"{len(found) + more} violations of {len(examined)} invariants, "
-        f"{sum(one.looked_at for one in examined.values())} things looked at in {time.monotonic() - began:.1f} s"
+        f"{violations} violations of {len(examined)} invariants, "
+        f"{sum(found.looked_at for found in examined.values())} things looked at in {time.monotonic() - began:.1f} s"
     )
-    for name, one in examined.items():
-        if one.skipped:
-            print(f"not checked: {name}: {one.skipped}")
-    return 1 if found else 0
+    for name, found in examined.items():
+        if found.skipped:
+            print(f"not checked: {name}: {found.skipped}")
+    return 1 if violations else 0
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ sequence, so that their order is known.
 """
 
 import asyncio
+from typing import TypeAlias
 
 import asyncpg
 
@@ -59,6 +60,9 @@ create trigger sluice_audit_run after insert or update on sluice_runs
 """
 
 
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
 class NotInstalled(Exception):
     """The audit could not be put into the database; the text says why and what to do."""
 
@@ -70,7 +74,7 @@ async def install(dsn: str) -> bool:
         await _tables(connection)
         async with connection.transaction():
             await connection.execute(f"select pg_advisory_xact_lock({LOCK_KEY})")
-            if await _exists(connection, "sluice_audit_pages"):
+            if await is_there(connection, "sluice_audit_pages"):
                 return False
             await connection.execute("lock table sluice_runs, sluice_pages in share row exclusive mode")
             if await connection.fetchval("select exists (select from sluice_runs)"):
@@ -84,10 +88,10 @@ async def install(dsn: str) -> bool:
         await connection.close()
 
 
-async def _tables(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _tables(connection: Connection) -> None:
     try:
         async with asyncio.timeout(TABLES_SECONDS_MAX):
-            while not (await _exists(connection, "sluice_pages") and await _exists(connection, "sluice_runs")):
+            while not (await is_there(connection, "sluice_pages") and await is_there(connection, "sluice_runs")):
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise NotInstalled(
@@ -96,6 +100,6 @@ async def _tables(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         ) from None
 
 
-async def _exists(connection: "asyncpg.Connection[asyncpg.Record]", table: str) -> bool:
+async def is_there(connection: Connection, table: str) -> bool:
     found: bool = await connection.fetchval("select to_regclass($1) is not null", table)
     return found

@@ -1,7 +1,8 @@
 """Made-up evidence, small enough to read: one entity's run that is in order, which tests then damage."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from tests.checker.entries import Entry, Event
 from tests.checker.evidence import Evidence
@@ -40,28 +41,33 @@ def at(control: int = 0, page_done: int = -1) -> tuple[tuple[str, int], ...]:
     return (("control", control), ("page-done", page_done))
 
 
-def whole_run() -> Evidence:
+def whole_run(**more: Any) -> Evidence:
     """Started, then a lease, then the last lease, which closed the run: three records, two pages."""
-    return Evidence(
+    plain = Evidence(
         read_at_ms=int(T0 * 1000),
-        logs=(LogFacts("control", 0, 0, 1, 1), LogFacts("page-done", 0, 0, 2, 2)),
+        logs=[LogFacts("control", 0, 0, 1, 1), LogFacts("page-done", 0, 0, 2, 2)],
         results={(0, 0): result(lease=1, records=7), (0, 1): result(lease=2, first=2, records=5)},
-        parents_started=frozenset({(MAIN, 50)}),
+        parents_started={(MAIN, 50)},
         offsets={("control", 0, KEY): [0], ("page-done", 0, KEY): [0, 1]},
-        journal=(
+        journal=[
             entry(1, leases=((1, 1, 1),), last_offset=at()),
             entry(2, leases=((2, 1, 2),), units=1, pages=1, records=7, last_offset=at(page_done=0)),
             entry(3, status="done", units=2, pages=2, records=12, last_offset=at(page_done=1)),
-        ),
-        audit=(line(2, 1, 7), line(3, 2, 5)),
-        changes=(RunChange(1, RUN_ID, "open", 1, T0), RunChange(4, RUN_ID, "done", 4, T0 + 4)),
-        runs=(run(),),
+        ],
+        audit=[line(2, 1, 7), line(3, 2, 5)],
+        changes=[RunChange(1, RUN_ID, "open", 1, T0), RunChange(4, RUN_ID, "done", 4, T0 + 4)],
+        runs=[run()],
     )
+    return replace(plain, **more)
 
 
-def result(lease: int, first: int = 1, records: int = 7, **more: int) -> PageResult:
-    given = {"attempt": 1, "units": 1, "pages": 1, "rejected": 0, **more}
-    return PageResult(workflow=KEY, run=RUN, lease=lease, first=first, records=records, **given)
+def journal(*entries: Entry) -> Evidence:
+    """The run with another journal."""
+    return whole_run(journal=list(entries))
+
+
+def result(lease: int, first: int = 1, records: int = 7) -> PageResult:
+    return PageResult(workflow=KEY, run=RUN, lease=lease, first=first, units=1, pages=1, records=records)
 
 
 def line(number: int, page: int, records: int, **more: Any) -> AuditLine:

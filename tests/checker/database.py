@@ -1,16 +1,17 @@
 """Reading PostgreSQL: the audit, the runs, the published state, and all rows, which stream by."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 import msgspec
 
+from tests.checker.audit import Connection, is_there
+from tests.checker.evidence import Evidence
 from tests.checker.layouts import Layout
 from tests.checker.rows import TableReader
-from tests.checker.values import AuditLine, Published, Run, RunChange, Table, TimelineRow
+from tests.checker.values import AuditLine, Run, RunChange, Table
 
 ROWS_AHEAD = 2_000
 STATUS_TABLES = ("sluice_workflow_runs", "sluice_sync_runs", "sluice_entity_runs")  # the last two are views
@@ -22,69 +23,53 @@ from sluice_audit_pages order by id
 _COMMITTED = "extract(epoch from pg_xact_commit_timestamp(xmin))::float8"
 _CHANGES = "select id, run_id, state, txid, extract(epoch from at)::float8 from sluice_audit_runs order by id"
 _RUNS = """
-select run.run_id, run.workflow, run.number, run.org, run.adapter, run.entity, run.state, run.pages, run.records,
-    run.rejected, coalesce(line.pages, 0), coalesce(line.records, 0), coalesce(line.rejected, 0)
+select run.run_id, run.workflow, run.number, run.org, run.adapter, run.entity, run.state,
+    run.pages + coalesce(line.pages, 0), run.records + coalesce(line.records, 0),
+    run.rejected + coalesce(line.rejected, 0)
 from sluice_runs as run left join (
     select run_id, count(*)::bigint as pages, sum(records)::bigint as records, sum(rejected)::bigint as rejected
     from sluice_pages group by run_id
 ) as line using (run_id)
 order by run.run_id
 """
-
 _TIMELINE = """
 select workflow, (extract(epoch from at) * 1000)::bigint, seq, cause, event, request_id, run_id from sluice_timeline
 """
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class DatabaseUnreadable(Exception):
     """The database holds no evidence; the text says what is missing."""
 
 
-@dataclass
-class Found:
-    """What the database says."""
-
-    audit: list[AuditLine] = field(default_factory=list)
-    changes: list[RunChange] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
-    published: list[Published] = field(default_factory=list)
-    timeline: list[TimelineRow] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-
-
-async def read_database(dsn: str, layouts: Mapping[str, Layout]) -> Found:
-    """All of it as of one moment."""
+async def read_database(dsn: str, layouts: Mapping[str, Layout], found: Evidence) -> None:
+    """All of it into the evidence, as of one moment."""
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await _read(connection, layouts)
+            await _read(connection, layouts, found)
     finally:
         await connection.close()
 
 
-async def _read(connection: Connection, layouts: Mapping[str, Layout]) -> Found:
-    if not await _is_there(connection, "sluice_audit_pages"):
+async def _read(connection: Connection, layouts: Mapping[str, Layout], found: Evidence) -> None:
+    if not await is_there(connection, "sluice_audit_pages"):
         raise DatabaseUnreadable(
             "the database has no audit: put it in before the first run, with python -m tests.checker install"
         )
     tracks = await connection.fetchval("show track_commit_timestamp") == "on"
     lines = _AUDIT.format(committed=_COMMITTED if tracks else "null::float8")
-    found = Found(
-        audit=[AuditLine(*row) async for row in _rows(connection, lines)],
-        changes=[RunChange(*row) async for row in _rows(connection, _CHANGES)],
-        runs=[Run(*row) async for row in _rows(connection, _RUNS)],
-    )
+    found.audit = [AuditLine(*row) async for row in _rows(connection, lines)]
+    found.changes = [RunChange(*row) async for row in _rows(connection, _CHANGES)]
+    found.runs = [Run(*row) async for row in _rows(connection, _RUNS)]
     for table in STATUS_TABLES:
-        if await _is_there(connection, table):
-            found.published += [_published(table, row) async for row in _rows(connection, f"select * from {table}")]
-    if await _is_there(connection, "sluice_timeline"):
-        found.timeline = [_timeline_row(row) async for row in _rows(connection, _TIMELINE)]
+        if await is_there(connection, table):
+            async for row in _rows(connection, f"select * from {table}"):
+                found.published[table, row["run_id"]] = {name: _plain(name, value) for name, value in row.items()}
+    if await is_there(connection, "sluice_timeline"):
+        found.timeline = [tuple(row) async for row in _rows(connection, _TIMELINE)]
     for layout in layouts.values():
-        if await _is_there(connection, layout.table):
+        if await is_there(connection, layout.table):
             found.tables += await _tables(connection, layout)
-    return found
 
 
 async def _tables(connection: Connection, layout: Layout) -> Sequence[Table]:
@@ -107,21 +92,6 @@ async def _tables(connection: Connection, layout: Layout) -> Sequence[Table]:
 async def _rows(connection: Connection, query: str) -> AsyncIterator[asyncpg.Record]:
     async for row in connection.cursor(query, prefetch=ROWS_AHEAD):
         yield row
-
-
-async def _is_there(connection: Connection, table: str) -> bool:
-    found: bool = await connection.fetchval("select to_regclass($1) is not null", table)
-    return found
-
-
-def _published(table: str, row: asyncpg.Record) -> Published:
-    columns = {name: _plain(name, value) for name, value in row.items()}
-    return Published(table, row["run_id"], columns)
-
-
-def _timeline_row(row: asyncpg.Record) -> TimelineRow:
-    workflow, at, seq, cause, event, request, run_id = row
-    return (workflow, at, seq, cause, event, request, run_id)
 
 
 def _plain(name: str, value: Any) -> object:

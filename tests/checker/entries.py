@@ -1,7 +1,8 @@
-"""A record of the journal, as far as it is compared. Pure."""
+"""The journal's records, as far as they are compared. Pure."""
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct
 
 
 class Event(NamedTuple):
@@ -18,20 +19,9 @@ class Event(NamedTuple):
     run: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A workflow's record. `state` stands for the whole of it; status is "" and run 0 in a tombstone."""
+class Compared(Struct, frozen=True):
+    """What is compared of a workflow's state; the rest of it is only hashed."""
 
-    key: str
-    partition: int
-    offset: int
-    epoch: int
-    seq: int
-    due: int = 0
-    due_set_at: int = 0
-    is_tombstone: bool = False
-    head_agrees: bool = True
-    state: bytes = b""
     kind: str = ""
     status: str = ""
     reason: str = ""
@@ -44,6 +34,21 @@ class Entry:
     pages: int = 0
     records: int = 0
     rejected: int = 0
+
+
+class Entry(Compared, frozen=True, kw_only=True):
+    """A workflow's record in the journal. `state` stands for the whole of it; status is "" and run 0 in a tombstone."""
+
+    key: str
+    partition: int
+    offset: int
+    epoch: int = 0
+    seq: int = 0
+    due: int = 0
+    due_set_at: int = 0
+    is_tombstone: bool = False
+    head_agrees: bool = True
+    state: bytes = b""
     leases: tuple[tuple[int, int, int], ...] = ()  # number, attempt, first
     children: tuple[str, ...] = ()
     child_statuses: tuple[str, ...] = ()
@@ -71,6 +76,11 @@ class Entry:
         return bool(self.history) and self.history[0].seq == self.seq
 
     @property
+    def statuses(self) -> dict[str, str]:
+        """Of a main sync's entities, by name."""
+        return dict(zip(self.children, self.child_statuses, strict=True))
+
+    @property
     def run_id(self) -> str:
         return f"{self.key}@{self.run}"
 
@@ -78,9 +88,17 @@ class Entry:
     def where(self) -> str:
         return f"{self.key} (journal {self.partition}/{self.offset}, epoch {self.epoch}, seq {self.seq})"
 
+    def position(self, topic: str) -> int:
+        """The offset in a topic up to which the workflow has read; -1 if it has read nothing there."""
+        return dict(self.last_offset).get(topic, -1)
 
-@dataclass(frozen=True, slots=True)
-class RequestLog:
+    def child(self, name: str) -> str:
+        """The key of a main sync's entity."""
+        _, org, adapter, type_ = self.key.split(":")
+        return f"entity-sync:{org}:{adapter}:{name}:{type_}"
+
+
+class RequestLog(Struct, frozen=True):
     """A record of the requests that a workflow had on one day. `faults` are what is wrong with it in itself.
 
     `ids` are those of accepted requests that came as messages, shortened as they are kept.
@@ -92,4 +110,13 @@ class RequestLog:
     seq: int
     day: int
     ids: frozenset[str]
-    faults: list[str] = field(default_factory=list)
+    faults: list[str] = []
+
+
+class Newest(Struct, frozen=True):
+    """The newest record of a run of a workflow, whole: value as in the journal."""
+
+    workflow: str
+    epoch: int
+    seq: int
+    value: bytes

@@ -1,76 +1,60 @@
 """The evidence of a run, so that a test can make it up. Knows no invariant."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import cached_property
+from itertools import pairwise
 
-from tests.checker.entries import Entry, RequestLog
+from msgspec import Struct
+
+from tests.checker import values
+from tests.checker.entries import Entry, Newest, RequestLog
 from tests.checker.lines import ENDED, Line, lines_of, newest_of
-from tests.checker.values import (
-    ActionResult,
-    ActionStep,
-    AuditLine,
-    Expected,
-    Letter,
-    LogFacts,
-    Message,
-    Newest,
-    PageResult,
-    Poison,
-    Published,
-    Run,
-    RunChange,
-    SentCommand,
-    Served,
-    Store,
-    Table,
-    TimelineRow,
-)
+from tests.checker.values import ActionStep, Origin, TimelineRow
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """All of it. What was not given to be read is None.
+class Evidence(Struct, dict=True):
+    """All of it, filled by the readers. What was not given to be read is None.
 
     `stale_runs` are main syncs and their runs that a message called so, `parents_started` those for which a message
     started an entity, `retries` the request ids of the messages that asked whom to retry. `offsets` are those of the
     control topics' messages by topic, partition and workflow, ascending. `actions` are the steps of which a run-action
     was sent. `request_ids` are, by workflow, the shortened ids of requests that were accepted as messages, in any
     record of the journal; `events` is all that happened, as rows of the timeline. `folded` is the journal's newest
-    record of each key, by partition; `position` the offset of the last record that changed it.
+    record of each key, by partition; `position` the offset of the last record that changed it. `published` are the
+    columns of each run by status table or view and run id, times as Unix ms, JSON decoded; `poison` says what was wrong
+    with messages that the harness sent although they can never be handled.
     """
 
     read_at_ms: int = 0
-    logs: Sequence[LogFacts] = ()
-    starts: Sequence[Message] = ()
-    sent: Sequence[SentCommand] = ()
-    results: Mapping[tuple[int, int], PageResult] = field(default_factory=dict)
-    actions: frozenset[ActionStep] = frozenset()
-    action_results: Mapping[tuple[int, int], ActionResult] = field(default_factory=dict)
-    stale_runs: frozenset[tuple[str, int]] = frozenset()
-    parents_started: frozenset[tuple[str, int]] = frozenset()
-    retries: Mapping[str, Set[str]] = field(default_factory=dict)
-    offsets: Mapping[tuple[str, int, str], Sequence[int]] = field(default_factory=dict)
-    letters: Sequence[Letter] = ()
-    journal: Sequence[Entry] = ()
-    request_logs: Sequence[RequestLog] = ()
-    request_ids: Mapping[str, Set[str]] = field(default_factory=dict)
-    events: Set[TimelineRow] = frozenset()
-    folded: Mapping[int, Mapping[bytes, bytes]] = field(default_factory=dict)
-    position: Mapping[int, int] = field(default_factory=dict)
-    newest: Mapping[str, Newest] = field(default_factory=dict)
-    audit: Sequence[AuditLine] = ()
-    changes: Sequence[RunChange] = ()
-    runs: Sequence[Run] = ()
-    tables: Sequence[Table] = ()
-    expected: Mapping[tuple[str, str], Expected] = field(default_factory=dict)
-    published: Sequence[Published] = ()
-    timeline: Sequence[TimelineRow] = ()
-    served: Sequence[Served] | None = None
-    produced: Sequence[Message] | None = None
-    poison: Sequence[Poison] | None = None
-    stores: Sequence[Store] | None = None
+    logs: list[values.LogFacts] = []
+    starts: list[values.Message] = []
+    sent: list[values.SentCommand] = []
+    results: dict[tuple[int, int], values.PageResult] = {}
+    actions: set[ActionStep] = set()
+    action_results: dict[tuple[int, int], values.Action] = {}
+    stale_runs: set[tuple[str, int]] = set()
+    parents_started: set[tuple[str, int]] = set()
+    retries: dict[str, set[str]] = {}
+    offsets: dict[tuple[str, int, str], list[int]] = {}
+    letters: list[values.Letter] = []
+    journal: list[Entry] = []
+    request_logs: list[RequestLog] = []
+    request_ids: Mapping[str, set[str]] = {}
+    events: frozenset[TimelineRow] = frozenset()
+    folded: dict[int, dict[bytes, bytes]] = {}
+    position: dict[int, int] = {}
+    newest: dict[str, Newest] = {}
+    audit: list[values.AuditLine] = []
+    changes: list[values.RunChange] = []
+    runs: list[values.Run] = []
+    tables: list[values.Table] = []
+    expected: dict[tuple[str, str], values.Expected] = {}
+    published: dict[tuple[str, str], Mapping[str, object]] = {}
+    timeline: list[TimelineRow] = []
+    served: list[values.Served] | None = None
+    produced: list[values.Message] | None = None
+    poison: dict[Origin, str] | None = None
+    stores: list[values.Store] | None = None
 
     @cached_property
     def causes(self) -> frozenset[str]:
@@ -83,18 +67,22 @@ class Evidence:
         return lines_of(self.journal)
 
     @cached_property
-    def parent_runs(self) -> Mapping[str, frozenset[int]]:
-        """Under which runs of each main sync an entity has ever said it was, also where that came to nothing."""
-        found: defaultdict[str, set[int]] = defaultdict(set)
-        for entry in self.journal:
-            if entry.kind == "entity":
-                found[entry.parent].add(entry.parent_run)
-        return {parent: frozenset(runs) for parent, runs in found.items()}
+    def runs_by_id(self) -> Mapping[str, values.Run]:
+        return {run.run_id: run for run in self.runs}
 
     @cached_property
-    def given_up(self) -> frozenset[tuple[str, int]]:
+    def parent_runs(self) -> Mapping[str, set[int]]:
+        """Under which runs of each main sync an entity has ever said it was, also where that came to nothing."""
+        found: dict[str, set[int]] = {}
+        for entry in self.journal:
+            if entry.kind == "entity":
+                found.setdefault(entry.parent, set()).add(entry.parent_run)
+        return found
+
+    @cached_property
+    def given_up(self) -> set[tuple[str, int]]:
         """Main syncs and their stale runs: by a message, or by what an entity's record says."""
-        pairs = (pair for line in self.lines for pair in zip(line.wins, line.wins[1:], strict=False))
+        pairs = (pair for line in self.lines for pair in pairwise(line.wins))
         return self.stale_runs.union((before.key, before.run) for before, after in pairs if self.between(before, after))
 
     def between(self, before: Entry, after: Entry) -> list[int]:

@@ -6,12 +6,14 @@ record the epoch is called `generation`, the history `trail`. A request log has 
 
 import struct
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from tests.checker.entries import Entry, Event, RequestLog
+from tests.checker.entries import Compared, Entry, Event, RequestLog
 from tests.checker.messages import sync_key
 
 HEAD = struct.Struct(">QQQ")
@@ -24,28 +26,16 @@ class _Child(msgspec.Struct):
     status: str = "waiting"
 
 
-class _State(msgspec.Struct):
-    """Both kinds of state; of each only what is compared."""
+class _State(Compared, frozen=True, kw_only=True):
+    """Both kinds of state."""
 
-    kind: str
     org: str
     adapter: str
     type: str
-    run: int
     entity: str = ""
-    status: str = ""
-    reason: str = ""
     error_reason: str = ""
-    request: str = ""
-    parent: str = ""
-    parent_run: int = 0
-    fenced: int = 0
-    units: int = 0
-    pages: int = 0
-    records: int = 0
-    rejected: int = 0
-    leases: list[list[Any]] = []
-    children: dict[str, _Child] = {}
+    leases: tuple[list[Any], ...] = ()
+    children: dict[str, _Child] = msgspec.field(default_factory=dict)
 
 
 class _Record(msgspec.Struct, rename={"history": "trail"}):
@@ -91,38 +81,28 @@ class RecordReader:
         self._logs: dict[str, RequestLog] = {}  # the last one read, by key
 
     def read(self, key: str, value: bytes, partition: int, offset: int) -> Entry:
-        try:
-            head = HEAD.unpack_from(value)
+        with _readable(f"{key} (journal {partition}/{offset})"):
+            epoch, seq, due = HEAD.unpack_from(value)
             record = _record.decode(memoryview(value)[HEAD.size :])
             state = _state.decode(record.state)
-        except (struct.error, msgspec.MsgspecError) as error:
-            raise Unreadable(f"{key} (journal {partition}/{offset}) cannot be read: {error}") from None
         history = tuple(Event(*event) for event in record.history)
         self.events[key].update(history)
         self.ids[key].update(id_[:16] for id_ in record.seen)
         names = tuple(state.children)
+        said = {name: getattr(state, name) for name in Compared.__struct_fields__}
+        said["status"] = state.status or FIRST_STATUS.get(state.kind, "")
+        said["reason"] = state.error_reason or state.reason
         return Entry(
+            **said,
             key=key,
             partition=partition,
             offset=offset,
-            epoch=head[0],
-            seq=head[1],
-            due=head[2],
+            epoch=epoch,
+            seq=seq,
+            due=due,
             due_set_at=record.due_set_at,
-            head_agrees=head == (record.generation, record.seq, record.due) and key == _key(state),
+            head_agrees=(epoch, seq, due, key) == (record.generation, record.seq, record.due, _key(state)),
             state=blake2b(record.state, digest_size=16).digest(),
-            kind=state.kind,
-            status=state.status or FIRST_STATUS.get(state.kind, ""),
-            reason=state.error_reason or state.reason,
-            run=state.run,
-            request=state.request,
-            parent=state.parent,
-            parent_run=state.parent_run,
-            fenced=state.fenced,
-            units=state.units,
-            pages=state.pages,
-            records=state.records,
-            rejected=state.rejected,
             leases=tuple(_lease(lease) for lease in state.leases),
             children=self._names.setdefault(names, names),
             child_statuses=tuple(child.status for child in state.children.values()),
@@ -131,11 +111,9 @@ class RecordReader:
         )
 
     def read_log(self, key: str, value: bytes, partition: int, offset: int) -> RequestLog:
-        try:
+        with _readable(f"{key} (journal {partition}/{offset})"):
             head = HEAD.unpack_from(value)
             log = _request_log.decode(memoryview(value)[HEAD.size :])
-        except (struct.error, msgspec.MsgspecError) as error:
-            raise Unreadable(f"{key} (journal {partition}/{offset}) cannot be read: {error}") from None
         slot, _, workflow = key.removeprefix(LOG_PREFIX).partition(":")
         ids = frozenset(id_ for id_, position, *rejection in log.requests if position and not any(rejection))
         found = RequestLog(workflow, partition, log.epoch, log.seq, log.day, ids)
@@ -148,6 +126,14 @@ class RecordReader:
         self._logs[key] = found
         self.ids[workflow] |= ids
         return found
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (struct.error, msgspec.MsgspecError) as error:
+        raise Unreadable(f"{where} cannot be read: {error}") from None
 
 
 def _changed_wrongly(before: RequestLog, after: RequestLog) -> str:
@@ -170,10 +156,6 @@ def _key(state: _State) -> str:
 def _lease(lease: list[Any]) -> tuple[int, int, int]:
     """[number, first, units, cursor, attempt, …], what is at its default cut off or not."""
     return lease[0], lease[4] if len(lease) > 4 else 1, lease[1]
-
-
-def tombstone(key: str, partition: int, offset: int) -> Entry:
-    return Entry(key, partition, offset, 0, 0, is_tombstone=True)
 
 
 def guard_of(value: bytes) -> tuple[int, int]:

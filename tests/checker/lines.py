@@ -7,7 +7,9 @@ the place up to which its successor has read was never seen either: there a work
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tests.checker.entries import Entry
 
@@ -15,17 +17,16 @@ ENDED = {"done", "failed", "cancelled"}
 HISTORY_MAX = 16  # so many notable steps a record remembers
 
 
-@dataclass(slots=True)
-class Line:
+class Line(Struct):
     """`wins` are the winning records, by seq; `puts` how often each was put, by seq; `faults` what is wrong already.
 
     A record that left the table ends a line; the next one begins anew.
     """
 
     key: str
-    wins: list[Entry] = field(default_factory=list)
-    puts: dict[int, int] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    wins: list[Entry] = []
+    puts: dict[int, int] = {}
+    faults: list[str] = []
     stale: int = 0
     aside: int = 0
     again: int = 0

@@ -5,7 +5,7 @@ a step has no offset; but it is always a notable one, so the history names the c
 command says stands in the records before and after: the id can be derived anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from tests.checker.entries import Entry
 from tests.checker.evidence import Evidence
@@ -26,7 +26,7 @@ def local_between(before: Entry, after: Entry, evidence: Evidence) -> int:
         return int(after.cause in set(_commands(before, after, evidence)))
     notable = [event.cause for event in after.history if event.seq > before.seq]
     forgotten = max(0, after.history[0].seq - before.seq - 1) if len(after.history) == HISTORY_MAX else 0
-    requests = evidence.request_ids.get(after.key, frozenset())
+    requests: Set[str] = evidence.request_ids.get(after.key, frozenset())
     return forgotten + sum(cause[:16] not in requests for cause in notable)
 
 
@@ -35,8 +35,8 @@ def _commands(before: Entry, after: Entry, evidence: Evidence) -> Iterator[str]:
     if after.kind == "entity":
         yield from _for_an_entity(before, after, evidence)
     elif before.run == after.run:
-        was = dict(zip(before.children, before.child_statuses, strict=True))
-        for name, status in zip(after.children, after.child_statuses, strict=True):
+        was = before.statuses
+        for name, status in after.statuses.items():
             if was.get(name) == "running" and status in REPORTABLE:
                 yield derived_id("control", "child-done", after.key, str(after.run), name)
     else:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tests.checker.values import ActionResult, ActionStep, Letter, Origin, PageResult
+from tests.checker.values import Action, Letter, Origin
 
 T = TypeVar("T")
 
@@ -18,49 +18,8 @@ ID_HEADER = "sluice-id"
 NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-class _PageDone(msgspec.Struct):
-    workflow: str
-    run: int
-    lease: int
-    units: int
-    pages: int
-    records: int
-    attempt: int = 1
-    first: int | None = None
-    rejected: int = 0
-
-
-class _Action(msgspec.Struct):
-    """run-action and action-complete; of the result what closing a run says."""
-
-    workflow: str
-    run: int
-    action: str
-    step: str
-    attempt: int = 1
-    error: str | None = None
-    result: dict[str, Any] = {}
-
-
-def page_result_in(value: bytes | None) -> PageResult | None:
-    """The page-done in a message; None if it is none."""
-    done = _decoded(value, _PageDone)
-    if done is None:
-        return None
-    counts = (done.units, done.pages, done.records, done.rejected)
-    return PageResult(done.workflow, done.run, done.lease, done.attempt, done.first, *counts)
-
-
-def action_in(value: bytes | None) -> ActionResult | None:
-    """The run-action or the action-complete in a message; None if it is neither."""
-    said = _decoded(value, _Action)
-    if said is None:
-        return None
-    step = ActionStep(said.workflow, said.run, said.action, said.step, said.attempt)
-    return ActionResult(step, said.error or "", said.result)
-
-
-def _decoded(value: bytes | None, model: type[T]) -> T | None:
+def decoded(value: bytes | None, model: type[T]) -> T | None:
+    """What a message says; None if it is nothing of the kind."""
     try:
         return msgspec.json.decode(value or b"", type=model)
     except NO_JSON:
@@ -69,7 +28,7 @@ def _decoded(value: bytes | None, model: type[T]) -> T | None:
 
 def document(value: bytes | None) -> dict[str, Any]:
     """The JSON object in a message; empty if there is none."""
-    return _decoded(value, dict) or {}
+    return decoded(value, dict) or {}
 
 
 def workflow_of(topic: str, value: bytes | None) -> str:
@@ -105,10 +64,10 @@ def retry_id(workflow: str, request: str) -> str:
     return derived_id("control", "nudge", workflow, request)
 
 
-def action_id(topic: str, step: ActionStep) -> str:
+def action_id(topic: str, action: Action) -> str:
     """The id of a run-action or an action-complete: the first attempt is not named."""
-    attempt = (str(step.attempt),) if step.attempt > 1 else ()
-    return derived_id(topic, step.action, step.workflow, str(step.run), step.name, *attempt)
+    attempt = (str(action.attempt),) if action.attempt > 1 else ()
+    return derived_id(topic, action.action, action.workflow, str(action.run), action.step, *attempt)
 
 
 def letter(

@@ -1,16 +1,18 @@
 """The checker's own reading of the formats agrees with what the engine writes. Here alone the two meet."""
 
 import ast
+import dataclasses
 import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from agents.records.reader import read_page
 from manifests.entity import columns, table_name
@@ -18,10 +20,15 @@ from manifests.loader import load_packaged
 from tables.kinds.entity import EntityState
 from tables.requests import LoggedRequest, RequestLog, encode_requests, log_key
 from tables.row import HistoryEntry, Row, encode_row
+from tests.checker.entries import Entry
+from tests.checker.evidence import Evidence
 from tests.checker.formats import RecordReader, Unreadable
+from tests.checker.kafka_log import JOURNAL, TopicsReader
 from tests.checker.layouts import read_layouts
-from tests.checker.messages import action_id, action_in, letter, page_result_in, retry_id, start_id, workflow_of
+from tests.checker.messages import action_id, decoded, letter, retry_id, start_id, workflow_of
 from tests.checker.rows import TableReader, faults, is_same
+from tests.checker.source import read_served
+from tests.checker.values import Action, PageResult, Served
 from tests.support.house import ROOT
 from topics.actions import ActionComplete, RunAction
 from topics.codec import encode
@@ -51,6 +58,15 @@ def imported(source: str) -> Iterator[str]:
             yield node.module or ""
 
 
+def taken(topic: str, *values: bytes | None, key: str = STATE.key, headers: Any = ()) -> Evidence:
+    """What a topic with these values leads to."""
+    reader = TopicsReader()
+    for offset, value in enumerate(values):
+        given = {"topic": topic, "partition": 0, "offset": offset, "key": key.encode(), "value": value}
+        reader.take(SimpleNamespace(**given, headers=headers))
+    return reader.evidence()
+
+
 def test_the_checker_shares_no_code_with_the_engine() -> None:
     parts = [path for path in (ROOT / "tests" / "checker").rglob("*.py") if not path.name.startswith("test_")]
     names = {name for path in parts for name in imported(path.read_text(encoding="utf-8"))}
@@ -72,35 +88,30 @@ def test_a_record_is_read_as_it_was_written_and_disagrees_under_another_key_or_h
     assert not RecordReader().read(STATE.key, value[:15] + b"\x09" + value[16:], 0, 0).head_agrees
 
 
-def test_a_request_log_is_read_as_it_was_written() -> None:
-    rejected = LoggedRequest("c", "start-sync@4", "why")
-    value = encode_requests(replace_log(requests=(*LOG.requests, rejected)))
-    found = RecordReader().read_log(log_key(STATE.key, 9 % 8).decode(), value, 3, 0)
-    assert (found.workflow, found.partition, found.epoch, found.seq, found.day) == (STATE.key, 3, 2, 7, 9)
-    assert (found.ids, found.faults) == (frozenset("a"), list[str]())
+REJECTED = LoggedRequest("c", "start-sync@4", "why")
 
 
 @pytest.mark.parametrize(
     ("slot", "second", "what"),
     [
-        (2, LOG, "head, key and content do not agree"),
+        (2, {}, "head, key and content do not agree"),
         (1, {"seq": 6}, "its writer goes back from seq 7"),
         (1, {"seq": 8, "requests": ()}, "1 requests of its day are forgotten"),
+        (1, {"seq": 8, "requests": (*LOG.requests, REJECTED)}, ""),
         (1, {"seq": 8, "requests": (), "day": 17}, ""),
         (1, {"epoch": 3, "seq": 6, "requests": ()}, ""),
     ],
 )
-def test_a_request_log_that_its_writer_spoiled_is_found(slot: int, second: Any, what: str) -> None:
-    reader, key = RecordReader(), log_key(STATE.key, slot).decode()
-    found = [reader.read_log(key, encode_requests(LOG), 0, 0)]
-    if isinstance(second, dict):
-        found.append(reader.read_log(key, encode_requests(replace_log(**second)), 0, 1))
-    faults = [fault for one in found for fault in one.faults]
-    assert [what in fault for fault in faults] == [True] * bool(what)
-
-
-def replace_log(**more: Any) -> RequestLog:
-    return msgspec.structs.replace(LOG, **more)
+def test_a_request_log_is_read_as_it_was_written_and_its_writer_takes_nothing_back(
+    slot: int, second: dict[str, Any], what: str
+) -> None:
+    key = log_key(STATE.key, slot)
+    found = taken(JOURNAL, encode_requests(LOG), encode_requests(replace(LOG, **second)), key=key.decode())
+    first, last = found.request_logs
+    assert (first.workflow, first.partition, first.epoch, first.seq, first.day) == (STATE.key, 0, 2, 7, 9)
+    assert (set(first.ids), found.request_ids, found.journal) == ({"a"}, {STATE.key: {"a"}}, list[Entry]())
+    assert [what in fault for fault in last.faults] == [True] * bool(what)
+    assert taken(JOURNAL, encode_requests(LOG), None, key=key.decode()).folded == {0: {}}
 
 
 def test_what_is_no_record_cannot_be_judged() -> None:
@@ -111,11 +122,8 @@ def test_what_is_no_record_cannot_be_judged() -> None:
 
 def test_a_result_of_a_lease_is_read_as_it_was_reported() -> None:
     done = PageDone(workflow=STATE.key, run=9, lease=2, first=3, units=4, pages=5, records=6, rejected=1)
-    result = page_result_in(encode(done))
-    assert result is not None
-    assert (result.workflow, result.run, result.lease, result.attempt, result.first) == (STATE.key, 9, 2, 1, 3)
-    assert (result.units, result.pages, result.records, result.rejected) == (4, 5, 6, 1)
-    assert [page_result_in(value) for value in (None, b"\xff", b'{"run": "x"}')] == [None, None, None]
+    assert decoded(encode(done), PageResult) == PageResult(STATE.key, 9, 2, 4, 5, 6, 1, 3, 1)
+    assert [decoded(value, PageResult) for value in (None, b"\xff", b'{"run": "x"}')] == [None, None, None]
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
@@ -125,11 +133,11 @@ def test_an_action_and_its_result_are_about_the_same_step_and_have_the_ids_that_
     known: dict[str, Any] = {"workflow": STATE.key, "run": 9, "action": "finish-run", "step": "done"}
     action = RunAction(**known, attempt=attempt, org="acme", adapter="pco", input={"outcome": "done"})
     complete = ActionComplete(**known, attempt=attempt, result={"pages": 3}, error="rejected")
-    sent, done = action_in(encode(action)), action_in(encode(complete))
-    assert sent is not None
-    assert done is not None
-    assert (sent.step, done.error, done.result) == (done.step, "rejected", {"pages": 3})
-    assert [action_id(one.topic, sent.step) for one in (action, complete)] == [action.id, complete.id]
+    sent, done = decoded(encode(action), Action), decoded(encode(complete), Action)
+    assert sent
+    assert done
+    assert (sent.about, done.error, done.result) == (done.about, "rejected", {"pages": 3})
+    assert [action_id(one.topic, sent) for one in (action, complete)] == [action.id, complete.id]
 
 
 def test_a_request_has_the_id_that_the_engine_gives_it_and_is_for_whom_the_engine_takes_it() -> None:
@@ -214,19 +222,12 @@ def test_a_row_that_says_something_else_than_its_record_is_found(column: str, va
     assert column in fault or "key" in fault
 
 
-@pytest.mark.parametrize(
-    ("type_", "wanted", "stored"),
-    [
-        ("text", 7, "7"),
-        ("integer", 4.0, 4),
-        ("integer", "9007199254740993", 9007199254740993),
-        ("number", "1.5", 1.5),
-        ("timestamp", "2026-01-05", datetime(2026, 1, 5, tzinfo=UTC)),
-    ],
-)
-def test_a_value_is_the_same_in_the_columns_type(type_: str, wanted: object, stored: object) -> None:
-    assert is_same(type_, wanted, stored)
-    assert not is_same(type_, wanted, None)
+def test_a_value_is_the_same_in_the_columns_type() -> None:
+    assert is_same("text", 7, "7")
+    assert is_same("integer", 4.0, 4)
+    assert is_same("integer", "9007199254740993", 9007199254740993)
+    assert is_same("number", "1.5", 1.5)
+    assert not is_same("number", "1.5", None)
 
 
 def test_a_table_has_the_hash_that_the_source_has() -> None:
@@ -240,5 +241,29 @@ def test_a_table_has_the_hash_that_the_source_has() -> None:
 
 
 def test_rows_under_a_parent_name_it() -> None:
-    layout = replace(read_layouts("pco")["people.person"], parent_column="plan_id")
+    layout = dataclasses.replace(read_layouts("pco")["people.person"], parent_column="plan_id")
     assert "plan_id is empty: it was read under nobody" in faults(layout, {**row(), "plan_id": None}, RECORD)
+
+
+def test_a_journal_of_the_simulator_is_read_up_to_where_it_was_torn(tmp_path: Path) -> None:
+    journal = tmp_path / "served.tsv"
+    first, second = "/people/v2/people?offset=0&per_page=100", "/people/v2/people?offset=100&per_page=100"
+    journal.write_text(f"acme\tpeople.person\t{first}\t1.5\nacme\tpeople.person\t{second}\nacme\tpeople.per")
+    found = list(read_served(journal, read_layouts("pco")))
+    assert found == [Served("acme", "people.person", "", 1, 1.5), Served("acme", "people.person", "", 2)]
+
+
+def test_the_journal_is_read_with_its_fold_and_where_that_changed_last() -> None:
+    older, newest, stale = (encode_row(replace(ROW, epoch=epoch, seq=seq)) for epoch, seq in ((1, 1), (2, 2), (1, 9)))
+    found = taken(JOURNAL, older, newest, stale, newest)
+    assert [entry.offset for entry in found.journal] == [0, 1, 2, 3]
+    assert (found.folded[0], found.position) == ({STATE.key.encode(): newest}, {0: 1})
+    assert found.newest[STATE.run_id].value == newest
+    assert found.events == {(STATE.key, 1, 7, "c", "n", "r", STATE.run_id)}
+
+
+def test_what_the_engine_sent_is_known_by_its_id_and_the_id_of_an_action_is_derived_anew() -> None:
+    step = b'{"workflow":"w","run":1,"action":"finish-run","step":"done"}'
+    found = taken("run-action", step, headers=[("sluice-id", b"abc")])
+    assert [(sent.id, len(sent.derived)) for sent in found.sent] == [("abc", 32)]
+    assert taken("run-action", step).sent == []

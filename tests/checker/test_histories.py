@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from tests.checker.evidence import Evidence
-from tests.checker.invariants import commands, families, journal
+from tests.checker.invariants import commands, journal, runs
 from tests.checker.kafka_log import JOURNAL, TOPICS, TopicsReader
 from tests.counter.commands import KEY as COUNTER
 from tests.engine.clock import MovableClock
@@ -17,7 +17,7 @@ OF_THE_TOPICS = (
     journal.journal_is_whole,
     journal.journal_is_gapless,
     journal.journal_is_legal,
-    families.main_syncs_and_entities_agree,
+    runs.main_syncs_and_entities_agree,
     commands.no_command_is_lost,
     commands.requests_run_once,
     commands.ids_are_derived,

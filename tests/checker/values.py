@@ -1,27 +1,54 @@
 """Values that evidence is made of, a line of something each. Knows no invariant."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct
 
 Origin = tuple[str, int, int]  # topic, partition, offset
 Place = tuple[str, str, int]  # run id, parent, page
 TimelineRow = tuple[str, int, int, str, str, str, str]  # workflow, at, seq, cause, event, request id, run id
+ActionStep = tuple[str, int, str, str, int]  # workflow, run, action, step, attempt
+HOLES_SHOWN_MAX = 10
 
 
-@dataclass(frozen=True, slots=True)
-class LogFacts:
-    """One partition of a topic: from where to where it reaches, how many records were read, where some are missing."""
+def at(origin: Origin) -> str:
+    topic, partition, offset = origin
+    return f"{topic} {partition}/{offset}"
+
+
+class LogFacts(Struct):
+    """One partition of a topic: from where to where it reaches, how many records were read, where some are missing.
+
+    `next` is the offset up to which it is read.
+    """
 
     topic: str
     partition: int
     begin: int
     end: int
-    read: int
-    holes: tuple[int, ...] = ()
+    read: int = 0
+    holes: list[int] = []
+    next: int = 0
+
+    def take(self, offset: int) -> bool:
+        """False for what stands behind the end as it was when reading began."""
+        if offset >= self.end:
+            self.next = self.end
+            return False
+        self.skip(offset)
+        self.next, self.read = offset + 1, self.read + 1
+        return True
+
+    def skip(self, position: int) -> None:
+        upto = min(position, self.end)
+        if upto > self.next:
+            if len(self.holes) < HOLES_SHOWN_MAX:
+                self.holes.append(self.next)
+            self.next = upto
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A record of a topic that people write to, as it came."""
 
     topic: str
@@ -30,9 +57,12 @@ class Message:
     key: bytes | None
     value: bytes | None
 
+    @property
+    def origin(self) -> Origin:
+        return self.topic, self.partition, self.offset
 
-@dataclass(frozen=True, slots=True)
-class SentCommand:
+
+class SentCommand(Struct, frozen=True):
     """A command that the engine itself sent: `digest` stands for its topic and its value, `id` is its header's.
 
     `derived` is the id that follows from what it says, empty where that is not derived anew.
@@ -44,43 +74,38 @@ class SentCommand:
     derived: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PageResult:
+class PageResult(Struct, frozen=True):
     """A page-done message."""
 
     workflow: str
     run: int
     lease: int
-    attempt: int
-    first: int | None
     units: int
     pages: int
     records: int
-    rejected: int
+    attempt: int = 1
+    first: int | None = None
+    rejected: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ActionStep:
-    """A unit of an action's work: an attempt at a step of a run."""
+class Action(Struct, frozen=True):
+    """A run-action or an action-complete; `result` is what the action returned."""
 
     workflow: str
     run: int
     action: str
-    name: str
-    attempt: int
+    step: str
+    attempt: int = 1
+    error: str | None = None
+    result: dict[str, Any] = {}
+
+    @property
+    def about(self) -> ActionStep:
+        """The unit of work that it asks for or answers."""
+        return self.workflow, self.run, self.action, self.step, self.attempt
 
 
-@dataclass(frozen=True, slots=True)
-class ActionResult:
-    """An action-complete message; `result` is what the action returned, `error` empty if it did."""
-
-    step: ActionStep
-    error: str
-    result: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(Struct, frozen=True):
     """A dead letter: `origin` is what its headers say; `forwarded` where the message stood first, if it was sent on."""
 
     partition: int
@@ -92,8 +117,7 @@ class Letter:
     forwarded: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AuditLine:
+class AuditLine(Struct, frozen=True):
     """A ledger line as the trigger saw it inserted. `id` grows in the order of the inserts; `at` is Unix seconds."""
 
     id: int
@@ -112,8 +136,7 @@ class AuditLine:
         return self.run_id, self.parent, self.page
 
 
-@dataclass(frozen=True, slots=True)
-class RunChange:
+class RunChange(Struct, frozen=True):
     """A run's state as the trigger saw it change; ids are of the same sequence as those of the lines."""
 
     id: int
@@ -123,9 +146,8 @@ class RunChange:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A line of sluice_runs, with what still stands in the ledger under it."""
+class Run(Struct, frozen=True):
+    """A line of sluice_runs; pages, records and rejected are its totals with what still stands in the ledger."""
 
     run_id: str
     workflow: str
@@ -137,13 +159,13 @@ class Run:
     pages: int
     records: int
     rejected: int
-    ledger_pages: int = 0
-    ledger_records: int = 0
-    ledger_rejected: int = 0
+
+    @property
+    def holds(self) -> tuple[int, int, int]:
+        return self.pages, self.records, self.rejected
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """An entity's rows of one organisation. `faults` are rows that contradict themselves, a sentence each."""
 
     org: str
@@ -154,16 +176,14 @@ class Table:
     places: frozenset[tuple[str, str | None, int]] = frozenset()  # run id, parent (None: not under one), page
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What the source has of an entity."""
 
     rows: int
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Struct, frozen=True):
     """A page that the simulator served; `at` is when it was requested (Unix seconds), if the journal has it."""
 
     org: str
@@ -173,35 +193,7 @@ class Served:
     at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Poison:
-    """A message that the harness sent although it can never be handled."""
-
-    origin: Origin
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """The newest record of a run of a workflow, whole: value as in the journal."""
-
-    workflow: str
-    epoch: int
-    seq: int
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A line of a status table or view: its columns as they are, times as Unix ms, JSON decoded."""
-
-    table: str
-    run_id: str
-    columns: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(Struct, frozen=True):
     """A partition's RocksDB: the changelog offset that it says it holds, and what it holds."""
 
     path: str

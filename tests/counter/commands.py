@@ -14,6 +14,7 @@ class StartCounter(Command):
     """Count to `target`, one step every `every_ms`; then let `child`, if any, do the same, and record the result."""
 
     topic: ClassVar[str] = "start-counter"
+    identified_by: ClassVar[tuple[str, ...]] = ("key", "request_id")
     is_request: ClassVar[bool] = True
 
     org: Name
@@ -27,10 +28,6 @@ class StartCounter(Command):
     def key(self) -> str:
         return KEY.key(self.org, self.name)
 
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.key, self.request_id or "")
-
     def named_after(self, message: str) -> Self:
         return self if self.request_id is not None else self.model_copy(update={"request_id": message})
 
@@ -38,26 +35,22 @@ class StartCounter(Command):
 class CountForParent(Control):
     """A counter asks its child to count, too."""
 
+    identified_by: ClassVar[tuple[str, ...]] = ("kind", "workflow", "parent", "parent_run")
+
     kind: Literal["count-for-parent"] = "count-for-parent"
     parent: str
     parent_run: Number
     target: Number
     every_ms: Number
 
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.kind, self.workflow, self.parent, str(self.parent_run))
-
 
 class Counted(Control):
     """A child has counted to its target; to its parent."""
 
+    identified_by: ClassVar[tuple[str, ...]] = ("kind", "workflow", "parent_run")
+
     kind: Literal["counted"] = "counted"
     parent_run: Number
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.kind, self.workflow, str(self.parent_run))
 
 
 COMMANDS = (StartCounter, CountForParent, Counted)

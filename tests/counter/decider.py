@@ -42,9 +42,9 @@ class CounterDecider:
                 return [_count_for_parent(state)]
             case "recording":
                 return [_record(state)]
-            case "done" | "failed" if state.parent:
-                return [Counted(workflow=state.parent, parent_run=state.parent_run)]
-        return []
+            case "done" | "failed":
+                return _reports(state)
+        return ()
 
     def _timer_due(self, state: CounterState, at: int) -> Decision[CounterState]:
         if state.has_ended:
@@ -74,7 +74,7 @@ def _start(state: CounterState | None, command: StartCounter, at: int) -> Decisi
 
 def _start_for_parent(state: CounterState | None, command: CountForParent, at: int) -> Decision[CounterState]:
     if state is not None and (state.parent, state.parent_run) == (command.parent, command.parent_run):
-        return Decision(state, (Counted(workflow=state.parent, parent_run=state.parent_run),) if state.ended_at else ())
+        return Decision(state, _reports(state) if state.ended_at else ())
     if state is not None and not state.has_ended:
         raise Rejected(f"{state.key} counts for somebody else")
     names = KEY.parse(command.workflow)
@@ -100,8 +100,11 @@ def _ended(state: CounterState, complete: ActionComplete, at: int) -> Decision[C
     after = msgspec.structs.replace(
         state, status="failed" if complete.error else "done", reason=complete.reason, ended_at=at, due=0
     )
-    reports = (Counted(workflow=state.parent, parent_run=state.parent_run),) if state.parent else ()
-    return Decision(after, reports, after.status)
+    return Decision(after, _reports(state), after.status)
+
+
+def _reports(state: CounterState) -> tuple[Counted, ...]:
+    return (Counted(workflow=state.parent, parent_run=state.parent_run),) if state.parent else ()
 
 
 def _count_for_parent(state: CounterState) -> CountForParent:

@@ -10,23 +10,14 @@ from topics.ids import run_id
 
 def _status(state: CounterState) -> RunStatus:
     return RunStatus(
-        org=state.org,
-        status=state.status,
-        reason=state.reason,
-        started_at=state.started_at,
-        ended_at=state.ended_at,
+        org=state.org, status=state.status, reason=state.reason, started_at=state.started_at, ended_at=state.ended_at,
         parent_run_id=run_id(state.parent, state.parent_run) if state.parent else "",
         details={"count": len(state.ticks), "target": state.target},
-    )
+    )  # fmt: skip
 
 
 COUNTER = Kind(
-    key=KEY,
-    topics=TOPICS,
-    commands=COMMANDS,
-    state=CounterState,
-    transitions=TRANSITIONS,
-    decider=lambda adapters: CounterDecider(),
-    status=_status,
-)
+    key=KEY, topics=TOPICS, commands=COMMANDS, state=CounterState, transitions=TRANSITIONS,
+    decider=lambda adapters: CounterDecider(), status=_status,
+)  # fmt: skip
 WITH_COUNTER = Registry((*SHIPPED.kinds.values(), COUNTER))

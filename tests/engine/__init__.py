@@ -6,5 +6,5 @@ with every fault that the real parts were seen to have. `Engine` runs one proces
 `tests.simulation` runs many of them with faults by a seed.
 
 Reading order: clock, broker (logs, groups, what a crash leaves behind), faults (crash points, wrong clocks, slow
-answers), worker, outside and fetcher, projector (one life of a process each), engine.
+answers), process (one life of it), worker, outside and fetcher, projector, engine.
 """

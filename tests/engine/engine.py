@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from agents.activities.actions import Activity
 from agents.core.batch import Out
@@ -30,8 +30,10 @@ from topics.kinds import entity, sync
 from topics.kinds.sync import StartSync
 
 KEY = sync.KEY.key("acme", "toy", "full")
+ENTITIES = tuple(toy().entities)
 ROUNDS_MAX = 10_000  # rounds without coming to rest: something never ends
 PARTITIONS = 1
+SPREAD_PARTITIONS = 33  # no two workflows of the toy share one
 
 
 class Engine:
@@ -55,7 +57,7 @@ class Engine:
     ) -> None:
         self.clock = MovableClock()
         self.registry = registry
-        self.broker = Broker(self.clock, 97 if spreads_workflows else partitions, spreads_workflows)
+        self.broker = Broker(self.clock, SPREAD_PARTITIONS if spreads_workflows else partitions, spreads_workflows)
         self.source = ListSource(toy_data() if data is None else data)
         self.sink = AuditedSink()
         self.published = Published()
@@ -113,16 +115,15 @@ class Engine:
                 self.crashes += 1
 
     async def _begin(self) -> None:
-        broker, groups, name = self.broker, self._groups, f"#{self._lives}"
-        deliveries, faults = self._deliveries, self._faults
-        self.worker = Worker(name, broker, groups["worker"], {}, self._processor, faults, Protections(), deliveries)
+        name, partitions = f"#{self._lives}", range(self.broker.partitions)
+        lives = {role: (name, self.broker, group, self._faults) for role, group in self._groups.items()}
+        self.worker = Worker(*lives["worker"], {}, self._processor, Protections(), self._deliveries)
         self.fetcher = Fetcher(
-            name, broker, groups["fetcher"], self.registry, self.sink, self.api, self._adapters, faults,
-            self._activities, deliveries,
-        )  # fmt: skip
-        self.projector = Projector(name, broker, groups["projector"], self.registry, self.published, faults)
-        for role, process in (("worker", self.worker), ("fetcher", self.fetcher), ("projector", self.projector)):
-            await process.assign(groups[role].rebalance({name: range(broker.partitions)})[name])
+            *lives["fetcher"], self.registry, self.api, self._adapters, self._activities, self._deliveries
+        )
+        self.projector = Projector(*lives["projector"], self.registry, self.published)
+        for process in (self.worker, self.fetcher, self.projector):
+            await process.assign(process.group.rebalance({name: partitions})[name])
 
     def log(self, topic: str) -> list[LogRecord]:
         """Everything that was written to a topic."""
@@ -143,6 +144,12 @@ class Engine:
             StartSync.model_validate({"org": org, "adapter": "toy", "type": "full", "request_id": request_id, **more})
         )
 
+    async def run(self, request_id: str | None = None, **more: str) -> Self:
+        """A start, and all that follows."""
+        self.start(request_id, **more)
+        await self.settle()
+        return self
+
     def sync(self, key: str = KEY) -> SyncState:
         row = self.row(key)
         assert row is not None
@@ -159,10 +166,16 @@ class Engine:
         """The stored keys of an entity, in order."""
         return sorted(key for _, key in self.sink.rows.get(name, {}))
 
-    def expected(self, name: str) -> list[str]:
-        own = self.source.data.get(name, [])
-        below = [key for place, keys in self.source.data.items() if place.startswith(f"{name}/") for key in keys]
-        return sorted(own + below)
+    def stored_keys(self) -> dict[str, list[str]]:
+        return {name: self.keys(name) for name in ENTITIES}
+
+    def expected_keys(self) -> dict[str, list[str]]:
+        """Those that the source has, of each entity."""
+        data = self.source.data.items()
+        return {
+            name: sorted(key for place, keys in data if place.split("/")[0] == name for key in keys)
+            for name in ENTITIES
+        }
 
     def served_twice(self) -> dict[tuple[str, str, int], int]:
         return {page: times for page, times in Counter(self.source.served).items() if times > 1}

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
+from typing import Any
 
 from tests.engine.clock import MovableClock
 from topics.errors import Retryable
@@ -69,6 +71,17 @@ class CrashPoints(Faults):
         self._may_crash(where)
 
 
+def dies_at(fatal: int) -> Callable[[str], None]:
+    """For CrashPoints: a process dies at the crash point of this number, counted from 0."""
+    reached = count()
+
+    def may_crash(where: str) -> None:
+        if next(reached) == fatal:
+            raise Died
+
+    return may_crash
+
+
 class Gate:
     """Where the tasks of a process wait for the outside. Each is let through by the engine, in any order."""
 
@@ -125,5 +138,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
 async def spin() -> None:
     """Let every task run that can."""
+    loop: Any = asyncio.get_running_loop()
     for _ in range(SPINS):
+        if not loop._ready:
+            return
         await asyncio.sleep(0)

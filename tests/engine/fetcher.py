@@ -10,14 +10,15 @@ from agents.activities.database import Database
 from agents.activities.fetch import LeaseReader
 from agents.activities.runner import ActivityRunner
 from agents.core.batch import Out
-from agents.core.context import dead_letter, read_command
+from agents.core.context import dead_letter
+from agents.core.processor import read_command
 from agents.core.registry import Registry
 from manifests.entity import Adapter
 from service.fetcher.scheduler import FairQueue, OffsetTracker
-from tests.engine.broker import Broker, Group, LogPartition, LogRecord, Member
-from tests.engine.clock import SkewedClock
-from tests.engine.faults import Faults, Gate, spin
-from tests.engine.outside import Api, AuditedSink, FlakySink, FlakySource, begun
+from tests.engine.broker import LogPartition, LogRecord, Member
+from tests.engine.faults import Gate, spin
+from tests.engine.outside import Api, FlakySink, FlakySource, begun
+from tests.engine.process import Process
 from topics.catalog import DEAD_LETTERS
 from topics.codec import encode, headers, trace_in, trace_of
 from topics.command import Command
@@ -39,62 +40,44 @@ class InFlight:
     command: Command
 
 
-class Fetcher:
-    """One life of a process. It owns no state: whatever it had in hand is delivered again to another one.
+@dataclass(eq=False)
+class Fetcher(Process):
+    """It owns no state. `deliveries` is how often each command is worked on."""
 
-    `deliveries` is how often each command is worked on.
-    """
+    registry: Registry
+    api: Api
+    adapters: Mapping[str, Adapter]
+    activities: Mapping[str, Activity] | None = None
+    deliveries: int = 1
 
-    def __init__(
-        self,
-        name: str,
-        broker: Broker,
-        group: Group,
-        registry: Registry,
-        sink: AuditedSink,
-        api: Api,
-        adapters: Mapping[str, Adapter],
-        faults: Faults,
-        activities: Mapping[str, Activity] | None = None,
-        deliveries: int = 1,
-    ) -> None:
-        self.name = name
-        self.clock = SkewedClock(broker.clock)
-        self._broker = broker
-        self._group = group
-        self._registry = registry
-        self._sink = sink
-        self._faults = faults
-        self._deliveries = deliveries
-        self._gate = Gate(faults, broker.clock)
-        database = Database(FlakySink(name, sink, faults, self._gate), self._gate.through)
-        reader = LeaseReader(FlakySource(name, api, faults, self._gate), database, adapters, self.clock)
-        self._runner = ActivityRunner(reader, database, activities)
-        self._member = Member("", 0, 0, ())
-        self._position: dict[LogPartition, int] = {}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._gate = Gate(self.faults, self.broker.clock)
+        database = Database(FlakySink(self.name, self.api.sink, self.faults, self._gate), self._gate.through)
+        source = FlakySource(self.name, self.api, self.faults, self._gate)
+        self._runner = ActivityRunner(
+            LeaseReader(source, database, self.adapters, self.clock), database, self.activities
+        )
         self._trackers: dict[LogPartition, OffsetTracker] = {}
         self._queue: FairQueue[InFlight] = FairQueue(PER_CONNECTION_MAX)
         self._tasks: dict[asyncio.Task[None], InFlight] = {}
         self._ids: set[str] = set()
 
     async def assign(self, member: Member) -> None:
-        self._member = member
-        data = self._registry.catalog.data
-        tps = [LogPartition(topic, partition) for topic in data for partition in member.partitions]
-        self._position = {tp: self._group.committed[tp] for tp in tps}
-        self._trackers = {tp: OffsetTracker() for tp in tps}
+        self.hold(member, self.registry.catalog.data)
+        self._trackers = {tp: OffsetTracker() for tp in self.position}
 
     async def revoke(self) -> None:
         """Another process continues from the last commit: stop at once."""
         self._cancel()
         await spin()
         self._commit()
-        self._position.clear()
+        await super().revoke()
 
     async def move(self) -> None:
-        match self._faults.random.choices(("poll", "step", "commit"), (3, 8, 1))[0]:
-            case "poll" if self._position:
-                self._poll(self._faults.random.choice(list(self._position)))
+        match self.faults.random.choices(("poll", "step", "commit"), (3, 8, 1))[0]:
+            case "poll" if self.position:
+                self._poll(self.faults.random.choice(list(self.position)))
                 await spin()
             case "step":
                 await self._step()
@@ -102,10 +85,10 @@ class Fetcher:
                 self._commit()
 
     async def drain(self) -> bool:
-        """Everything that there is to do; False if there was nothing."""
         moved = bool(self._tasks)
-        for tp in self._position:
-            while self._poll(tp):
+        for tp in self.position:
+            while self.position[tp] < len(self.broker.logs[tp]):
+                self._poll(tp)
                 moved = True
         await spin()
         for _ in range(DRAIN_STEPS_MAX):
@@ -113,7 +96,7 @@ class Fetcher:
                 self._commit()
                 return moved
             if not await self._step():
-                self._broker.clock.advance(self._gate.opens_in)
+                self.broker.clock.advance(self._gate.opens_in)
                 await spin()
         raise AssertionError(f"{self.name} does not come to an end with what it has in hand")
 
@@ -124,7 +107,7 @@ class Fetcher:
     async def _step(self) -> bool:
         if not await self._gate.open_one():
             return False
-        self._faults.crash_point(self.name, "between two steps of its work")
+        self.faults.crash_point(self.name, "between two steps of its work")
         return True
 
     def _cancel(self) -> None:
@@ -132,19 +115,18 @@ class Fetcher:
         for task in list(self._tasks):
             task.cancel()
 
-    def _poll(self, tp: LogPartition) -> bool:
-        records = self._broker.read(tp, self._position[tp], POLL_MAX)
+    def _poll(self, tp: LogPartition) -> None:
+        records = self.broker.read(tp, self.position[tp], POLL_MAX)
         for record in records:
             self._accept(tp, record)
-            self._position[tp] = record.offset + 1
+            self.position[tp] = record.offset + 1
         self._dispatch()
-        return bool(records)
 
     def _accept(self, tp: LogPartition, record: LogRecord) -> None:
         tracker = self._trackers[tp]
         tracker.begin(record.offset)
         try:
-            command = read_command(record, self._registry)
+            command = read_command(record, self.registry)
         except Rejected as error:
             self._reject(record, str(error))
             tracker.end(record.offset)
@@ -165,9 +147,9 @@ class Fetcher:
     async def _work(self, item: InFlight) -> None:
         command = item.command
         run = run_id(command.workflow, command.run) if isinstance(command, FetchPages) else ""
-        self._faults.note(self.name, f"works on {item.tp.topic}/{item.tp.partition}@{item.record.offset} {run}")
-        for _ in range(self._deliveries):
-            begun.set((run, len(self._sink.committed)))
+        self.faults.note(self.name, f"works on {item.tp.topic}/{item.tp.partition}@{item.record.offset} {run}")
+        for _ in range(self.deliveries):
+            begun.set((run, len(self.api.sink.committed)))
             try:
                 result = await self._runner.run(command)
             except Rejected as error:
@@ -179,14 +161,14 @@ class Fetcher:
         self._trackers[item.tp].end(item.record.offset)
 
     def _report(self, item: InFlight, result: Command) -> None:
-        target = LogPartition(result.topic, self._broker.partition_of(result.key))
+        target = LogPartition(result.topic, self.broker.partition_of(result.key))
         trace = trace_in(item.record.headers) or trace_of(item.command.key)
         out = Out(result.key.encode(), encode(result), headers(result, trace, self.name))
-        self._broker.append(target, out, self.name)
+        self.broker.append(target, out, self.name)
 
     def _reject(self, record: LogRecord, reason: str) -> None:
         key, value, kept = to_record(dead_letter(record, reason))
-        self._broker.append(LogPartition(DEAD_LETTERS, record.partition), Out(key, value, kept), self.name)
+        self.broker.append(LogPartition(DEAD_LETTERS, record.partition), Out(key, value, kept), self.name)
 
     def _worked(self, connection: str, task: "asyncio.Task[None]") -> None:
         item = self._tasks.pop(task)
@@ -203,5 +185,5 @@ class Fetcher:
     def _commit(self) -> None:
         trackers = self._trackers.items()
         done = {tp: one.next_offset for tp, one in trackers if one.next_offset is not None}
-        self._faults.crash_point(self.name, "before the commit")
-        self._group.commit(self._member, done)
+        self.faults.crash_point(self.name, "before the commit")
+        self.group.commit(self.member, done)

@@ -33,13 +33,11 @@ class Committed:
     """A page as the database took it: under which run, in which state that run was, and which rows."""
 
     run: str
-    workflow: str
     number: int
     parent: str
     page: int
     state: str
     newest: int
-    records: int
     rows: tuple[tuple[str, str, str], ...]  # entity, org, key
 
 
@@ -68,19 +66,7 @@ class AuditedSink(MemorySink):
         newest = max(run.ref.number for run in self.runs.values() if run.ref.workflow == page.run.workflow)
         rows = tuple((page.entity.name, page.run.org, row.key) for row in page.rows)
         self.places.setdefault((page.run.id, page.parent, page.page), len(self.committed))
-        self.committed.append(
-            Committed(
-                page.run.id,
-                page.run.workflow,
-                page.run.number,
-                page.parent,
-                page.page,
-                state,
-                newest,
-                len(page.rows),
-                rows,
-            )
-        )
+        self.committed.append(Committed(page.run.id, page.run.number, page.parent, page.page, state, newest, rows))
 
 
 class FlakySink:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from agents.core.registry import Registry
 from service.status.rows import RUN_COLUMNS, StatusRows, Values, status_rows
 from tables.requests import is_request_log
-from tests.engine.broker import Broker, Group, LogPartition, Member
-from tests.engine.clock import SkewedClock
-from tests.engine.faults import Faults
+from tests.engine.broker import LogPartition, Member
+from tests.engine.process import Process
 from topics.catalog import CHANGELOG
 
 POLL_MAX = 8
@@ -38,32 +37,16 @@ def guard(row: PublishedRow) -> tuple[int, int]:
     return epoch, seq
 
 
-class Projector:
-    """One life of a process."""
-
-    def __init__(
-        self, name: str, broker: Broker, group: Group, registry: Registry, tables: Published, faults: Faults
-    ) -> None:
-        self.name = name
-        self.clock = SkewedClock(broker.clock)
-        self._broker = broker
-        self._group = group
-        self._registry = registry
-        self._tables = tables
-        self._faults = faults
-        self._member = Member("", 0, 0, ())
-        self._position: dict[LogPartition, int] = {}
+@dataclass(eq=False)
+class Projector(Process):
+    registry: Registry
+    tables: Published
 
     async def assign(self, member: Member) -> None:
-        self._member = member
-        tps = [LogPartition(CHANGELOG, partition) for partition in member.partitions]
-        self._position = {tp: self._group.committed[tp] for tp in tps}
-
-    async def revoke(self) -> None:
-        self._position.clear()
+        self.hold(member, [CHANGELOG])
 
     async def move(self) -> None:
-        self._publish(self._faults.random.randint(1, POLL_MAX))
+        self._publish(self.faults.random.randint(1, POLL_MAX))
 
     async def drain(self) -> bool:
         moved = False
@@ -71,19 +54,17 @@ class Projector:
             moved = True
         return moved
 
-    def die(self) -> None: ...
-
     def _publish(self, most: int) -> bool:
         """Of each partition some records; committed when they are published."""
-        fetched = [record for tp, offset in self._position.items() for record in self._broker.read(tp, offset, most)]
+        fetched = [record for tp, offset in self.position.items() for record in self.broker.read(tp, offset, most)]
         if not fetched:
             return False
         values: Sequence[bytes] = [one.value for one in fetched if one.value and not is_request_log(one.key or b"")]
-        rows = status_rows(self._registry, values)
-        self._faults.crash_point(self.name, "before publishing")
-        self._tables.publish(rows)
-        self._faults.crash_point(self.name, "after publishing, before the commit")
+        rows = status_rows(self.registry, values)
+        self.faults.crash_point(self.name, "before publishing")
+        self.tables.publish(rows)
+        self.faults.crash_point(self.name, "after publishing, before the commit")
         reached = {LogPartition(record.topic, record.partition): record.offset + 1 for record in fetched}
-        self._position.update(reached)
-        self._group.commit(self._member, reached)
+        self.position.update(reached)
+        self.group.commit(self.member, reached)
         return True

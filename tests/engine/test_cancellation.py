@@ -4,7 +4,8 @@ from tests.engine.faults import Died
 from tests.support.adapters import toy_data
 from topics.command import CancelRun
 
-LOGS = 1_200  # that the API has: far more than are read before a cancel arrives
+LOGS = 100  # that the API has: far more than are read before a cancel arrives
+PAGE_SECONDS = 1  # the API is slow, so that leases stay small
 
 
 async def cancelled_engine(fatal: int) -> tuple[Engine, int]:
@@ -19,11 +20,12 @@ async def cancelled_engine(fatal: int) -> tuple[Engine, int]:
 
     def cancel(request: FetchRequest) -> None:
         nonlocal is_cancelled
+        engine.clock.advance(PAGE_SECONDS)
         if not is_cancelled:
             is_cancelled = True
             engine.send(CancelRun(workflow=KEY, run=engine.sync().run, reason="not today"))
 
-    engine = Engine(data=toy_data(houses=9, pets=9, guests=1, logs=LOGS), may_crash=crash)
+    engine = Engine(data=toy_data(houses=3, pets=9, guests=1, logs=LOGS), may_crash=crash)
     engine.source.on_fetch = cancel
     engine.start("request-1")
     await engine.settle()

@@ -10,7 +10,7 @@ from tests.counter.kind import WITH_COUNTER
 from tests.counter.state import CounterState
 from tests.engine.clock import T0
 from tests.engine.engine import Engine
-from tests.engine.faults import Died
+from tests.engine.faults import dies_at
 from topics.actions import Payload, RunAction
 
 HOUR = 3_600
@@ -130,16 +130,8 @@ async def test_a_crash_at_any_point_ticks_and_records_once() -> None:
     reached: list[str] = []
     await _counted(counting(may_crash=reached.append))
     for fatal in range(len(reached)):
-        left = fatal
-
-        def crash(where: str) -> None:
-            nonlocal left
-            left -= 1
-            if left == -1:
-                raise Died
-
         recorder = Recorder()
-        engine = counting(recorder, may_crash=crash)
+        engine = counting(recorder, may_crash=dies_at(fatal))
         await _counted(engine)
         for name in ("beans", "peas"):
             assert (counter(engine, name).status, len(counter(engine, name).ticks)) == ("done", 2), fatal

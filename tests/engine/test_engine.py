@@ -6,42 +6,23 @@ import pytest
 
 from agents.ports import FetchRequest
 from tests.engine.broker import LogPartition
-from tests.engine.engine import Engine
-from tests.engine.faults import Died
+from tests.engine.engine import ENTITIES, Engine
+from tests.engine.faults import dies_at
 from tests.support.adapters import toy_data
 from topics.catalog import CHANGELOG
 from topics.errors import Rejected, Retryable, SluiceError
 
-ENTITIES = ("a.house", "a.room", "a.pet", "a.guest", "a.log")
 
-
-async def test_a_start_becomes_every_row_of_every_entity() -> None:
-    engine = Engine()
-    engine.start()
-    await engine.settle()
-    assert engine.sync().status == "done"
-    assert {name: engine.keys(name) for name in ENTITIES} == {name: engine.expected(name) for name in ENTITIES}
-
-
-async def test_every_page_is_fetched_once() -> None:
-    engine = Engine()
-    engine.start()
-    await engine.settle()
-    assert engine.served_twice() == {}
-
-
-async def test_the_totals_of_a_run_are_those_of_the_database() -> None:
-    engine = Engine()
-    engine.start()
-    await engine.settle()
+async def test_a_start_becomes_every_row_of_every_entity_and_fetches_every_page_once() -> None:
+    engine = await Engine().run()
+    assert (engine.sync().status, engine.served_twice()) == ("done", {})
+    assert engine.stored_keys() == engine.expected_keys()
     child = engine.sync().children["a.room"]
     assert (child.pages, child.records) == (18, 45)
 
 
 async def test_an_empty_collection_completes() -> None:
-    engine = Engine(data={})
-    engine.start()
-    await engine.settle()
+    engine = await Engine(data={}).run()
     assert {child.status for child in engine.sync().children.values()} == {"done"}
 
 
@@ -53,16 +34,14 @@ async def test_a_child_is_fetched_only_when_its_required_parent_is_complete() ->
             assert engine.sync().children["a.house"].status == "done"
 
     engine.source.on_fetch = look
-    engine.start()
-    await engine.settle()
+    await engine.run()
     assert engine.sync().status == "done"
 
 
 async def test_a_failed_entity_blocks_its_hard_dependents_and_nothing_else() -> None:
     engine = Engine()
     engine.source.trouble = failing("a.house", Rejected("403 forbidden"))
-    engine.start()
-    await engine.settle()
+    await engine.run()
     children = engine.sync().children
     assert {name: child.status for name, child in children.items()} == {
         "a.house": "failed",
@@ -85,16 +64,14 @@ async def test_a_soft_dependency_is_waited_for_and_its_failure_blocks_nobody() -
             assert engine.sync().children["a.pet"].status == "failed"
 
     engine.source.on_fetch = look
-    engine.start()
-    await engine.settle()
+    await engine.run()
     assert engine.sync().children["a.guest"].status == "done"
 
 
 async def test_an_api_that_is_down_is_waited_for_and_then_read_where_it_stopped() -> None:
     engine = Engine()
     engine.source.trouble = failing("a.pet", Retryable("503 unavailable"), page=3)
-    engine.start()
-    await engine.settle()
+    await engine.run()
     waiting = engine.entity("a.pet")
     assert (waiting.error, waiting.error_reason) == ("retryable", "503 unavailable")
     engine.source.trouble = None
@@ -135,30 +112,16 @@ async def test_a_lease_whose_answer_is_lost_is_asked_for_again_by_its_deadline()
 async def test_two_starts_for_one_key_are_one_run() -> None:
     engine = Engine()
     engine.start()
-    engine.start()
-    await engine.settle()
+    await engine.run()
     assert engine.served_twice() == {}
     assert len(engine.sink.runs) == len(ENTITIES)
 
 
-async def test_the_same_request_never_runs_twice() -> None:
-    engine = Engine()
-    engine.start("request-1")
-    await engine.settle()
+async def test_the_same_request_never_runs_twice_and_a_new_one_after_the_end_is_a_new_run() -> None:
+    engine = await Engine().run("request-1")
     first = engine.sync().run
-    engine.start("request-1")
-    await engine.settle()
-    assert engine.sync().run == first
-
-
-async def test_a_new_request_after_the_end_is_a_new_run() -> None:
-    engine = Engine()
-    engine.start("request-1")
-    await engine.settle()
-    first = engine.sync().run
-    engine.start("request-2")
-    await engine.settle()
-    assert engine.sync().run > first
+    assert (await engine.run("request-1")).sync().run == first
+    assert (await engine.run("request-2")).sync().run > first
     assert engine.sync().status == "done"
 
 
@@ -171,14 +134,6 @@ async def test_a_queued_request_runs_when_the_one_before_has_ended() -> None:
     assert set(engine.served_twice().values()) == {2}
 
 
-async def test_a_queue_has_an_end() -> None:
-    engine = Engine()
-    for number in range(18):
-        engine.start(f"request-{number}", on_conflict="queue")
-    await engine.settle()
-    assert [letter.reason.split(" for run")[0] for letter in engine.dead_letters()] == ["16 requests already wait"]
-
-
 async def test_a_restart_closes_the_run_before_and_begins_anew() -> None:
     engine = Engine()
     restarted: list[bool] = []
@@ -189,12 +144,11 @@ async def test_a_restart_closes_the_run_before_and_begins_anew() -> None:
             engine.start("request-2", on_conflict="restart")
 
     engine.source.on_fetch = restart
-    engine.start("request-1")
-    await engine.settle()
+    await engine.run("request-1")
     assert (engine.sync().request, engine.sync().status) == ("request-2", "done")
     first, *_ = [run for run in engine.sink.runs.values() if run.ref.entity == "a.house"]
     assert first.state != "open"
-    assert engine.keys("a.house") == engine.expected("a.house")
+    assert engine.stored_keys() == engine.expected_keys()
 
 
 async def test_a_rejected_conflict_is_a_dead_letter_with_the_reason() -> None:
@@ -207,65 +161,37 @@ async def test_a_rejected_conflict_is_a_dead_letter_with_the_reason() -> None:
 
 
 async def test_an_ended_run_leaves_the_table_after_its_retention() -> None:
-    engine = Engine()
-    engine.start()
-    await engine.settle()
+    engine = await Engine().run()
     await engine.advance(9 * 86_400)
     assert engine.stored() == {}
 
 
 async def test_a_table_that_lost_its_memory_takes_a_newer_number_than_the_database_knows() -> None:
-    engine = Engine()
-    engine.start("request-1")
-    await engine.settle()
+    engine = await Engine().run("request-1")
     engine.broker.logs[LogPartition(CHANGELOG, 0)].clear()
     await engine.restart()
-    engine.start("request-2")
-    await engine.settle()
+    await engine.run("request-2")
     assert engine.sync().status == "done"
 
 
 @pytest.mark.parametrize("deliveries", [2, 3])
 async def test_everything_delivered_more_than_once_ends_the_same(deliveries: int) -> None:
-    engine = Engine(deliveries=deliveries)
-    engine.start()
-    await engine.settle()
+    engine = await Engine(deliveries=deliveries).run()
     assert engine.sync().status == "done"
     assert engine.served_twice() == {}
-    assert {name: engine.keys(name) for name in ENTITIES} == {name: engine.expected(name) for name in ENTITIES}
-
-
-SMALL = toy_data(houses=2, rooms=1, pets=9, guests=1, logs=5)
-
-
-async def crash_points() -> int:
-    """How many points there are at which a process could die in one sync."""
-    reached: list[str] = []
-    engine = Engine(data=SMALL, may_crash=reached.append)
-    engine.start()
-    await engine.settle()
-    return len(reached)
+    assert engine.stored_keys() == engine.expected_keys()
 
 
 async def test_a_crash_at_every_single_point_loses_and_repeats_nothing() -> None:
-    points = await crash_points()
-    assert points > 100
-    for fatal in range(points):
-        left = fatal
-
-        def crash(where: str) -> None:
-            nonlocal left
-            left -= 1
-            if left == -1:
-                raise Died
-
-        engine = Engine(data=SMALL, may_crash=crash)
-        engine.start()
-        await engine.settle()
-        assert engine.crashes == 1
-        assert engine.sync().status == "done", f"crash at point {fatal}"
+    small = toy_data(houses=2, rooms=1, pets=9, guests=1, logs=5)
+    reached: list[str] = []
+    await Engine(data=small, may_crash=reached.append).run()
+    assert len(reached) > 100
+    for fatal in range(len(reached)):
+        engine = await Engine(data=small, may_crash=dies_at(fatal)).run()
+        assert (engine.crashes, engine.sync().status) == (1, "done"), f"crash at point {fatal}"
         assert engine.api.requested_again == [], f"crash at point {fatal}"
-        assert {name: engine.keys(name) for name in ENTITIES} == {name: engine.expected(name) for name in ENTITIES}
+        assert engine.stored_keys() == engine.expected_keys()
 
 
 def failing(entity: str, error: SluiceError, page: int | None = None) -> Callable[[FetchRequest], SluiceError | None]:

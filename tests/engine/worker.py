@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agents.core.batch import Batch, Out
-from agents.core.context import BatchContext, process_batch
+from agents.core.context import BatchContext
 from agents.core.outbox import Outbox, check_order
-from agents.core.processor import Processor
+from agents.core.processor import Processor, process_batch
 from agents.core.timers import PartitionTimers
 from tables.requests import is_request_log
 from tables.row import Deadline, deadline_of, epoch_of, guard_of, next_epoch
-from tests.engine.broker import Broker, Group, LogPartition, LogRecord, Member, Producer
-from tests.engine.clock import SkewedClock
-from tests.engine.faults import Faults
+from tests.engine.broker import LogPartition, LogRecord, Member, Producer
+from tests.engine.process import Process
 from topics.catalog import CHANGELOG
 from topics.codec import encode
 from topics.command import TimerDue
@@ -76,88 +75,62 @@ class Protections:
     run_fence: bool = True
 
 
-class Worker:
-    """One life of a process. `disk` outlives it, what it has not published does not.
+@dataclass(eq=False)
+class Worker(Process):
+    """`disk` outlives it, what it has not published does not. `deliveries` is how often each batch is delivered."""
 
-    `deliveries` is how often each batch is delivered.
-    """
+    disk: Disk
+    processor: Processor
+    protections: Protections
+    deliveries: int = 1
 
-    def __init__(
-        self,
-        name: str,
-        broker: Broker,
-        group: Group,
-        disk: Disk,
-        processor: Processor,
-        faults: Faults,
-        protections: Protections,
-        deliveries: int = 1,
-    ) -> None:
-        self.name = name
-        self.disk = disk
-        self.clock = SkewedClock(broker.clock)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.timers = PartitionTimers()
-        self._broker = broker
-        self._group = group
-        self._processor = processor
-        self._faults = faults
-        self._protections = protections
-        self._deliveries = deliveries
-        self._producer = Producer(broker, name, self._note_delivered)
-        self._member = Member("", 0, 0, ())
-        self._position: dict[LogPartition, int] = {}
+        self._producer = Producer(self.broker, self.name, self._note_delivered)
         self._handled: dict[LogPartition, int] = {}
         self._delivered: dict[int, int] = {}
         self._epochs: dict[int, int] = {}
 
-    @property
-    def held(self) -> tuple[int, ...]:
-        """The partitions that it holds."""
-        return self._member.partitions
-
     async def assign(self, member: Member) -> None:
         """Restore the stores, in pieces, then continue from the committed offsets."""
-        self._member = member
         for partition in member.partitions:
             store = self.disk.setdefault(partition, Store())
             journal = LogPartition(CHANGELOG, partition)
-            while records := self._broker.read(journal, store.position, BATCH_MAX * 4):
-                store.restore(records, self._protections.restore_guard)
-                self._faults.crash_point(self.name, f"while restoring {partition}")
+            while records := self.broker.read(journal, store.position, BATCH_MAX * 4):
+                store.restore(records, self.protections.restore_guard)
+                self.faults.crash_point(self.name, f"while restoring {partition}")
             newest = max((epoch_of(value) for value in store.values.values()), default=0)
             self._epochs[partition] = next_epoch(member.generation, self.clock.now_ms, newest)
         self.timers.rebuild({one: self.disk[one].deadlines() for one in member.partitions}, self.clock.now_ms)
-        control = self._processor.registry.catalog.control
-        tps = [LogPartition(topic, partition) for topic in control for partition in member.partitions]
-        self._position = {tp: self._group.committed[tp] for tp in tps}
+        self.hold(member, self.processor.registry.catalog.control)
         self._handled.clear()
         self._delivered.clear()
 
     async def revoke(self) -> None:
         """The batch in hand has ended; what is handled is committed, and nothing else is touched any more."""
         self._commit()
-        self._position.clear()
+        await super().revoke()
         self.timers.rebuild({}, self.clock.now_ms)
 
     async def move(self) -> None:
-        """One thing, of those that a worker does at the same time."""
-        match self._faults.random.choices(("handle", "deliver", "commit", "tick"), (8, 4, 2, 1))[0]:
-            case "handle" if self._position:
-                tps = list(self._position)
-                most = self._faults.random.randint(1, POLLED_MAX)
-                self._poll(self._faults.random.sample(tps, min(len(tps), most)))
+        match self.faults.random.choices(("handle", "deliver", "commit", "tick"), (8, 4, 2, 1))[0]:
+            case "handle" if self.position:
+                tps = list(self.position)
+                most = self.faults.random.randint(1, POLLED_MAX)
+                self._poll(self.faults.random.sample(tps, min(len(tps), most)))
             case "deliver":
-                self._producer.deliver_some(self._faults.random)
+                self._producer.deliver_some(self.faults.random)
             case "commit":
                 self._commit()
             case "tick":
                 self._tick()
 
     async def drain(self) -> bool:
-        """Everything that there is to do; False if there was nothing."""
         moved = self._tick()
-        for tp in list(self._position):
-            while self._poll([tp]):
+        for tp in list(self.position):
+            while self.position[tp] < len(self.broker.logs[tp]):
+                self._poll([tp])
                 moved = True
         moved |= bool(self._producer.waiting())
         self._commit()
@@ -167,7 +140,7 @@ class Worker:
     def die(self) -> None:
         self._producer.drop()
 
-    def _poll(self, tps: Sequence[LogPartition]) -> bool:
+    def _poll(self, tps: Sequence[LogPartition]) -> None:
         """Some records of some partitions: all of them into the stores, then the journal, then what follows."""
         outbox = Outbox()
         for tp in tps:
@@ -179,31 +152,30 @@ class Worker:
             for out in outs:
                 self._publish(LogPartition(*target), out)
         self._handled.update(outbox.handled)
-        return bool(outbox.handled)
 
     def _decide(self, tp: LogPartition, outbox: Outbox) -> None:
-        start = self._position[tp]
-        records = self._broker.read(tp, start, self._faults.random.randint(1, BATCH_MAX))
+        start = self.position[tp]
+        records = self.broker.read(tp, start, self.faults.random.randint(1, BATCH_MAX))
         if not records:
             return
         check_order(start, records, tp.topic)
-        self._faults.note(self.name, f"handles {tp.topic}/{tp.partition}@{start}..{records[-1].offset}")
+        self.faults.note(self.name, f"handles {tp.topic}/{tp.partition}@{start}..{records[-1].offset}")
         store = self.disk[tp.partition]
-        for _ in range(self._deliveries):
+        for _ in range(self.deliveries):
             batch = Batch(store, tp, records, self._epochs[tp.partition])
-            context = BatchContext(batch, self._processor.registry, self._broker.partition_of, self.name)
-            process_batch(batch, context, self._processor)
-            self._faults.crash_point(self.name, "after deciding")
+            context = BatchContext(batch, self.processor.registry, self.broker.partition_of, self.name)
+            process_batch(batch, context, self.processor)
+            self.faults.crash_point(self.name, "after deciding")
             store.write(batch.changes)
-            self._faults.crash_point(self.name, "after the store, before the journal")
+            self.faults.crash_point(self.name, "after the store, before the journal")
             context.update_timers(self.timers.of(tp.partition), self.clock.now_ms)
             outbox.add(batch)
-        self._position[tp] = records[-1].offset + 1
+        self.position[tp] = records[-1].offset + 1
 
     def _publish(self, tp: LogPartition, out: Out) -> None:
         self._producer.send(tp, out)
         where = f"while publishing to {tp.topic}/{tp.partition}"
-        self._faults.publishing(self.name, where, lambda: self._producer.deliver_some(self._faults.random))
+        self.faults.publishing(self.name, where, lambda: self._producer.deliver_some(self.faults.random))
 
     def _tick(self) -> bool:
         passed = self.timers.pop_due(self.clock.now_ms)
@@ -215,31 +187,31 @@ class Worker:
 
     def _commit(self) -> None:
         """Flush, commit the offsets, and note in the stores how far the broker has the journal."""
-        if not self._protections.one_flush_for_all:
+        if not self.protections.one_flush_for_all:
             self._commit_by_partition()
-        elif self._protections.flush_before_commit:
-            self._producer.deliver_some(self._faults.random)
-            self._faults.crash_point(self.name, "while flushing")
+        elif self.protections.flush_before_commit:
+            self._producer.deliver_some(self.faults.random)
+            self.faults.crash_point(self.name, "while flushing")
             self._producer.flush()
-            self._faults.crash_point(self.name, "after the flush, before the commit")
+            self.faults.crash_point(self.name, "after the flush, before the commit")
             if self._is_accepted(self._handled):
-                self._faults.crash_point(self.name, "after the commit")
+                self.faults.crash_point(self.name, "after the commit")
                 self._persist()
         elif self._is_accepted(self._handled):
-            self._faults.crash_point(self.name, "after the commit, before any flush")
+            self.faults.crash_point(self.name, "after the commit, before any flush")
 
     def _commit_by_partition(self) -> None:
-        for partition in self._member.partitions:
+        for partition in self.member.partitions:
             self._producer.flush([tp for tp in self._producer.waiting() if tp.partition == partition])
             self._is_accepted({tp: offset for tp, offset in self._handled.items() if tp.partition == partition})
-            self._faults.crash_point(self.name, "between two transactions")
+            self.faults.crash_point(self.name, "between two transactions")
         self._producer.flush()
         self._persist()
 
     def _is_accepted(self, offsets: dict[LogPartition, int]) -> bool:
-        if self._protections.group_fence:
-            return self._group.commit(self._member, offsets)
-        self._group.committed.update(offsets)
+        if self.protections.group_fence:
+            return self.group.commit(self.member, offsets)
+        self.group.committed.update(offsets)
         return True
 
     def _persist(self) -> None:

@@ -12,7 +12,7 @@ from itertools import chain
 from tests.engine.clock import MovableClock
 from tests.engine.faults import SimulatedLoop
 from tests.engine.worker import Protections
-from tests.simulation.check import PROMISES, the_last_runs_are_done_and_equal_the_source, violations
+from tests.simulation.check import PROMISES, the_last_runs_are_done_and_equal_the_source
 from tests.simulation.world import World
 
 TRACE_SHOWN = 40
@@ -29,10 +29,10 @@ def broken(seed: int, protections: Protections | None = None) -> tuple[list[str]
         world = World(seed, clock, protections)
         try:
             await world.run_with_faults()
-            found = list(violations(world, PROMISES))
+            found = violations(world)
             if not found:
                 await world.sync_all()
-                found = list(violations(world, (*PROMISES, the_last_runs_are_done_and_equal_the_source)))
+                found = violations(world) + list(the_last_runs_are_done_and_equal_the_source(world))
         except AssertionError as error:
             found = [str(error)]
         await world.end()
@@ -40,6 +40,10 @@ def broken(seed: int, protections: Protections | None = None) -> tuple[list[str]
 
     with asyncio.Runner(loop_factory=lambda: SimulatedLoop(clock)) as runner:
         return runner.run(run())
+
+
+def violations(world: World) -> list[str]:
+    return list(chain.from_iterable(promise(world) for promise in PROMISES))
 
 
 def failing(first: int, count: int, stop_at_first: bool) -> list[int]:

@@ -1,6 +1,7 @@
 """What comes in from outside the engine: requests, an operator's commands, messages nobody can read, and echoes."""
 
 from collections.abc import Mapping
+from itertools import product
 
 from agents.core.batch import Out
 from agents.core.registry import Registry
@@ -53,33 +54,25 @@ class Clients:
         """Of the kind that only tests have."""
         random, name = self._faults.random, self._faults.random.choice(COUNTERS)
         self._counters += 1
-        self._send(
-            StartCounter(
-                org=random.choice(ORGS),
-                name=name,
-                target=random.randint(1, 3),
-                every_ms=random.choice(EVERY_MS),
-                child=random.choice((None, f"child-of-{name}")),
-                request_id=f"counter-{self._counters}",
-            )
-        )
+        command = StartCounter(
+            org=random.choice(ORGS), name=name, target=random.randint(1, 3), every_ms=random.choice(EVERY_MS),
+            child=random.choice((None, f"child-of-{name}")), request_id=f"counter-{self._counters}",
+        )  # fmt: skip
+        self._send(command)
 
     def request(self, org: str, adapter: str, **more: str) -> StartSync:
         request_id = f"request-{len(self.requests)}"
-        return StartSync.model_validate(
-            {"org": org, "adapter": adapter, "type": "full", "request_id": request_id, **more}
-        )
+        names = {"org": org, "adapter": adapter, "type": "full", "request_id": request_id}
+        return StartSync.model_validate({**names, **more})
 
     def request_all(self) -> None:
-        for org in ORGS:
-            for adapter in self._adapters:
-                self.requests.append(self.request(org, adapter))
-                self._send(self.requests[-1])
+        for org, adapter in product(ORGS, self._adapters):
+            self.requests.append(self.request(org, adapter))
+            self._send(self.requests[-1])
 
     def retry(self) -> None:
-        self._send(
-            RetryNow(workflow=self._faults.random.choice(self.keys), request_id=f"retry-{self._faults.random.random()}")
-        )
+        random = self._faults.random
+        self._send(RetryNow(workflow=random.choice(self.keys), request_id=f"retry-{random.random()}"))
 
     def cancel(self, runs: Mapping[str, int]) -> None:
         """An operator ends a run that is in progress, by its number."""

@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 from agents.activities.lease import Known, Lease
 from agents.core.decision import Decision
-from agents.core.processor import _Step
 from agents.core.requests import Requests
+from agents.core.step import Step
 from tables.row import Row
 from tests.engine.worker import Protections
 from topics.kinds.sync import StartSync
@@ -38,13 +38,13 @@ def no_put_on_replay() -> Iterator[None]:
         for command in self._decider.pending_commands(row.state) if row.state else ():
             self._context.send(command, self._key, redelivered=True)
 
-    with patch.object(_Step, "_resend", resend), patch.object(_Step, "_adopt_epoch", lambda self, row: row):
+    with patch.object(Step, "_resend", resend), patch.object(Step, "_adopt_epoch", lambda self, row: row):
         yield
 
 
 @contextmanager
 def no_resend_on_replay() -> Iterator[None]:
-    with patch.object(_Step, "_resend", lambda self, row: self._context.put(self._key, row)):
+    with patch.object(Step, "_resend", lambda self, row: self._context.put(self._key, row)):
         yield
 
 
@@ -63,14 +63,14 @@ def request_log_behind_the_record() -> Iterator[None]:
         if self._command.is_request and decision.state is not None:
             self._requests.add()
 
-    with patch.object(_Step, "_remember", remember):
+    with patch.object(Step, "_remember", remember):
         yield
 
 
 @contextmanager
 def premature_timers() -> Iterator[None]:
     """A worker whose clock is ahead decides before the time has come."""
-    with patch.object(_Step, "_is_due", lambda self, row, timer: timer.due == row.due):
+    with patch.object(Step, "_is_due", lambda self, row, timer: timer.due == row.due):
         yield
 
 
@@ -98,7 +98,7 @@ def ids_that_are_drawn() -> Iterator[None]:
 @contextmanager
 def no_rejection_on_replay() -> Iterator[None]:
     """What was rejected before a crash has no dead letter afterwards."""
-    with patch.object(_Step, "_reject_again", lambda self, row: None):
+    with patch.object(Step, "_reject_again", lambda self, row: None):
         yield
 
 

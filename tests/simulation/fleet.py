@@ -2,27 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from tests.engine.broker import Group, Member
-from tests.engine.clock import SkewedClock
 from tests.engine.faults import Died, Faults
+from tests.engine.process import Process
 
 EXPELLED_MAX = 2
 LIVE_MAX = 3
-
-
-class Process(Protocol):
-    """One life. Any of these may end it: Died."""
-
-    name: str
-    clock: SkewedClock
-
-    async def assign(self, member: Member) -> None: ...
-    async def revoke(self) -> None: ...
-    async def move(self) -> None: ...
-    async def drain(self) -> bool: ...
-    def die(self) -> None: ...
 
 
 P = TypeVar("P", bound=Process)

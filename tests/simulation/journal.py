@@ -10,7 +10,7 @@ from tables.kinds.sync import SyncState
 from tables.requests import is_request_log
 from tables.row import Row, guard_of
 from tests.counter.kind import WITH_COUNTER
-from tests.engine.broker import LogPartition, LogRecord
+from tests.engine.broker import LogPartition
 from tests.simulation.world import World
 from topics.catalog import CHANGELOG
 
@@ -99,19 +99,9 @@ def lineages(world: World) -> list[Lineage]:
 
 def newest_by_run(world: World) -> Mapping[str, Row[Any]]:
     """Of each run the record with the highest (epoch, seq)."""
-    newest: dict[str, Row[Any]] = {}
-    for row in map(_row, world.broker.topic(CHANGELOG)):
-        if row is None or row.state is None:
-            continue
-        known = newest.get(row.state.run_id)
-        if known is None or (row.epoch, row.seq) > (known.epoch, known.seq):
-            newest[row.state.run_id] = row
-    return newest
-
-
-def _row(record: LogRecord) -> Row[Any] | None:
-    is_workflow = record.value is not None and not is_request_log(record.key or b"")
-    return WITH_COUNTER.read_row(record.value or b"") if is_workflow else None
+    records = [one for one in world.broker.topic(CHANGELOG) if one.value and not is_request_log(one.key or b"")]
+    rows = [WITH_COUNTER.read_row(one.value or b"") for one in records]
+    return {row.state.run_id: row for row in sorted(rows, key=lambda row: (row.epoch, row.seq)) if row.state}
 
 
 def _illegal(before: Any, after: Any) -> Iterator[str]:

@@ -122,7 +122,8 @@ class World:
 
     def _held(self) -> list[Store]:
         live = self.workers.live.items()
-        return [self._disks[name][number] for name, one in live for number in one.held if number in self._disks[name]]
+        disks = self._disks
+        return [disks[name][number] for name, one in live for number in one.member.partitions if number in disks[name]]
 
     async def _misfortunes_and_work(self) -> None:
         """Each history has its own mixture: of each misfortune none, some or much."""
@@ -229,20 +230,18 @@ class World:
                 self.faults.note(life, f"finds store {number} {'older' if older else 'empty'}")
         self._disks[name] = left
         group, protections = self.workers.group, self._protections
-        return Worker(life, self.broker, group, left, self._processor, self.faults, protections)
+        return Worker(life, self.broker, group, self.faults, left, self._processor, protections)
 
     def _fetcher(self, life: str, name: str) -> Fetcher:
-        return Fetcher(
-            life, self.broker, self.fetchers.group, WITH_COUNTER, self.sink, self.api, self.adapters, self.faults,
-            {RECORD: self._record},
-        )  # fmt: skip
+        group, activities = self.fetchers.group, {RECORD: self._record}
+        return Fetcher(life, self.broker, group, self.faults, WITH_COUNTER, self.api, self.adapters, activities)
 
     async def _record(self, command: RunAction) -> Payload:
         self.recorded[command.workflow, command.run].add(command.input["count"])
         return {}
 
     def _projector(self, life: str, name: str) -> Projector:
-        return Projector(life, self.broker, self.projectors.group, WITH_COUNTER, self.published, self.faults)
+        return Projector(life, self.broker, self.projectors.group, self.faults, WITH_COUNTER, self.published)
 
     def _data(self) -> dict[str, list[str]]:
         random = self.faults.random

@@ -1,11 +1,8 @@
 """Small things to write: an entity with every type of column, its runs, pages and rows."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
-
-import asyncpg
+from typing import Any
 
 from agents.ports import (
     LeaseRequest,
@@ -20,12 +17,7 @@ from agents.ports import (
 )
 from manifests.entity import Adapter, AdapterFile, Body, Entity, RateLimit
 from topics.command import Counts, RunOutcome
-from topics.errors import Retryable
 from topics.kinds.entity import KEY
-
-R = TypeVar("R")
-TRIES_MAX = 20
-PAUSE_SECONDS = 0.1
 
 FENCED = PageOutcome("fenced")
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -111,22 +103,12 @@ async def commit(sink: Sink, *pages: PageWrite) -> list[PageOutcome]:
     return list(await sink.commit(pages))
 
 
-async def write(sink: Sink, of: RunRef, *rows: RowWrite, number: int = 1) -> PageOutcome:
+async def write(sink: Sink, of: RunRef, *rows: RowWrite, number: int = 1, **more: Any) -> PageOutcome:
     """Open the run and commit one page of it."""
     await open_lease(sink, of)
-    return (await commit(sink, page(of, number, *rows)))[0]
+    return (await commit(sink, page(of, number, *rows, **more)))[0]
 
 
 async def close_run(sink: Sink, of: RunRef, outcome: RunOutcome) -> Counts:
     (closed,) = await sink.close_runs([RunEnd(of, outcome)])
     return closed.counts
-
-
-async def with_retries(call: Callable[[], Awaitable[R]]) -> R:
-    """What a caller does while the server is away."""
-    for _ in range(TRIES_MAX):
-        try:
-            return await call()
-        except (Retryable, OSError, asyncpg.PostgresError):
-            await asyncio.sleep(PAUSE_SECONDS)
-    return await call()

@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,21 +16,9 @@ from service.sinks.postgres import loading
 from tests.sinks.builders import adapter
 
 
-class Database(Protocol):
+class Database:
     """One database. Sinks that it opens are closed with it."""
 
-    url: str
-
-    def open(self) -> Sink: ...
-
-    async def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run any SQL and commit it; the rows, if it has any."""
-        ...
-
-    async def close(self) -> None: ...
-
-
-class Sinks:
     def __init__(self, url: str) -> None:
         self.url = url
         self._opened: list[Sink] = []
@@ -39,27 +28,20 @@ class Sinks:
         self._opened.append(sink)
         return sink
 
+    async def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run any SQL and commit it; the rows, if it has any."""
+        if self.url.startswith("sqlite"):
+            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), isolation_level=None)) as file:
+                return file.execute(sql).fetchall()
+        server = await asyncpg.connect(self.url)
+        try:
+            return [tuple(row) for row in await server.fetch(sql)]
+        finally:
+            await server.close()
+
     async def close(self) -> None:
         for sink in self._opened:
             await sink.close()
-
-
-class SqliteDatabase(Sinks):
-    async def query(self, sql: str) -> list[tuple[Any, ...]]:
-        connection = sqlite3.connect(self.url.removeprefix("sqlite:///"), isolation_level=None)
-        try:
-            return connection.execute(sql).fetchall()
-        finally:
-            connection.close()
-
-
-class PostgresDatabase(Sinks):
-    async def query(self, sql: str) -> list[tuple[Any, ...]]:
-        connection = await asyncpg.connect(self.url)
-        try:
-            return [tuple(row) for row in await connection.fetch(sql)]
-        finally:
-            await connection.close()
 
 
 KINDS = ["sqlite", *(pytest.param(kind, marks=pytest.mark.postgres) for kind in ("postgres", "postgres loading"))]
@@ -78,7 +60,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    found = SqliteDatabase(url) if url.startswith("sqlite") else PostgresDatabase(url)
+    found = Database(url)
     yield found
     await found.close()
 

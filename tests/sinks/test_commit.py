@@ -3,20 +3,7 @@
 import pytest
 
 from agents.ports import PAGES_PER_COMMIT_MAX, RejectedRecord, Sink
-from tests.sinks.builders import (
-    CONTACT,
-    FENCED,
-    TYPED,
-    already,
-    close_run,
-    commit,
-    committed,
-    open_lease,
-    page,
-    row,
-    run,
-    write,
-)
+from tests.sinks.builders import FENCED, TYPED, already, close_run, commit, committed, open_lease, page, row, run, write
 from tests.sinks.conftest import Database
 from topics.command import RunOutcome
 from topics.errors import Broken
@@ -71,16 +58,12 @@ async def test_in_a_group_each_page_has_its_own_outcome(sink: Sink, database: Da
     assert stored == [("acme", "a", "Ann"), ("acme", "b", "Bob"), ("other", "a", "Cid"), ("other", "b", "Dan")]
 
 
-async def test_the_same_page_twice_in_a_group_is_committed_once(sink: Sink) -> None:
+async def test_the_same_page_twice_in_a_group_is_committed_once_and_under_two_parents_it_is_two_pages(
+    sink: Sink,
+) -> None:
     await open_lease(sink, run())
-    outcomes = await commit(sink, page(run(), 1, row("a")), page(run(), 1, row("a")))
-    assert outcomes == [committed(1), already(1)]
-
-
-async def test_the_same_page_number_under_two_parents_is_two_pages(sink: Sink) -> None:
-    await open_lease(sink, run())
-    outcomes = await commit(sink, page(run(), 1, row("a"), parent="p"), page(run(), 1, row("b"), parent="q"))
-    assert outcomes == [committed(1), committed(1)]
+    outcomes = await commit(sink, *(page(run(), 1, row("a"), parent=parent) for parent in "ppq"))
+    assert outcomes == [committed(1), already(1), committed(1)]
 
 
 async def test_more_pages_than_fit_a_group_are_our_own_mistake(sink: Sink) -> None:
@@ -90,7 +73,7 @@ async def test_more_pages_than_fit_a_group_are_our_own_mistake(sink: Sink) -> No
 
 async def test_pages_of_two_entities_in_a_group_are_our_own_mistake(sink: Sink) -> None:
     with pytest.raises(Broken, match="several entities"):
-        await commit(sink, page(run(), 1, entity=CONTACT), page(run(entity=TYPED), 1, entity=TYPED))
+        await commit(sink, page(run(), 1), page(run(entity=TYPED), 1, entity=TYPED))
 
 
 @pytest.mark.parametrize(
@@ -117,14 +100,12 @@ async def test_a_row_replaces_the_stored_one_by_the_guard(
     assert await database.query(STORED) == [("a", winner)]
 
 
-async def test_an_untouched_row_keeps_its_provenance(sink: Sink, database: Database) -> None:
+async def test_an_untouched_row_keeps_its_provenance_and_a_replaced_one_names_its_new_origin(
+    sink: Sink, database: Database
+) -> None:
     await write(sink, run(1), row("a", "Ann", 1), number=1)
     await write(sink, run(2), row("a", "Ann", 1), number=7)
     assert await database.query("select run_id, page from book_book_contact") == [(run(1).id, 1)]
-
-
-async def test_a_replaced_row_names_its_new_origin(sink: Sink, database: Database) -> None:
-    await write(sink, run(1), row("a", "Ann", 1))
     await write(sink, run(1, type_="delta"), row("a", "Eve", 2), number=7)
     found = await database.query("select source, run_id, page from book_book_contact")
     assert found == [("delta", run(1, type_="delta").id, 7)]
@@ -150,9 +131,8 @@ async def test_the_later_row_wins_even_if_it_is_what_is_stored(sink: Sink, datab
 
 
 async def test_rejected_records_are_set_aside_and_counted(sink: Sink, database: Database) -> None:
-    await open_lease(sink, run())
     rejected = [RejectedRecord("x", "amount: not a number", '{"amount": "many"}')]
-    assert await commit(sink, page(run(), 3, row("a"), parent="p", rejected=rejected)) == [committed(1, 1)]
+    assert await write(sink, run(), row("a"), number=3, parent="p", rejected=rejected) == committed(1, 1)
     found = await database.query(
         "select org, adapter, entity, record_key, run_id, parent, page, reason, raw from rejected_records"
     )
@@ -161,13 +141,9 @@ async def test_rejected_records_are_set_aside_and_counted(sink: Sink, database: 
 
 
 async def test_of_a_record_rejected_again_the_newest_rejection_is_kept(sink: Sink, database: Database) -> None:
-    await open_lease(sink, run())
-    await commit(
-        sink, page(run(), 1, rejected=[RejectedRecord("x", "first", "{}"), RejectedRecord("x", "second", "{}")])
-    )
-    assert await database.query("select reason from rejected_records") == [("second",)]
-    await commit(sink, page(run(), 2, rejected=[RejectedRecord("x", "third", "{}")]))
-    assert await database.query("select reason from rejected_records") == [("third",)]
+    for number, reasons in enumerate((("first", "second"), ("third",))):
+        await write(sink, run(), number=number, rejected=[RejectedRecord("x", reason, "{}") for reason in reasons])
+        assert await database.query("select reason from rejected_records") == [(reasons[-1],)]
 
 
 async def test_records_without_a_key_are_kept_apart_by_their_place(sink: Sink, database: Database) -> None:

@@ -17,14 +17,13 @@ from tests.sinks.builders import (
     EVERY_TYPE,
     NOON,
     TYPED,
-    close_run,
-    commit,
     committed,
     open_lease,
     page,
     row,
     run,
     typed_row,
+    write,
 )
 from tests.sinks.conftest import Database
 
@@ -61,23 +60,13 @@ async def test_every_value_arrives_as_by_the_upsert_path(
     first, second = run(org="first", entity=TYPED), run(org="second", entity=TYPED)
     rows = [typed_row(f"{number}", *values) for number, values in enumerate(ROWS)]
     await open_lease(sink, first)
-    await open_lease(sink, second)
     assert await load(database, page(first, 1, *rows, entity=TYPED)) == [committed(len(ROWS))]
     monkeypatch.setattr(loading, "LOAD_ROWS_MIN", 1_000)
-    await commit(sink, page(second, 1, *rows, entity=TYPED))
+    await write(sink, second, *rows, entity=TYPED)
     differing = "select to_jsonb(stored) - 'org' - 'run_id' from book_book_typed as stored where org = '{}'"
     there = [set(await database.query(differing.format(org))) for org in ("first", "second")]
     assert there[0] == there[1]
     assert len(there[0]) == len(ROWS)
-
-
-async def test_the_ledger_holds_what_was_loaded(database: Database, sink: Sink) -> None:
-    await open_lease(sink, run())
-    await load(database, page(run(), 1, row("a"), row("b")), page(run(), 2, row("c"), is_last=True))
-    assert [(line.page, line.counts.records, line.is_last) for line in (await open_lease(sink, run())).lines] == [
-        (1, 2, False),
-        (2, 1, True),
-    ]
 
 
 async def test_all_pages_of_the_first_run_are_loaded_and_a_second_run_takes_the_upsert_path(
@@ -104,16 +93,9 @@ async def test_a_page_that_the_ledger_holds_or_with_rejected_records_takes_the_u
 
 async def test_a_closed_run_loads_nothing(database: Database, sink: Sink) -> None:
     await open_lease(sink, run())
-    await close_run(sink, run(), "cancelled")
+    await open_lease(sink, run(2))
     assert await load(database, page(run(), 1, row("a"))) is None
     assert await database.query("select id from book_book_contact") == []
-
-
-async def test_a_record_that_moved_to_another_page_costs_no_row(database: Database, sink: Sink) -> None:
-    await open_lease(sink, run())
-    outcomes = await commit(sink, page(run(), 1, row("a"), row("b")), page(run(), 2, row("b", minute=1), row("c")))
-    assert outcomes == [committed(2), committed(2)]
-    assert await database.query("select id from book_book_contact order by id") == [("a",), ("b",), ("c",)]
 
 
 async def test_a_process_frozen_within_a_transaction_does_not_block_others_for_long(
@@ -124,7 +106,7 @@ async def test_a_process_frozen_within_a_transaction_does_not_block_others_for_l
     frozen = await asyncpg.connect(database.url, server_settings=SESSION)
     await frozen.transaction().start()
     await frozen.fetch(LEDGER_STATEMENT, *ledger_arguments([page(run(), 1, row("a"))], NOON))
-    await close_run(sink, run(), "cancelled")
+    await open_lease(sink, run(2))
     held = "select count(*) from pg_stat_activity where state like 'idle in trans%' and datname = current_database()"
     assert await database.query(held) == [(0,)]
     frozen.terminate()
@@ -145,4 +127,4 @@ async def test_what_is_remembered_of_runs_is_bounded(
     for org in ("a", "b"):
         await open_lease(sink, run(org=org))
     assert await load(database, page(run(org="a"), 1, row("a")), page(run(org="b"), 1, row("b")), loads=loads) is None
-    assert await load(database, page(run(org="b"), 1, row("b"), entity=CONTACT), loads=loads)
+    assert await load(database, page(run(org="b"), 1, row("b")), loads=loads)

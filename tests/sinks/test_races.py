@@ -18,10 +18,8 @@ ROUNDS = 10
 async def test_many_processes_prepare_an_empty_database_at_once(database: Database) -> None:
     sinks = [database.open() for _ in range(6)]
     await asyncio.gather(*(sink.prepare(adapter()) for sink in sinks))
-    shipped_numbers = [
-        (migration.number,) for migration in shipped("sqlite" if "sqlite" in database.url else "postgres")
-    ]
-    assert await database.query("select number from sluice_migrations order by number") == shipped_numbers
+    numbers = [(one.number,) for one in shipped("sqlite" if "sqlite" in database.url else "postgres")]
+    assert await database.query("select number from sluice_migrations order by number") == numbers
     assert [await sink.count("book", CONTACT, "acme") for sink in sinks] == [0] * 6
 
 

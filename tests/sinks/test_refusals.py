@@ -3,23 +3,7 @@
 import pytest
 
 from agents.ports import RejectedRecord, RowWrite, Sink
-from tests.sinks.builders import (
-    CONTACT,
-    EVERY_TYPE,
-    FENCED,
-    TYPED,
-    adapter,
-    already,
-    close_run,
-    commit,
-    committed,
-    open_lease,
-    page,
-    row,
-    run,
-    typed_row,
-    write,
-)
+from tests.sinks.builders import FENCED, already, close_run, commit, committed, open_lease, page, row, run, write
 from tests.sinks.conftest import Database
 from topics.errors import Rejected
 
@@ -71,18 +55,10 @@ async def test_text_that_is_no_unicode_is_set_aside_and_shown_escaped(sink: Sink
     assert await database.query("select record_key, raw from rejected_records") == [(r"b\ud800", r'"\ud800"')]
 
 
-async def test_a_number_beyond_64_bits_is_set_aside(sink: Sink) -> None:
-    of = run(entity=TYPED)
-    await open_lease(sink, of)
-    too_big = typed_row("a", "text", 2**63, *EVERY_TYPE[2:])
-    assert await commit(sink, page(of, 1, too_big, entity=TYPED)) == [committed(0, 1)]
-
-
 async def test_rejected_records_of_the_page_keep_their_reason(sink: Sink, database: Database) -> None:
     await with_unique_names(database)
-    await open_lease(sink, run())
     before = [RejectedRecord("x", "no name", "{}")]
-    await commit(sink, page(run(), 1, row("a", "Ann"), row("b", "Ann"), rejected=before))
+    await write(sink, run(), row("a", "Ann"), row("b", "Ann"), rejected=before)
     assert ("x", "no name") in await database.query(REJECTED)
 
 
@@ -93,18 +69,10 @@ async def test_a_refused_page_is_committed_once(sink: Sink, database: Database) 
 
 
 async def test_a_page_that_is_refused_whatever_its_rows_says_so(sink: Sink) -> None:
-    await open_lease(sink, run())
     with pytest.raises(Rejected, match="cannot be stored, though each of its rows can"):
-        await commit(sink, page(run(), 1, row("a"), next_cursor=LONE_SURROGATE))
+        await write(sink, run(), row("a"), next_cursor=LONE_SURROGATE)
 
 
 async def test_a_sink_that_was_never_prepared_says_what_to_do(database: Database) -> None:
     with pytest.raises(Rejected, match=r"is not prepared: .*sluice_.* restart"):
         await open_lease(database.open(), run())
-
-
-async def test_an_entity_without_a_table_says_what_to_do(database: Database) -> None:
-    sink = database.open()
-    await sink.prepare(adapter(CONTACT.model_copy(update={"name": "book.else"})))
-    with pytest.raises(Rejected, match=r"is not prepared: .*book_book_contact.* restart"):
-        await write(sink, run(), row("a"))

@@ -9,19 +9,7 @@ from agents.ports import Parent, Sink
 from manifests.entity import Entity
 from service.clock import SystemClock
 from service.sinks import open_sink
-from tests.sinks.builders import (
-    CONTACT,
-    EVERY_TYPE,
-    TYPED,
-    adapter,
-    commit,
-    open_lease,
-    page,
-    row,
-    run,
-    typed_row,
-    write,
-)
+from tests.sinks.builders import CONTACT, EVERY_TYPE, TYPED, adapter, committed, row, run, typed_row, write
 from tests.sinks.conftest import Database
 from topics.errors import Rejected
 
@@ -43,8 +31,7 @@ async def test_a_new_field_becomes_a_column_and_old_rows_stay(sink: Sink, databa
     await write(sink, run(), row("a", "Ann"))
     wider = contact_with(age="integer", name="text")
     await sink.prepare(adapter(wider))
-    await open_lease(sink, run())
-    await commit(sink, page(run(), 2, typed_row("b", 7, "Bob"), entity=wider))
+    await write(sink, run(), typed_row("b", 7, "Bob"), number=2, entity=wider)
     found = await database.query("select id, name, age from book_book_contact order by id")
     assert found == [("a", "Ann", None), ("b", "Bob", 7)]
 
@@ -83,10 +70,8 @@ async def test_a_database_of_another_version_is_refused(sink: Sink, database: Da
 
 
 async def test_every_type_of_column_keeps_its_value(sink: Sink, database: Database) -> None:
-    of = run(entity=TYPED)
-    await open_lease(sink, of)
     nothing = typed_row("b", *(None for _ in EVERY_TYPE))
-    await commit(sink, page(of, 1, typed_row("a", *EVERY_TYPE), nothing, entity=TYPED))
+    await write(sink, run(entity=TYPED), typed_row("a", *EVERY_TYPE), nothing, entity=TYPED)
     names = ", ".join(f'"{name}"' for name in TYPED.fields)
     found, empty = await database.query(f"select {names} from book_book_typed order by id")
     assert found[:4] == EVERY_TYPE[:4]
@@ -103,10 +88,8 @@ def _day(stored: str | date) -> date:
 
 
 async def test_times_are_kept_to_the_microsecond_in_utc(sink: Sink, database: Database) -> None:
-    of = run(entity=TYPED)
-    await open_lease(sink, of)
     moment = datetime.fromisoformat("2026-01-05T13:00:00.000001+01:00")
-    await commit(sink, page(of, 1, typed_row("a", None, None, None, None, moment, None, None), entity=TYPED))
+    await write(sink, run(entity=TYPED), typed_row("a", None, None, None, None, moment, None, None), entity=TYPED)
     ((stored,),) = await database.query("select ord from book_book_typed")
     assert _moment(stored) == datetime(2026, 1, 5, 12, 0, 0, 1, tzinfo=UTC)
 
@@ -133,27 +116,27 @@ async def test_parents_are_read_in_steps_behind_the_last_key(sink: Sink) -> None
 
 
 async def test_a_parents_columns_are_text(sink: Sink) -> None:
-    of = run(entity=TYPED)
-    await open_lease(sink, of)
-    await commit(sink, page(of, 1, typed_row("a", *EVERY_TYPE[:6], None), entity=TYPED))
+    await write(sink, run(entity=TYPED), typed_row("a", *EVERY_TYPE[:6], None), entity=TYPED)
     (found,) = await sink.parents("book", TYPED, "acme", ("id", *TYPED.fields), None, 1)
-    assert found == Parent(
-        "a",
-        {
-            "id": "a",
-            "order": "text",
-            "position": str(2**63 - 1),
-            "type": "1.5",
-            "parent": "true",
-            "ord": "2026-01-05T12:00:00.000000Z",
-            "key": "2026-01-05",
-        },
-    )
+    values = "a", "text", str(2**63 - 1), "1.5", "true", "2026-01-05T12:00:00.000000Z", "2026-01-05"
+    assert found == Parent("a", dict(zip(("id", *TYPED.fields), values, strict=False)))
 
 
 async def test_a_column_that_the_parent_does_not_have_is_refused(sink: Sink) -> None:
     with pytest.raises(Rejected, match="table book_book_contact has no column phone"):
         await sink.parents("book", CONTACT, "acme", ("phone",), None, 1)
+
+
+async def test_a_number_beyond_64_bits_is_set_aside(sink: Sink) -> None:
+    too_big = typed_row("a", "text", 2**63, *EVERY_TYPE[2:])
+    assert await write(sink, run(entity=TYPED), too_big, entity=TYPED) == committed(0, 1)
+
+
+async def test_an_entity_without_a_table_says_what_to_do(database: Database) -> None:
+    sink = database.open()
+    await sink.prepare(adapter(TYPED))
+    with pytest.raises(Rejected, match=r"is not prepared: .*book_book_contact.* restart"):
+        await write(sink, run(), row("a"))
 
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://", "sqlite:///", "", "postgresql:/host"])

@@ -1,7 +1,15 @@
-"""A consumer that holds one partition, as far as a watchdog needs it to know how much there is to read."""
+"""Consumers in memory: one that reads a log, and one that says no more than how much there is to read."""
+
+import asyncio
+from collections import defaultdict
+from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
+
+from tests.engine.broker import LogRecord
+from topics.codec import Headers, encode
+from topics.command import Command
 
 
 class HeldPartition:
@@ -18,3 +26,77 @@ class HeldPartition:
         if self.end is None:
             raise KafkaError
         return dict.fromkeys(partitions, self.end)
+
+
+class Consumer:
+    """Reads `log` from its positions on, partition by partition. `committed` is what the group knows.
+
+    Commits raise `commit_failures` first, one a call; `read_failure` when a partition's end is read.
+    """
+
+    def __init__(self) -> None:
+        self.log: dict[TopicPartition, list[LogRecord]] = defaultdict(list)
+        self.positions: dict[TopicPartition, int] = defaultdict(int)
+        self.committed: dict[TopicPartition, int] = {}
+        self.held_back: set[TopicPartition] = set()
+        self.topics: list[str] = []
+        self.listener: Any = None
+        self.commit_failures: list[Exception] = []
+        self.read_failure: Exception | None = None
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def subscribe(self, topics: list[str], listener: Any = None) -> None:
+        self.topics, self.listener = topics, listener
+
+    async def getmany(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[LogRecord]]:
+        await asyncio.sleep(0)
+        fetched, left = {}, max_records
+        for tp in [tp for tp in self.log if tp not in self.held_back]:
+            records = self.log[tp][self.positions[tp] :][:left]
+            self.positions[tp] += len(records)
+            left -= len(records)
+            if records:
+                fetched[tp] = records
+        return fetched
+
+    async def commit(self, offsets: dict[TopicPartition, int] | None = None) -> None:
+        if self.commit_failures:
+            raise self.commit_failures.pop(0)
+        self.committed.update(self.positions if offsets is None else offsets)
+
+    def pause(self, *tps: TopicPartition) -> None:
+        self.held_back |= set(tps)
+
+    def resume(self, *tps: TopicPartition) -> None:
+        self.held_back -= set(tps)
+
+    def paused(self) -> set[TopicPartition]:
+        return self.held_back
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self.log)
+
+    async def position(self, tp: TopicPartition) -> int:
+        return self.positions[tp]
+
+    async def end_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.read_failure is not None:
+            raise self.read_failure
+        return {tp: len(self.log[tp]) for tp in tps}
+
+    async def rebalance(self, *tps: TopicPartition) -> None:
+        """The partitions are revoked and assigned again: reading continues from the last commit."""
+        await self.listener.on_partitions_revoked(tps)
+        self.held_back -= set(tps)
+        self.positions.update({tp: self.committed.get(tp, 0) for tp in tps})
+        await self.listener.on_partitions_assigned(tps)
+
+    def append(
+        self, tp: TopicPartition, *messages: Command | bytes, key: bytes | None = None, headers: Headers = ()
+    ) -> None:
+        for message in messages:
+            value = encode(message) if isinstance(message, Command) else message
+            self.log[tp].append(LogRecord(tp.topic, tp.partition, len(self.log[tp]), 0, key, value, headers))

@@ -73,19 +73,12 @@ class LeaseBench:
         self.database = Database(self.sink, self.clock.sleep)
         self.reader = LeaseReader(self.source, self.database, {"toy": toy()}, self.clock)
 
-    async def read(
-        self,
-        entity: str,
-        units: int,
-        first: int = 1,
-        cursor: str | None = None,
-        run: int = RUN,
-        closes: bool = False,
-    ) -> PageDone:
+    async def read(self, entity: str, units: int, first: int = 1, **more: Any) -> PageDone:
+        asked: dict[str, Any] = {"run": RUN, "lease": 1, "first": first, "units": units, **more}
         return await self.reader.read(
             FetchPages(
-                workflow=f"entity-sync:acme:toy:{entity}:full", run=run, org="acme", adapter="toy", entity=entity,
-                type="full", lease=1, first=first, units=units, cursor=cursor, closes=closes,
+                workflow=f"entity-sync:acme:toy:{entity}:full", org="acme", adapter="toy", entity=entity, type="full",
+                **asked,
             )
         )  # fmt: skip
 

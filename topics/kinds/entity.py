@@ -22,13 +22,11 @@ FetchError = Literal["retryable", "rejected", "fenced"]
 class StartEntity(Control):
     """A main sync asks an entity to run. Asked again for the same parent run, the entity reports its outcome again."""
 
+    identified_by: ClassVar[tuple[str, ...]] = ("kind", "workflow", "parent", "parent_run")
+
     kind: Literal["start-entity"] = "start-entity"
     parent: Text
     parent_run: Number
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.kind, self.workflow, self.parent, str(self.parent_run))
 
 
 class FetchPages(Command):
@@ -41,6 +39,8 @@ class FetchPages(Command):
     """
 
     topic: ClassVar[str] = "fetch-page"
+    # With the units that it asks for: after a crash the same number may be given to other pages.
+    identified_by: ClassVar[tuple[str, ...]] = ("workflow", "run", "lease", "attempt", "first", "units", "cursor")
 
     workflow: Text
     run: Number
@@ -58,12 +58,6 @@ class FetchPages(Command):
     @property
     def key(self) -> str:
         return connection_key(self.org, self.adapter)
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        """Includes the units that it asks for: after a crash the same number may be given to other pages."""
-        numbers = (self.run, self.lease, self.attempt, self.first, self.units)
-        return (self.workflow, *map(str, numbers), self.cursor or "")
 
 
 class PageDone(Command):

@@ -25,6 +25,7 @@ class StartSync(Command):
 
     model_config = ConfigDict(extra="forbid")
     topic: ClassVar[str] = "start-sync"
+    identified_by: ClassVar[tuple[str, ...]] = ("key", "request_id")
     is_request: ClassVar[bool] = True
 
     org: Name
@@ -37,16 +38,14 @@ class StartSync(Command):
     def key(self) -> str:
         return KEY.key(self.org, self.adapter, self.type)
 
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.key, self.request_id or "")
-
     def named_after(self, message: str) -> Self:
         return self if self.request_id is not None else self.model_copy(update={"request_id": message})
 
 
 class ChildDone(Control):
     """An entity's run has ended. Sent to the main sync that started it."""
+
+    identified_by: ClassVar[tuple[str, ...]] = ("kind", "workflow", "parent_run", "entity")
 
     kind: Literal["child-done"] = "child-done"
     parent_run: Number
@@ -58,10 +57,6 @@ class ChildDone(Control):
     records: Count = 0
     rejected: Count = 0
 
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.kind, self.workflow, str(self.parent_run), self.entity)
-
 
 class StaleRun(Control):
     """An entity knows a run of the main sync with a higher number than the one that asks now.
@@ -69,13 +64,11 @@ class StaleRun(Control):
     That run's record was lost in a crash before it was in the journal: the main sync continues above its number.
     """
 
+    identified_by: ClassVar[tuple[str, ...]] = ("kind", "workflow", "parent_run", "newest")
+
     kind: Literal["outnumbered"] = "outnumbered"
     parent_run: Number
     newest: Number
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.kind, self.workflow, str(self.parent_run), str(self.newest))
 
 
 COMMANDS = (StartSync, ChildDone, StaleRun)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import msgspec
 
 from manifests.entity import table_name
-from service.sinks.reading import stored_records
+from service.clock import SystemClock
+from service.sinks import open_sink
 
 COMPARED = ("id", "type", "attributes", "relationships")
 
@@ -28,11 +29,15 @@ async def compare(
 ) -> list[Comparison]:
     """`expected` is `entities` of GET /_sim/expected: rows and sha256 for each."""
     found = []
-    for entity in sorted(entities):
-        count, digest = await _digest(stored_records(url, table_name(adapter, entity), org))
-        source = expected[entity]
-        rows = int(str(source["rows"]))
-        found.append(Comparison(org, entity, rows, count, count == rows and digest == source["sha256"]))
+    sink = open_sink(url, SystemClock())
+    try:
+        for entity in sorted(entities):
+            count, digest = await _digest(sink.records(table_name(adapter, entity), org))
+            source = expected[entity]
+            rows = int(str(source["rows"]))
+            found.append(Comparison(org, entity, rows, count, count == rows and digest == source["sha256"]))
+    finally:
+        await sink.close()
     return found
 
 

@@ -75,10 +75,10 @@ async def status(settings: Settings) -> KafkaStatus:
     is_embedded = not settings.kafka_bootstrap
     broker = brokers.find(broker_home(settings)) if is_embedded else None
     arguments = client_arguments(settings)
-    pid = broker.pid if broker else None
+    topics, problem = 0, None
     try:
         async with open_cluster(arguments) as cluster:
             topics = len(await cluster.topics())
     except SluiceError as error:
-        return KafkaStatus(is_embedded, settings.bootstrap, pid, 0, str(error))
-    return KafkaStatus(is_embedded, settings.bootstrap, pid, topics, None)
+        problem = str(error)
+    return KafkaStatus(is_embedded, settings.bootstrap, broker.pid if broker else None, topics, problem)

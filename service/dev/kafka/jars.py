@@ -46,11 +46,7 @@ def pinned_jars() -> tuple[Jar, ...]:
 
 
 async def fetch_jars(
-    cache: Path,
-    say: Say,
-    clock: Clock,
-    jars: Sequence[Jar] | None = None,
-    download: Download | None = None,
+    cache: Path, say: Say, clock: Clock, jars: Sequence[Jar] | None = None, download: Download | None = None
 ) -> Path:
     """The directory that holds every jar, verified; if one is missing or damaged, all are fetched first.
 

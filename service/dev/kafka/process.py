@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from service.clock import Clock
@@ -69,10 +70,8 @@ async def _is_gone(pid: int, mark: str, seconds: float, clock: Clock) -> bool:
 
 def _signal(pid: int, mark: str, number: signal.Signals) -> None:
     if is_running(pid, mark):
-        try:
+        with suppress(ProcessLookupError):  # it has ended meanwhile
             os.kill(pid, number)
-        except ProcessLookupError:
-            return  # it has ended meanwhile
 
 
 def _command_line(pid: int) -> str:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
 
-PEOPLE_BY_SIZE = {"small": 200, "medium": 2_000, "large": 12_000}
 ORGS_MAX = 1_000
 PEOPLE_MAX = 200_000
 OrgName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]

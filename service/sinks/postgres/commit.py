@@ -7,8 +7,8 @@ from itertools import chain, repeat
 import msgspec
 
 from agents.ports import PageWrite, RowWrite
-from service.sinks.group import DataRefused, rejection_places
 from service.sinks.schema import Dialect, EntityTable
+from service.sinks.sink import DataRefused, rejection_places
 from service.sql import read_statements
 
 DIALECT = Dialect(
@@ -20,17 +20,9 @@ DIALECT = Dialect(
         "timestamp": "timestamp with time zone",
         "date": "date",
         "json": "jsonb",
+        "hash": "bytea",
     },
-    head=(("org", "text", 'collate "C" not null'), ("id", "text", 'collate "C" not null')),
-    tail=(
-        ("raw", "jsonb", "not null"),
-        ("content_hash", "bytea", "not null"),
-        ("source", "text", "not null"),
-        ("run_id", "text", "not null"),
-        ("page", "bigint", "not null"),
-        ("fetched_at", "timestamp with time zone", "not null"),
-        ("source_updated_at", "timestamp with time zone", ""),
-    ),
+    key='collate "C"',
 )
 SQL = read_statements("service.sinks.postgres", "statements.sql")
 LEDGER_STATEMENT = f"{SQL['ledger']}\n{SQL['outcomes']}"  # enters pages and stores no rows

@@ -11,7 +11,6 @@ from typing import Any
 
 from agents.ports import PageWrite
 from manifests.entity import FieldType
-from service.sinks.postgres.commit import DIALECT
 from service.sinks.schema import EntityTable
 
 Encode = Callable[[Any], bytes]
@@ -31,18 +30,12 @@ _bytes4 = Struct(">ii").pack
 _jsonb = Struct(">ib").pack
 
 
-def copy_columns(table: EntityTable) -> list[str]:
-    """The columns in the order of `copy_rows`."""
-    head, tail = ([name for name, _, _ in columns] for columns in (DIALECT.head, DIALECT.tail))
-    return [*head, *(column.name for column in table.columns), *tail]
-
-
 class UnencodableValue(Exception):
     """A value that its column cannot hold: text that is not Unicode, a number beyond 64 bits."""
 
 
 def copy_rows(pages: Sequence[PageWrite], table: EntityTable) -> bytes:
-    """Input of COPY ... FROM STDIN (FORMAT binary). Raises UnencodableValue."""
+    """Input of COPY ... FROM STDIN (FORMAT binary), for the table's column_names. Raises UnencodableValue."""
     try:
         return b"".join((_HEADER, *_rows(pages, table), _TRAILER))
     except (UnicodeError, error) as problem:
@@ -76,7 +69,7 @@ class _PageFields:
 
     def __init__(self, page: PageWrite, table: EntityTable) -> None:
         run = page.run
-        self.before = _fields(len(copy_columns(table))) + _text(run.org)
+        self.before = _fields(len(table.column_names)) + _text(run.org)
         self.after = b"".join((_text(run.type), _text(run.id), _integer(page.page), _timestamp(page.fetched_at)))
 
 

@@ -11,10 +11,9 @@ import asyncpg
 
 from agents.ports import PageOutcome, PageWrite
 from service.sinks.postgres.commit import LEDGER_STATEMENT, SQL, ledger_arguments
-from service.sinks.postgres.copying import UnencodableValue, copy_columns, copy_rows
-from service.sinks.postgres.errors import REFUSED_CLASSES
+from service.sinks.postgres.connection import REFUSED_CLASSES, Connection
+from service.sinks.postgres.copying import UnencodableValue, copy_rows
 from service.sinks.postgres.runs import enter_pages
-from service.sinks.postgres.tables import Connection
 from service.sinks.schema import EntityTable
 
 LOAD_ROWS_MIN = 200  # for fewer, the upsert path with one statement is cheaper than these four
@@ -75,7 +74,7 @@ async def _load(
     """
     rows = copy_rows(pages, table)
     async with connection.transaction():
-        await connection.copy_to_table(table.name, source=_chunk(rows), columns=copy_columns(table), format="binary")
+        await connection.copy_to_table(table.name, source=_chunk(rows), columns=table.column_names, format="binary")
         outcomes = await enter_pages(connection, LEDGER_STATEMENT, ledger_arguments(pages, moment))
         if any(outcome.status != "committed" for outcome in outcomes):
             raise _NotNew

@@ -8,7 +8,7 @@ import asyncpg
 
 from agents.ports import ClosedRun, LeaseRequest, LeaseState, LedgerLine, PageOutcome, RunEnd, RunRef
 from service.sinks.postgres.commit import SQL
-from service.sinks.postgres.tables import Connection
+from service.sinks.postgres.connection import Connection
 from topics.command import Counts
 
 

@@ -1,36 +1,24 @@
 """The sink in PostgreSQL. Opened leases, closed runs and commits by upsert take one statement each: one request to the
 server, and one transaction."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import TypeVar
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
 import asyncpg
 
 from agents import concurrency
-from agents.ports import (
-    ClosedRun,
-    LeaseRequest,
-    LeaseState,
-    PageOutcome,
-    PageWrite,
-    Parent,
-    RunEnd,
-)
-from manifests.entity import Adapter, Entity
+from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd
+from manifests.entity import Adapter
 from service.clock import Clock
-from service.sinks.group import DataRefused, one_row, write_group
-from service.sinks.parents import PARENTS_READ_MAX, column_types, parent
 from service.sinks.postgres.commit import SQL, commit_arguments, commit_statement
-from service.sinks.postgres.errors import translate, translated
+from service.sinks.postgres.connection import Connection, Pool, translated
 from service.sinks.postgres.loading import FirstLoads
 from service.sinks.postgres.runs import close_runs, enter_pages, open_leases
-from service.sinks.postgres.tables import Connection, create_tables, migrate
+from service.sinks.postgres.tables import create_tables, migrate
 from service.sinks.schema import EntityTable, entity_table, entity_tables
-from topics.errors import Rejected
+from service.sinks.sink import DataRefused, SqlSink, one_row
 
 RUNS_PER_STATEMENT_MAX = 256  # opening a run holds a lock in the server's shared memory until the end
 CONNECT_TIMEOUT_SECONDS = 10
@@ -42,7 +30,6 @@ IDLE_CONNECTION_SECONDS = 300
 IDLE_IN_TRANSACTION_SECONDS = 10  # longest time that a frozen process may lock rows
 STATEMENTS_CACHED_MAX = 300  # two for each entity; the least recently used one is prepared again
 RACES_MAX = 3
-CLOSE_TIMEOUT_SECONDS = 10
 
 R = TypeVar("R")
 
@@ -59,16 +46,17 @@ SESSION = {
 }
 
 
-class PostgresSink:
+class PostgresSink(SqlSink):
     """Connects at the first call, and again after a lost connection. Bound to the event loop of its creation."""
+
+    sql = SQL
 
     def __init__(self, dsn: str, clock: Clock) -> None:
         self._clock = clock
-        self._database = _display_name(dsn)
         self._first_loads = FirstLoads()
-        self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
+        self._pool = Pool(
             dsn,
-            min_size=0,
+            ACQUIRE_TIMEOUT_SECONDS,
             max_size=concurrency.SINK_CONNECTIONS,
             max_inactive_connection_lifetime=IDLE_CONNECTION_SECONDS,
             timeout=CONNECT_TIMEOUT_SECONDS,
@@ -81,24 +69,21 @@ class PostgresSink:
         )
 
     async def prepare(self, adapter: Adapter) -> None:
-        async with self._connection() as connection:
-            await migrate(connection, self._clock, self._database)
+        async with self._pool.connection() as connection:
+            await migrate(connection, self._clock, self._pool.database)
             await create_tables(connection, entity_tables(adapter))
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         states: list[LeaseState] = []
         for start in range(0, len(requests), RUNS_PER_STATEMENT_MAX):
             batch = requests[start : start + RUNS_PER_STATEMENT_MAX]
-            async with self._connection() as connection:
+            async with self._pool.connection() as connection:
                 states += await open_leases(connection, batch, self._clock.now())
         return states
 
-    async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
-        return await write_group(self, pages)
-
     async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         table, moment = _table(pages[0]), self._clock.now()
-        async with self._connection() as connection:
+        async with self._pool.connection() as connection:
             loaded = await self._first_loads.load(connection, pages, table, moment)
             if loaded is not None:
                 return loaded
@@ -107,76 +92,44 @@ class PostgresSink:
 
     async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
         refused: dict[int, str] = {}
-        table = _table(page)
-        async with self._connection() as connection:
+        async with self._pool.connection() as connection:
             attempt = connection.transaction()
             await attempt.start()
             try:
                 await connection.execute("set constraints all immediate")
                 for position in range(len(page.rows)):
-                    problem = await self._try(connection, table, one_row(page, position))
-                    if problem is not None:
-                        refused[position] = problem
+                    try:
+                        await self._write_row(connection, one_row(page, position))
+                    except DataRefused as problem:
+                        refused[position] = str(problem)
             finally:
                 await attempt.rollback()
         return refused
 
-    async def _try(self, connection: Connection, table: EntityTable, page: PageWrite) -> str | None:
-        """Store the row, since later rows may conflict with it; or return why the database refused it."""
+    async def _write_row(self, connection: Connection, page: PageWrite) -> None:
+        """Store the row, since later rows may conflict with it. DataRefused if the database refuses it."""
 
         async def attempt() -> None:
             async with connection.transaction():
-                arguments = commit_arguments([page], table, self._clock.now())
-                await connection.fetch(_statement(table), *arguments)
+                arguments = commit_arguments([page], _table(page), self._clock.now())
+                await connection.fetch(_statement(_table(page)), *arguments)
 
-        try:
+        with translated(self._pool.database):
             await _retry_races(attempt)
-        except DataRefused as refused:
-            return str(refused)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            problem = translate(error, self._database)
-            if isinstance(problem, DataRefused):
-                return str(problem)
-            raise
-        return None
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        table = entity_table(adapter, entity)
-        types = column_types(table, columns)
-        named = "".join(f', "{name}"' for name in types)
-        query = SQL["parents"].format(columns=named, table=table.name)
-        async with self._connection() as connection:
-            found = await connection.fetch(query, org, after or "", min(limit, PARENTS_READ_MAX))
-        return [parent(row[0], types, tuple(row)[1:]) for row in found]
-
-    async def count(self, adapter: str, entity: Entity, org: str) -> int:
-        query = SQL["count"].format(table=entity_table(adapter, entity).name)
-        async with self._connection() as connection:
-            return int(await connection.fetchval(query, org))
+    async def fetch(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
+        return await self._pool.fetch(query, *arguments)
 
     async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
         closed: list[ClosedRun] = []
         for start in range(0, len(ends), RUNS_PER_STATEMENT_MAX):
             batch = ends[start : start + RUNS_PER_STATEMENT_MAX]
-            async with self._connection() as connection:
+            async with self._pool.connection() as connection:
                 closed += await close_runs(connection, batch, self._clock.now())
         return closed
 
     async def close(self) -> None:
-        """Wait at most CLOSE_TIMEOUT_SECONDS for calls in flight, then cut them off. What was committed is kept."""
-        await self._pool
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                await self._pool.close()
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        with translated(self._database):
-            await self._pool
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
-                yield connection
+        await self._pool.close()
 
 
 async def _retry_races(write: Callable[[], Awaitable[R]]) -> R:
@@ -199,12 +152,3 @@ def _table(page: PageWrite) -> EntityTable:
 
 async def _keep_settings(connection: object) -> None:
     """Save the reset of a released connection: no session changes a setting."""
-
-
-def _display_name(dsn: str) -> str:
-    """The database by host and name, without credentials."""
-    try:
-        parts = urlsplit(dsn)
-    except ValueError as error:
-        raise Rejected(f"SLUICE_SINK is not an address of a PostgreSQL database: {error}") from None
-    return f"PostgreSQL at {parts.netloc.rpartition('@')[2] or 'its default address'}{parts.path}"

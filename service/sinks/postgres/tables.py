@@ -1,15 +1,12 @@
 """Creation of the sink's tables in PostgreSQL, once even if several processes start together."""
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
-
-import asyncpg
+from collections.abc import Sequence
 
 from service.clock import Clock
 from service.sinks.migrations import READ_APPLIED, RECORD_TABLE, Migration, pending, shipped
-from service.sinks.parents import iso
 from service.sinks.postgres.commit import DIALECT
-from service.sinks.schema import EntityTable
+from service.sinks.postgres.connection import Connection
+from service.sinks.schema import EntityTable, iso
 
 # One process at a time changes the schema. 001_ledger.sql locks runs by the number before this one.
 _LOCK = "select pg_advisory_xact_lock(1397511498, 0)"
@@ -20,8 +17,6 @@ from pg_attribute as attribute join pg_class as class on class.oid = attribute.a
 where class.oid in (select to_regclass(name) from unnest($1::text[]) as name)
     and attribute.attnum > 0 and not attribute.attisdropped
 """
-
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 async def migrate(connection: Connection, clock: Clock, database: str) -> None:
@@ -48,24 +43,16 @@ async def _pending(connection: Connection, database: str) -> tuple[Migration, ..
 
 async def create_tables(connection: Connection, tables: Sequence[EntityTable]) -> None:
     """Create missing tables and add missing columns. Rejected if a column has another type."""
-    lacking = _lacking(await _existing(connection, tables), tables)
-    if not lacking:
+    if not await _changes(connection, tables):
         return
     async with connection.transaction():
         await connection.execute(_LOCK)
-        existing = await _existing(connection, lacking)
-        for table in lacking:
-            await connection.execute(table.create(DIALECT))
-            for column in table.missing(existing[table.name], DIALECT) if table.name in existing else ():
-                await connection.execute(table.add_column(column, DIALECT))
+        for statement in await _changes(connection, tables):
+            await connection.execute(statement)
 
 
-def _lacking(existing: Mapping[str, Mapping[str, str]], tables: Sequence[EntityTable]) -> list[EntityTable]:
-    return [t for t in tables if t.name not in existing or t.missing(existing[t.name], DIALECT)]
-
-
-async def _existing(connection: Connection, tables: Sequence[EntityTable]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for row in await connection.fetch(_COLUMNS, [table.name for table in tables]):
-        found.setdefault(row["table"], {})[row["column"]] = row["type"]
-    return found
+async def _changes(connection: Connection, tables: Sequence[EntityTable]) -> list[str]:
+    existing: dict[str, dict[str, str]] = {table.name: {} for table in tables}
+    for row in await connection.fetch(_COLUMNS, list(existing)):
+        existing[row["table"]][row["column"]] = row["type"]
+    return [statement for table in tables for statement in table.changes(existing[table.name], DIALECT)]

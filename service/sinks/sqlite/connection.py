@@ -1,18 +1,23 @@
-"""Connections to a SQLite file, each for one thread: opening, transactions and translation of errors."""
+"""Connection to a SQLite file: opening, calls in a thread of its own, transactions and translation of errors."""
 
+import asyncio
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from service.sinks.group import DataRefused
 from service.sinks.migrations import NotPrepared
+from service.sinks.sink import DataRefused
 from topics.errors import Broken, Rejected, Retryable, SluiceError
 
 BUSY_TIMEOUT_SECONDS = 30.0  # for another process's transaction
 WAL_TRIES_MAX = 100
 WAL_PAUSE_SECONDS = 0.05
+
+R = TypeVar("R")
 
 # Primary result codes, https://sqlite.org/rescode.html; the low byte of an extended one.
 _RETRYABLE_CODES = frozenset(
@@ -32,17 +37,45 @@ _PRIMARY = 0xFF
 _MISSING = ("no such table", "no such column", "table ")
 
 
-def connect(path: Path) -> sqlite3.Connection:
+class SqliteFile:
+    """A file that several processes share. Its one connection is opened at the first call, and used in one thread.
+
+    Calls run one after another. The tasks bound the number of waiting ones: each task waits for its own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sluice-sqlite")
+        self._connection: sqlite3.Connection | None = None
+
+    async def run(self, call: Callable[[sqlite3.Connection], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, call)
+
+    async def close(self) -> None:
+        def call() -> None:
+            if self._connection is not None:
+                self._connection.close()
+
+        await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        self._thread.shutdown()
+
+    def _run(self, call: Callable[[sqlite3.Connection], R]) -> R:
+        with translated(self.path):
+            if self._connection is None:
+                self._connection = _connect(self.path)
+            return call(self._connection)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
     """Open or create the file. A commit is on the disk when it returns: WAL with synchronous=FULL."""
-    with translated(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
-        try:
-            _use_wal(connection)
-            connection.execute("pragma synchronous = full")
-        except BaseException:
-            connection.close()
-            raise
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
+    try:
+        _use_wal(connection)
+        connection.execute("pragma synchronous = full")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -65,23 +98,13 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction: no other connection writes from its begin to its commit."""
+def transaction(connection: sqlite3.Connection, is_kept: bool = True) -> Iterator[None]:
+    """A write transaction: no other connection writes from its begin to its commit, or to its rollback."""
     connection.execute("begin immediate")
     try:
         yield
-        connection.execute("commit")
-    finally:
-        if connection.in_transaction:
-            connection.rollback()
-
-
-@contextmanager
-def attempt(connection: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction that is always rolled back."""
-    connection.execute("begin immediate")
-    try:
-        yield
+        if is_kept:
+            connection.execute("commit")
     finally:
         if connection.in_transaction:
             connection.rollback()
@@ -92,18 +115,14 @@ def translated(path: Path) -> Iterator[None]:
     """Translate the errors of the block."""
     try:
         yield
-    except (sqlite3.Error, OverflowError, UnicodeEncodeError, OSError) as error:
-        raise translate(error, path) from error
-
-
-def translate(error: Exception, path: Path) -> SluiceError:
-    if isinstance(error, OverflowError | UnicodeEncodeError | sqlite3.DataError):
-        return DataRefused(str(error))
-    if isinstance(error, OSError):
-        return Rejected(f"the SQLite file {path} cannot be made: {error}. Check SLUICE_SINK")
-    if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
-        return Broken(f"wrong use of SQLite: {error}")
-    return _from_sqlite(error, path)
+    except (OverflowError, UnicodeEncodeError, sqlite3.DataError) as error:
+        raise DataRefused(str(error)) from error
+    except OSError as error:
+        raise Rejected(f"the SQLite file {path} cannot be made: {error}. Check SLUICE_SINK") from error
+    except (sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
+        raise Broken(f"wrong use of SQLite: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise _from_sqlite(error, path) from error
 
 
 def _from_sqlite(error: sqlite3.DatabaseError, path: Path) -> SluiceError:

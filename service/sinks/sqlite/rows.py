@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 
 from agents.ports import PageWrite
-from service.sinks.parents import iso
-from service.sinks.schema import Dialect, EntityTable
+from service.sinks.schema import KEY, Dialect, EntityTable, iso
 from service.sql import read_statements
 
 # Types as the table declares them. SQLite derives the affinity from the name (TEXT if it contains that).
@@ -18,31 +17,21 @@ DIALECT = Dialect(
         "timestamp": "timestamp_text",
         "date": "date_text",
         "json": "json_text",
+        "hash": "blob",
     },
-    head=(("org", "text", "not null"), ("id", "text", "not null")),
-    tail=(
-        ("raw", "json_text", "not null"),
-        ("content_hash", "blob", "not null"),
-        ("source", "text", "not null"),
-        ("run_id", "text", "not null"),
-        ("page", "integer", "not null"),
-        ("fetched_at", "timestamp_text", "not null"),
-        ("source_updated_at", "timestamp_text", ""),
-    ),
+    key="collate binary",
 )
 
 SQL = read_statements("service.sinks.sqlite", "statements.sql")
 
 
 def upsert(table: EntityTable) -> str:
-    names = [name for name, _, _ in DIALECT.head]
-    names += [column.name for column in table.columns]
-    names += [name for name, _, _ in DIALECT.tail]
+    names = table.column_names
     return SQL["upsert"].format(
         table=table.name,
         columns=", ".join(f'"{name}"' for name in names),
         marks=", ".join("?" for _ in names),
-        updates=", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in ("org", "id")),
+        updates=", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in KEY),
     )
 
 

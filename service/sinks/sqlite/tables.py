@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from service.clock import Clock
 from service.sinks.migrations import READ_APPLIED, RECORD_TABLE, Migration, pending, shipped
-from service.sinks.parents import iso
-from service.sinks.schema import EntityTable
+from service.sinks.schema import EntityTable, iso
 from service.sinks.sqlite.connection import transaction
 from service.sinks.sqlite.rows import DIALECT
 from topics.errors import Broken
@@ -47,21 +46,14 @@ def statements(script: str) -> Iterator[str]:
 
 def create_tables(connection: sqlite3.Connection, tables: Sequence[EntityTable]) -> None:
     """Create missing tables and add missing columns. Rejected if a column has another type."""
-    if not any(_lacks(connection, table) for table in tables):
+    if not any(_changes(connection, table) for table in tables):
         return
     with transaction(connection):
         for table in tables:
-            existing = _existing(connection, table)
-            connection.execute(table.create(DIALECT))
-            for column in table.missing(existing, DIALECT) if existing else ():
-                connection.execute(table.add_column(column, DIALECT))
+            for statement in _changes(connection, table):
+                connection.execute(statement)
 
 
-def _lacks(connection: sqlite3.Connection, table: EntityTable) -> bool:
-    existing = _existing(connection, table)
-    return not existing or bool(table.missing(existing, DIALECT))
-
-
-def _existing(connection: sqlite3.Connection, table: EntityTable) -> dict[str, str]:
-    query = "select name, type from pragma_table_info(?)"
-    return {name: type_.lower() for name, type_ in connection.execute(query, (table.name,))}
+def _changes(connection: sqlite3.Connection, table: EntityTable) -> list[str]:
+    found = connection.execute("select name, type from pragma_table_info(?)", (table.name,))
+    return table.changes({name: type_.lower() for name, type_ in found}, DIALECT)

@@ -8,16 +8,15 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import aiohttp
 
-from tests.bench.cluster import ROOT
-from tests.bench.commits import Database
+from tests.bench.accounts import Database
 from tests.bench.floor import TABLE
 from tests.bench.peers.installed import PYTHON
 from tests.bench.shapes import Shape
+from tests.support.house import ROOT
 
 STARTS_SECONDS_MAX = 60.0
 RUN_SECONDS_MAX = 600.0
@@ -64,9 +63,7 @@ class Peer:
     async def clear(self) -> None:
         await self._db.execute(f"truncate {TABLE}")
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
@@ -114,11 +111,9 @@ class Restate(Peer):
         await self.run(Shape("warm", 1, 2, 1), ["p2-warm"])
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.close()
-        await super().__aexit__(kind, error, trace)
+        await super().__aexit__(None, None, None)
 
     async def run(self, shape: Shape, orgs: Sequence[str]) -> None:
         slots = asyncio.Semaphore(shape.concurrency)

@@ -4,7 +4,7 @@ import asyncio
 from random import Random
 from typing import Any, ClassVar
 
-from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.fault import Fault, variant
 from tests.chaos.system import System
 
 WRITES = (10, 40)
@@ -27,28 +27,14 @@ class ApiFault(Fault):
         await system.call_simulator("faults/clear", {})
 
 
-class TooManyRequests(ApiFault):
-    name, order = "429 storm", {"kind": "rate_limit", "retry_after": 2}
-
-
-class ServerErrors(ApiFault):
-    name, order = "5xx storm", {"kind": "error", "status": 502, "probability": 0.7}
-
-
-class ErrorPages(ApiFault):
-    name, order = "HTML instead of JSON", {"kind": "html", "status": 503, "probability": 0.5}
-
-
-class Hangs(ApiFault):
-    name, order = "API hangs", {"kind": "hang", "probability": 0.3}
-
-
-class HalfBodies(ApiFault):
-    name, order = "half bodies", {"kind": "half_body", "probability": 0.4}
-
-
-class SlowApi(ApiFault):
-    name, order = "slow API", {"kind": "slow", "delay_ms": 1_500, "probability": 0.5}
+API: tuple[type[Fault], ...] = (
+    variant(ApiFault, "429 storm", order={"kind": "rate_limit", "retry_after": 2}),
+    variant(ApiFault, "5xx storm", order={"kind": "error", "status": 502, "probability": 0.7}),
+    variant(ApiFault, "HTML instead of JSON", order={"kind": "html", "status": 503, "probability": 0.5}),
+    variant(ApiFault, "API hangs", order={"kind": "hang", "probability": 0.3}),
+    variant(ApiFault, "half bodies", order={"kind": "half_body", "probability": 0.4}),
+    variant(ApiFault, "slow API", order={"kind": "slow", "delay_ms": 1_500, "probability": 0.5}),
+)
 
 
 class MovingPages(Fault):
@@ -73,9 +59,6 @@ class MovingPages(Fault):
                 made = await system.call_simulator("insert", {"org": org, "entity": PERSON})
                 mine.append(made["id"])
             await asyncio.sleep(self.random.uniform(0.0, 0.2))
-
-    async def heal(self, system: System) -> None:
-        return
 
     async def _edit(self, system: System, org: str, id: str, number: int) -> None:
         change = {"org": org, "entity": PERSON, "id": id, "attributes": {"last_name": f"Moved {number}"}}

@@ -11,6 +11,7 @@ class ClocksOfProcesses(Fault):
 
     name, touches = "clock of processes an hour off", frozenset({"clock"})
     seconds = (4.0, 12.0)
+    needs = "clocks"
 
     async def inject(self, system: System) -> None:
         seconds = self.random.choice((HOUR_SECONDS, -HOUR_SECONDS))
@@ -24,38 +25,31 @@ class ClocksOfProcesses(Fault):
         for name in system.instances:
             system.clocks.move(name, 0)
 
-    @classmethod
-    def why_not(cls, system: System) -> str:
-        return system.clocks.why_not
-
 
 class ClockOfBroker(Fault):
     """The clock that the deciders live by is set an hour back, and right again."""
 
     name, touches = "clock of brokers an hour back", frozenset({"clock", "kafka"})
     seconds = (4.0, 12.0)
+    needs = "clocks"
+    off_seconds = -HOUR_SECONDS
 
     async def inject(self, system: System) -> None:
-        for node in system.brokers.nodes:
-            system.clocks.move(node.name, -HOUR_SECONDS)
+        self._move(system, self.off_seconds)
 
     async def heal(self, system: System) -> None:
-        for node in system.brokers.nodes:
-            system.clocks.move(node.name, 0)
+        self._move(system, 0)
 
-    @classmethod
-    def why_not(cls, system: System) -> str:
-        return system.clocks.why_not
+    def _move(self, system: System, seconds: int) -> None:
+        for node in system.brokers.nodes:
+            system.clocks.move(node.name, seconds)
 
 
 class ClockOfBrokerOn(ClockOfBroker):
     """The clock that the deciders live by is set an hour on, and right again: deadlines come an hour too late."""
 
     name = "clock of brokers an hour on"
-
-    async def inject(self, system: System) -> None:
-        for node in system.brokers.nodes:
-            system.clocks.move(node.name, HOUR_SECONDS)
+    off_seconds = HOUR_SECONDS
 
     async def heal(self, system: System) -> None:
         """Where there are several, each is restarted, as its operator has to: a broker whose clock was put back waits

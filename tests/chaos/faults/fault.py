@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from tests.chaos.system import System
 
+ROLES = ("worker", "fetcher", "projector")
+
 
 class Fault(ABC):
     """One thing that goes wrong and is put right again.
@@ -17,6 +19,7 @@ class Fault(ABC):
     name: ClassVar[str]
     touches: ClassVar[frozenset[str]]
     seconds: tuple[float, float] = (2.0, 6.0)
+    needs: ClassVar[str] = ""  # the part of the system that must be able to: "disks" or "clocks"
 
     def __init__(self, random: Random) -> None:
         self.random = random
@@ -26,11 +29,20 @@ class Fault(ABC):
     async def inject(self, system: System) -> None:
         """Make it go wrong."""
 
-    @abstractmethod
     async def heal(self, system: System) -> None:
-        """Put it right. Safe to call once after `inject`, however far that got."""
+        """Put it right, if it does not pass by itself. Safe to call once after `inject`, however far that got."""
+        return
 
     @classmethod
     def why_not(cls, system: System) -> str:
         """Why it cannot be had here; nothing if it can."""
-        return ""
+        return str(getattr(system, cls.needs).why_not) if cls.needs else ""
+
+
+def variant(kind: type[Fault], name: str, **own: object) -> type[Fault]:
+    """The same fault elsewhere: `own` are the class attributes that say where."""
+    return type(name, (kind,), {"name": name, "__doc__": kind.__doc__, **own})
+
+
+def of_each_role(kind: type[Fault], word: str) -> list[type[Fault]]:
+    return [variant(kind, f"{word} {role}", role=role, touches=frozenset({role})) for role in ROLES]

@@ -4,7 +4,7 @@ from random import Random
 from typing import ClassVar
 
 from service.settings import Settings, variable
-from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.fault import Fault, variant
 from tests.chaos.processes import Instance
 from tests.chaos.records import Sent, write
 from tests.chaos.system import System
@@ -24,7 +24,7 @@ class Failpoint(Fault):
 
     point: ClassVar[str]
     role: ClassVar[str]
-    action: ClassVar[str]
+    action: ClassVar[str] = "crash"
     seconds = (4.0, 8.0)
     victim: Instance | None = None
 
@@ -53,6 +53,8 @@ class Failpoint(Fault):
 class LostMessage(Failpoint):
     """A message is swallowed on its way. A deadline would send it again within minutes; an operator does at once."""
 
+    action = "drop"
+
     async def heal(self, system: System) -> None:
         await super().heal(system)
         keys = [f"main-sync:{org}:pco:full" for org in system.orgs]
@@ -60,17 +62,20 @@ class LostMessage(Failpoint):
         await write(system.brokers.bootstrap, [Sent(RetryNow.topic, one.key.encode(), encode(one)) for one in retries])
 
 
-def _made(parent: type[Failpoint], name: str, role: str, point: str, action: str) -> type[Fault]:
-    own = {"name": name, "role": role, "point": point, "action": action, "touches": frozenset({role, "kafka"})}
-    return type(f"{parent.__name__}_{point}_{action}", (parent,), {**own, "__doc__": parent.__doc__})
-
-
 INSTANTS: tuple[type[Fault], ...] = (
     *(
-        _made(Failpoint, f"crash {point.replace('_', ' ')}", role, point, "crash")
+        variant(
+            Failpoint,
+            f"crash {point.replace('_', ' ')}",
+            role=role,
+            point=point,
+            touches=frozenset({role, "kafka"}),
+        )
         for role, points in POINTS.items()
         for point in points
     ),
-    _made(LostMessage, "page-done lost", "fetcher", "report", "drop"),
-    _made(LostMessage, "outputs of a decision lost", "worker", "emit", "drop"),
+    variant(LostMessage, "page-done lost", role="fetcher", point="report", touches=frozenset({"fetcher", "kafka"})),
+    variant(
+        LostMessage, "outputs of a decision lost", role="worker", point="emit", touches=frozenset({"worker", "kafka"})
+    ),
 )

@@ -55,21 +55,19 @@ class FreezeBroker(Fault):
     async def inject(self, system: System) -> None:
         self.victim = self.random.choice(system.brokers.nodes)
         self.what = self.victim.name
-        self._send(signal.SIGSTOP)
+        self.victim.send(signal.SIGSTOP)
 
     async def heal(self, system: System) -> None:
-        self._send(signal.SIGCONT)
+        if self.victim is not None:
+            self.victim.send(signal.SIGCONT)
         await system.brokers.until_ready()
-
-    def _send(self, number: signal.Signals) -> None:
-        if self.victim is not None and self.victim.process is not None and self.victim.runs:
-            self.victim.process.send_signal(number)
 
 
 class KafkaDiskFull(Fault):
     """Not a byte more fits under a broker's log: it halts, and comes back once there is space."""
 
     name, touches = "disk full under Kafka", frozenset({"kafka"})
+    needs = "disks"
     seconds = (4.0, 8.0)
     victim: Node | None = None
 
@@ -86,7 +84,3 @@ class KafkaDiskFull(Fault):
         system.disks.free(self.victim.home)
         self.victim.held = False
         await system.brokers.restart(self.victim)
-
-    @classmethod
-    def why_not(cls, system: System) -> str:
-        return system.disks.why_not

@@ -5,12 +5,11 @@ import signal
 from random import Random
 from typing import ClassVar
 
-from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.fault import ROLES, Fault, of_each_role
 from tests.chaos.processes import Instance
 from tests.chaos.system import System
 
 SESSION_SECONDS = 10.0  # a member that sends nothing for so long has lost its partitions
-ROLES = ("worker", "fetcher", "projector")
 
 
 class Kill(Fault):
@@ -31,18 +30,6 @@ class Kill(Fault):
             self.victim.held = False
 
 
-class KillWorker(Kill):
-    name, role, touches = "kill worker", "worker", frozenset({"worker"})
-
-
-class KillFetcher(Kill):
-    name, role, touches = "kill fetcher", "fetcher", frozenset({"fetcher"})
-
-
-class KillProjector(Kill):
-    name, role, touches = "kill projector", "projector", frozenset({"projector"})
-
-
 class Freeze(Fault):
     """SIGSTOP for longer than the group waits, then SIGCONT: its partitions belong to others by then."""
 
@@ -60,22 +47,14 @@ class Freeze(Fault):
             self.victim.send(signal.SIGCONT)
 
 
-class FreezeWorker(Freeze):
-    name, role, touches = "freeze worker", "worker", frozenset({"worker"})
-
-
-class FreezeFetcher(Freeze):
-    name, role, touches = "freeze fetcher", "fetcher", frozenset({"fetcher"})
-
-
-class FreezeProjector(Freeze):
-    name, role, touches = "freeze projector", "projector", frozenset({"projector"})
+KILLS = of_each_role(Kill, "kill")
+FREEZES = of_each_role(Freeze, "freeze")
 
 
 class KillEverything(Fault):
     """kill -9 of all that there is, at once, and back in any order."""
 
-    name, touches = "kill everything", frozenset({"worker", "fetcher", "projector", "kafka", "postgres"})
+    name, touches = "kill everything", frozenset({*ROLES, "kafka", "postgres"})
     seconds = (0.5, 4.0)
 
     async def inject(self, system: System) -> None:

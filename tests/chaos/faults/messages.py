@@ -38,9 +38,6 @@ class Poison(Fault):
             (place,) = await write(system.brokers.bootstrap, [record])
             system.poison.note(record, place, what=what)
 
-    async def heal(self, system: System) -> None:
-        return
-
     def _kinds(self, system: System) -> list[tuple[str, Sent]]:
         org = self.random.choice(system.orgs)
         main = f"main-sync:{org}:pco:full"
@@ -93,9 +90,6 @@ class Repeat(Fault):
             [Sent(one.topic, one.key, one.value, one.headers, one.partition) for one in again],
         )
 
-    async def heal(self, system: System) -> None:
-        return
-
 
 class RestartRuns(Fault):
     """Impatient people restart every sync while it runs, again and again: most of its pages are under way."""
@@ -112,6 +106,3 @@ class RestartRuns(Fault):
             for record, place in zip(records, await write(system.brokers.bootstrap, records), strict=True):
                 system.produced.note(record, place)
             await asyncio.sleep(self.random.uniform(0.5, 2.5))
-
-    async def heal(self, system: System) -> None:
-        return

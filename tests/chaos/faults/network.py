@@ -3,7 +3,7 @@
 from random import Random
 from typing import ClassVar
 
-from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.fault import Fault, variant
 from tests.chaos.proxy import Link
 from tests.chaos.system import System
 
@@ -27,6 +27,9 @@ class Between(Fault):
         self.links = system.network.between(victim.name, self.server)
         self.what = f"{victim.name} and {self.server}"
 
+    async def heal(self, system: System) -> None:
+        system.network.change(self.links, "open")
+
 
 class Cut(Between):
     """Connections are reset, and no new one is had."""
@@ -36,9 +39,6 @@ class Cut(Between):
     async def inject(self, system: System) -> None:
         self.choose(system)
         system.network.change(self.links, "cut")
-
-    async def heal(self, system: System) -> None:
-        system.network.change(self.links, "open")
 
 
 class HalfOpen(Between):
@@ -54,7 +54,7 @@ class HalfOpen(Between):
         if self.random.random() < 0.5:
             self.what += ", never to arrive"
             system.network.reset(self.links)
-        system.network.change(self.links, "open")
+        await super().heal(system)
 
 
 class Slow(Between):
@@ -67,9 +67,6 @@ class Slow(Between):
         delay = self.random.uniform(*SLOW_SECONDS)
         self.what += f", {delay * 1000:.0f} ms"
         system.network.change(self.links, "slow", delay)
-
-    async def heal(self, system: System) -> None:
-        system.network.change(self.links, "open")
 
 
 class LoseAnswers(Between):
@@ -97,16 +94,12 @@ PAIRS = (
 
 def _for_each_pair(kind: type[Between], word: str, servers: tuple[str, ...]) -> list[type[Fault]]:
     return [
-        type(
-            f"{kind.__name__}_{role}_{server}",
-            (kind,),
-            {
-                "name": f"{word}: {role} and {server}",
-                "role": role,
-                "server": server,
-                "touches": frozenset({role, f"{role}-{server}"}),
-                "__doc__": kind.__doc__,
-            },
+        variant(
+            kind,
+            f"{word}: {role} and {server}",
+            role=role,
+            server=server,
+            touches=frozenset({role, f"{role}-{server}"}),
         )
         for role, server in PAIRS
         if server in servers

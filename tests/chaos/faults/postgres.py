@@ -2,13 +2,9 @@
 
 import asyncio
 import signal
-from contextlib import suppress
-from random import Random
-
-import psutil
 
 from tests.chaos.faults.fault import Fault
-from tests.chaos.system import System
+from tests.chaos.system import System, signal_postgres
 
 COMMIT_BYTES_MIN = 1_500  # a request that long carries rows, so its answer is a commit's
 ANSWERS_LOST = 2  # on each way to the server
@@ -35,22 +31,11 @@ class FreezePostgres(Fault):
     name, touches = "freeze PostgreSQL", frozenset({"postgres"})
     seconds = (5.0, 20.0)
 
-    def __init__(self, random: Random) -> None:
-        super().__init__(random)
-        self.frozen: list[psutil.Process] = []
-
     async def inject(self, system: System) -> None:
-        server = psutil.Process(system.postgres.pid)
-        self.frozen = [server, *server.children(recursive=True)]
-        self._send(signal.SIGSTOP)
+        signal_postgres(system.postgres, signal.SIGSTOP)
 
     async def heal(self, system: System) -> None:
-        self._send(signal.SIGCONT)
-
-    def _send(self, number: signal.Signals) -> None:
-        for process in self.frozen:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+        signal_postgres(system.postgres, signal.SIGCONT)
 
 
 class FreezePostgresLong(FreezePostgres):
@@ -70,9 +55,6 @@ class EndSessions(Fault):
         for _ in range(self.random.randint(1, 4)):
             await system.query(END_SESSIONS)
             await asyncio.sleep(self.random.uniform(0.1, 1.0))
-
-    async def heal(self, system: System) -> None:
-        return
 
 
 class LoseCommitAnswers(Fault):

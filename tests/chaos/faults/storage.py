@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.killing import Kill
 from tests.chaos.processes import Instance, copy_tables
 from tests.chaos.system import System
 
@@ -12,26 +13,16 @@ DAMAGED_SHARE = 0.5  # of the files
 DAMAGED_BYTES_MAX = 64
 
 
-class WithoutWorker(Fault):
+class WithoutWorker(Kill):
     """A worker is killed, and finds something else on its disk when it starts again."""
 
-    touches = frozenset({"worker"})
+    role, touches = "worker", frozenset({"worker"})
     seconds = (0.0, 2.0)
-    victim: Instance | None = None
 
     async def inject(self, system: System) -> None:
-        self.victim = system.pick(self.random, "worker")
-        self.what = self.victim.name
-        self.hold(self.victim)
+        await super().inject(system)
+        assert self.victim is not None
         await asyncio.to_thread(self.damage, system, self.victim)
-
-    async def heal(self, system: System) -> None:
-        if self.victim is not None:
-            self.victim.held = False
-
-    def hold(self, victim: Instance) -> None:
-        victim.held = True
-        victim.kill()
 
     def damage(self, system: System, victim: Instance) -> None:
         """What becomes of its directory while it does not run."""
@@ -79,7 +70,8 @@ class RollBackStore(WithoutWorker):
     async def heal(self, system: System) -> None:
         if self.victim is None:
             return
-        self.hold(self.victim)
+        self.victim.held = True
+        self.victim.kill()
         shutil.rmtree(self.victim.tables, ignore_errors=True)
         if self._copy(system).exists():
             shutil.copytree(self._copy(system), self.victim.tables)
@@ -93,6 +85,7 @@ class TablesDiskFull(Fault):
     """Not a byte more fits under the workers' tables."""
 
     name, touches = "disk full under RocksDB", frozenset({"worker"})
+    needs = "disks"
     seconds = (4.0, 8.0)
 
     async def inject(self, system: System) -> None:
@@ -100,7 +93,3 @@ class TablesDiskFull(Fault):
 
     async def heal(self, system: System) -> None:
         system.disks.free(system.tables)
-
-    @classmethod
-    def why_not(cls, system: System) -> str:
-        return system.disks.why_not

@@ -27,38 +27,33 @@ def state_is_the_fold(evidence: Evidence) -> Found:
                     _judge(step, evidence.results, found)
                 elif step.length == 1 and step.before.status == "finishing":
                     _judge_end(step, evidence, found)
-    runs = {run.run_id: run for run in evidence.runs}
     for entry in evidence.now.values():
         if entry.kind == "entity":
             found.looked_at += 1
-            _judge_totals(entry, runs.get(entry.run_id), found)
+            _judge_totals(entry, evidence.runs_by_id.get(entry.run_id), found)
     return found
 
 
 def main_syncs_add_up_their_entities(evidence: Evidence) -> Found:
     """What a main sync says of an entity's run is what the database added up for it."""
     found = Found()
-    runs = {run.run_id: run for run in evidence.runs}
     for run_id, newest in evidence.newest.items():
         state = msgspec.json.decode(newest.value[HEAD.size :])["state"]
         for name, child in state.get("children", {}).items():
-            run = runs.get(child.get("run_id", ""))
+            run = evidence.runs_by_id.get(child.get("run_id", ""))
             if run is None:
                 continue
             found.looked_at += 1
             said = tuple(child.get(count, 0) for count in ("pages", "records", "rejected"))
-            if said != _holds(run):
-                found.wrong(
-                    f"{run_id}: {name} has pages, records, rejected {said}, and the database says {_holds(run)}"
-                )
+            if said != run.holds:
+                found.wrong(f"{run_id}: {name} has pages, records, rejected {said}, and the database says {run.holds}")
     return found
 
 
 def _judge(step: Step, results: Mapping[tuple[int, int], PageResult], found: Found) -> None:
     after = step.after
     added = tuple(getattr(after, count) - getattr(step.before, count) for count in COUNTS)
-    since = dict(step.before.last_offset).get(TOPIC, -1)
-    until = dict(after.last_offset).get(TOPIC, -1)
+    since, until = step.before.position(TOPIC), after.position(TOPIC)
     if step.length > 1:  # some messages counted: which, only a store has known
         if any(one > most for one, most in zip(added, _most(after, results, since, until), strict=True)):
             found.wrong(f"{after.where}: {_shown(added)} were added, which is more than all page-done together said")
@@ -83,9 +78,9 @@ def _most(after: Entry, results: Mapping[tuple[int, int], PageResult], since: in
 
 def _judge_end(step: Step, evidence: Evidence, found: Found) -> None:
     """A run that was being closed ends as the action's result says; without one it fails, with what it had counted."""
-    after, until = step.after, dict(step.after.last_offset).get("action-complete", -1)
+    after, until = step.after, step.after.position("action-complete")
     closed = evidence.action_results.get((after.partition, until))
-    if closed is None or (closed.step.workflow, closed.step.run) != (after.key, after.run):
+    if closed is None or (closed.workflow, closed.run) != (after.key, after.run):
         found.wrong(
             f"{after.where}: it is {after.status}, and action-complete {after.partition}/{until} is not its own"
         )
@@ -116,21 +111,11 @@ def _judge_totals(entry: Entry, run: Run | None, found: Found) -> None:
             found.wrong(f"{entry.where}: {entry.status} with {entry.pages} pages, and the database knows no such run")
         return
     said = (entry.pages, entry.records, entry.rejected)
-    holds = _holds(run)
     if entry.status not in ENDED:
-        if any(one > other for one, other in zip(said, holds, strict=True)):
-            found.wrong(f"{entry.where}: pages, records, rejected {said}, and the database holds only {holds}")
+        if any(one > other for one, other in zip(said, run.holds, strict=True)):
+            found.wrong(f"{entry.where}: pages, records, rejected {said}, and the database holds only {run.holds}")
         return
-    if said != holds:
-        found.wrong(f"{entry.where}: pages, records, rejected {said}, and the database added up {holds}")
+    if said != run.holds:
+        found.wrong(f"{entry.where}: pages, records, rejected {said}, and the database added up {run.holds}")
     if run.state not in (entry.status, "superseded"):
         found.wrong(f"{entry.where}: it is {entry.status}, and the database closed the run as {run.state}")
-
-
-def _holds(run: Run) -> tuple[int, int, int]:
-    """What the database has of a run, in its totals and still in the ledger."""
-    return (
-        run.pages + run.ledger_pages,
-        run.records + run.ledger_records,
-        run.rejected + run.ledger_rejected,
-    )

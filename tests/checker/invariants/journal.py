@@ -3,7 +3,9 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import pairwise
+
+from msgspec import Struct
 
 from tests.checker.entries import Entry
 from tests.checker.evidence import Evidence
@@ -24,8 +26,7 @@ CHILD_ARROWS: Mapping[str, frozenset[str]] = {
 FIRST = {"sync": {"running", "done", "failed"}, "entity": {"fetching", "finishing"}}
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """From a winning record to the next one: `events` came in between, `length` is how far seq went.
 
     `local` is how much of it may have been delivered within the partition, without a message.
@@ -47,7 +48,7 @@ class Step:
 
 def journal_is_whole(evidence: Evidence) -> Found:
     """No record is missing from any topic, and each record of the journal agrees with its own head and key."""
-    found = Found(looked_at=sum(map(len, (evidence.logs, evidence.journal, evidence.request_logs))))
+    found = Found(looked_at=len(evidence.logs) + len(evidence.journal) + len(evidence.request_logs))
     for log in evidence.logs:
         _judge_log(log, found)
     for entry in evidence.journal:
@@ -55,8 +56,9 @@ def journal_is_whole(evidence: Evidence) -> Found:
             found.wrong(f"{entry.where}: head, key and content do not agree")
         if entry.due and not entry.due_set_at:
             found.wrong(f"{entry.where}: it has a deadline and does not say when that was set")
-    for fault in (fault for requests in evidence.request_logs for fault in requests.faults):
-        found.wrong(fault)
+    for requests in evidence.request_logs:
+        for fault in requests.faults:
+            found.wrong(fault)
     return found
 
 
@@ -88,10 +90,9 @@ def journal_is_gapless(evidence: Evidence) -> Found:
             _judge_length(step, line, found)
         _judge_retries(known, evidence, found)
     partitions: dict[str, set[int]] = {}
-    for entry in evidence.journal:
-        partitions.setdefault(entry.key, set()).add(entry.partition)
-    for requests in evidence.request_logs:
-        partitions.setdefault(requests.workflow, set()).add(requests.partition)
+    records = [(entry.key, entry.partition) for entry in evidence.journal]
+    for key, partition in records + [(log.workflow, log.partition) for log in evidence.request_logs]:
+        partitions.setdefault(key, set()).add(partition)
     for key, places in partitions.items():
         if len(places) > 1:
             found.wrong(f"{key} has records on partitions {sorted(places)} of the journal")
@@ -130,19 +131,18 @@ def _puts_since(entry: Entry, line: Line) -> int:
 
 
 def steps(line: Line, evidence: Evidence) -> list[Step]:
-    pairs = zip(line.wins, line.wins[1:], strict=False)
     return [
         Step(before, after, _came_in(before, after, evidence), local_between(before, after, evidence))
-        for before, after in pairs
+        for before, after in pairwise(line.wins)
     ]
 
 
 def _came_in(before: Entry, after: Entry, evidence: Evidence) -> int:
     """How many messages for this workflow stand between the positions of the two records."""
-    came, known = 0, dict(before.last_offset)
+    came = 0
     for topic, offset in after.last_offset:
         offsets = evidence.offsets.get((topic, after.partition, after.key), ())
-        came += bisect_right(offsets, offset) - bisect_right(offsets, known.get(topic, -1))
+        came += bisect_right(offsets, offset) - bisect_right(offsets, before.position(topic))
     return came
 
 
@@ -169,10 +169,9 @@ def _judge_first(line: Line, found: Found) -> None:
 
 def _judge_step(step: Step, evidence: Evidence, found: Found) -> None:
     before, after = step.before, step.after
-    known = dict(after.last_offset)
     for topic, offset in before.last_offset:
-        if known.get(topic, -1) < offset:
-            found.wrong(f"{after.where}: its position in {topic} goes back from {offset} to {known.get(topic)}")
+        if after.position(topic) < offset:
+            found.wrong(f"{after.where}: its position in {topic} goes back from {offset} to {after.position(topic)}")
     if after.kind == "sync" and after.run != before.run and step.length == 1:
         _judge_request(after, found)
     if after.run < before.run:
@@ -197,8 +196,8 @@ def _judge_same_run(step: Step, found: Found) -> None:
     for count in ("units", "pages", "records", "rejected"):
         if getattr(after, count) < getattr(before, count):
             found.wrong(f"{after.where}: {count} fall from {getattr(before, count)} to {getattr(after, count)}")
-    was = dict(zip(before.children, before.child_statuses, strict=True))
-    for name, status in zip(after.children, after.child_statuses, strict=True):
+    was = before.statuses
+    for name, status in after.statuses.items():
         if name not in was or not _leads(CHILD_ARROWS, was[name], status, step.length):
             found.wrong(f"{after.where}: {name} from {was.get(name)} to {status}, which no arrow leads to")
 

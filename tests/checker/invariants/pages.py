@@ -1,4 +1,4 @@
-"""Pages: each committed once in its run, counted once, written under an open run, and not requested again."""
+"""Pages: each committed once in its run, counted once, written under an open run, not requested again; their rows."""
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
@@ -19,11 +19,10 @@ def pages_are_committed_once(evidence: Evidence) -> Found:
         if times > 1:
             run_id, parent, page = place
             found.wrong(f"{run_id}: page {page} of parent {parent!r} was committed {times} times")
-    runs = {run.run_id: run for run in evidence.runs}
     lines: defaultdict[str, list[AuditLine]] = defaultdict(list)
     for line in evidence.audit:
         lines[line.run_id].append(line)
-    for run_id in sorted(lines.keys() - runs.keys()):
+    for run_id in sorted(lines.keys() - evidence.runs_by_id.keys()):
         found.wrong(f"{run_id}: {len(lines[run_id])} pages were committed under it, and it is not in sluice_runs")
     for run in evidence.runs:
         _judge_totals(run, lines.get(run.run_id, []), found)
@@ -32,13 +31,8 @@ def pages_are_committed_once(evidence: Evidence) -> Found:
 
 def _judge_totals(run: Run, lines: Sequence[AuditLine], found: Found) -> None:
     seen = len(lines), sum(line.records for line in lines), sum(line.rejected for line in lines)
-    holds = (
-        run.pages + run.ledger_pages,
-        run.records + run.ledger_records,
-        run.rejected + run.ledger_rejected,
-    )
-    if seen != holds:
-        found.wrong(f"{run.run_id}: pages, records, rejected were committed {seen}, and the database says {holds}")
+    if seen != run.holds:
+        found.wrong(f"{run.run_id}: pages, records, rejected were committed {seen}, and the database says {run.holds}")
 
 
 def runs_write_while_open(evidence: Evidence) -> Found:
@@ -64,10 +58,9 @@ def runs_write_while_open(evidence: Evidence) -> Found:
 
 def _overtaken(evidence: Evidence) -> Iterable[tuple[AuditLine, AuditLine]]:
     """Lines that stand behind the first line of a newer run of the same workflow."""
-    runs = {run.run_id: run for run in evidence.runs}
     newest: dict[str, tuple[int, AuditLine]] = {}
     for line in sorted(evidence.audit, key=lambda line: line.id):
-        run = runs.get(line.run_id)
+        run = evidence.runs_by_id.get(line.run_id)
         if run is None:
             continue
         known = newest.get(run.workflow)
@@ -147,3 +140,45 @@ def _judge_request(
         line = lines[-1]
         assert line is not None
         found.wrong(f"{name} was requested {served.at - max(times):.3f} s after its commit ({_shown(line)})")
+
+
+def rows_equal_the_source(evidence: Evidence) -> Found:
+    """As many rows as records, with one hash over all of them, and each row agrees with its own raw record."""
+    found = Found()
+    tables = {(table.org, table.entity): table for table in evidence.tables}
+    for (org, entity), expected in evidence.expected.items():
+        table = tables.get((org, entity))
+        rows = table.rows if table else 0
+        found.looked_at += max(rows, expected.rows)
+        if rows != expected.rows:
+            found.wrong(f"{org} {entity}: {rows} rows, and the source has {expected.rows} records")
+        elif table is not None and table.sha256 != expected.sha256:
+            found.wrong(
+                f"{org} {entity}: {rows} rows as in the source, but with other contents: sha256 {table.sha256[:16]}…, "
+                f"and the source's is {expected.sha256[:16]}…"
+            )
+    for org, entity in sorted(tables.keys() - evidence.expected.keys()):
+        found.wrong(f"{org} {entity}: {tables[org, entity].rows} rows, and the source has no such organisation")
+    for table in evidence.tables:
+        for fault in table.faults:
+            found.wrong(fault)
+    return found
+
+
+def rows_have_a_page(evidence: Evidence) -> Found:
+    """Each row stands under a run and a page that were committed."""
+    found = Found()
+    committed = {line.place for line in evidence.audit}
+    committed_anywhere = {(run_id, page) for run_id, _, page in committed}
+    runs = {run.run_id: run for run in evidence.runs}
+    for table in evidence.tables:
+        for run_id, parent, page in sorted(table.places, key=str):
+            found.looked_at += 1
+            name = f"{table.org} {table.entity}: rows of run {run_id}, parent {parent!r}, page {page}"
+            run = runs.get(run_id)
+            if run is None or (run.org, run.entity) != (table.org, table.entity):
+                found.wrong(f"{name}: it is no run of theirs")
+            known = (run_id, page) in committed_anywhere if parent is None else (run_id, parent, page) in committed
+            if not known:
+                found.wrong(f"{name}: that page was never committed")
+    return found

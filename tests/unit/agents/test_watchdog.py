@@ -5,14 +5,7 @@ from typing import Any
 import pytest
 
 from agents import watchdog
-from agents.watchdog import (
-    CHECK_SECONDS,
-    FreezeDetector,
-    Probe,
-    ProgressWatch,
-    run_beside,
-    watch_progress,
-)
+from agents.watchdog import CHECK_SECONDS, FreezeDetector, Probe, ProgressWatch, run_beside, watch_progress
 from topics.errors import Broken, Retryable
 
 BOUND = 100.0

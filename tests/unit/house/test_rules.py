@@ -22,6 +22,7 @@ IGNORE_WITH_REASON = re.compile(
 
 SOURCES = {path: path.read_text(encoding="utf-8") for path in product_modules()}
 TREES = {path: ast.parse(source) for path, source in SOURCES.items()}
+CLAUSE = re.compile(r"(?:What|Who|Whoever|How|Where|When|Whether|From|Whatever)\b")
 FUNCTIONS = {
     f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
     for path, tree in TREES.items()
@@ -43,8 +44,8 @@ def test_most_functions_are_very_short() -> None:
     assert median(FUNCTIONS.values()) <= FUNCTION_LINES_MEDIAN_MAX
 
 
-def test_each_module_says_what_it_is_for() -> None:
-    assert [path for path, tree in TREES.items() if not ast.get_docstring(tree)] == []
+def test_each_module_begins_with_a_noun_that_says_what_it_is() -> None:
+    assert [path for path, tree in TREES.items() if CLAUSE.match(ast.get_docstring(tree) or "What?")] == []
 
 
 def test_a_module_is_named_for_what_it_holds() -> None:
@@ -53,7 +54,8 @@ def test_a_module_is_named_for_what_it_holds() -> None:
 
 
 def test_each_ignore_has_its_reason() -> None:
-    lines = [line for source in _sources() for line in source.splitlines()]
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
+    lines = [line for source in (*SOURCES.values(), *tests) for line in source.splitlines()]
     assert [line for line in lines if IGNORE.search(line) and not IGNORE_WITH_REASON.search(line)] == []
 
 
@@ -70,8 +72,3 @@ def test_no_contract_has_an_exception() -> None:
 @pytest.mark.parametrize("name", PACKAGES)
 def test_no_other_distribution_claims_the_name(name: str) -> None:
     assert set(packages_distributions().get(name, [])) <= {"sluice"}
-
-
-def _sources() -> list[str]:
-    tests: list[Path] = [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
-    return [*SOURCES.values(), *(path.read_text(encoding="utf-8") for path in tests)]

@@ -1,7 +1,5 @@
-import pytest
-
 from agents.kinds import SHIPPED
-from topics.catalog import CHANGELOG, DEAD_LETTERS, RECORD_BYTES_MAX, TopicSpec
+from topics.catalog import CHANGELOG, DEAD_LETTERS, RECORD_BYTES_MAX
 from topics.command import Command, Control
 
 CATALOG = SHIPPED.catalog
@@ -37,21 +35,12 @@ def test_what_shares_a_rate_limit_meets_in_one_partition() -> None:
     assert {CATALOG.by_name[name].keyed_by for name in CATALOG.data} == {"connection"}
 
 
-@pytest.mark.parametrize("spec", CATALOG.topics, ids=lambda spec: spec.name)
-def test_the_broker_stamps_every_record_with_its_time(spec: TopicSpec) -> None:
-    assert spec.config["message.timestamp.type"] == "LogAppendTime"
-
-
-def test_only_the_journal_is_compacted_and_never_expires() -> None:
-    compacted = [spec.name for spec in CATALOG.topics if spec.config["cleanup.policy"] == "compact"]
-    assert compacted == [CHANGELOG]
-    assert "retention.ms" not in CATALOG.by_name[CHANGELOG].config
-
-
-def test_commands_are_kept_for_a_week_and_dead_letters_for_a_month() -> None:
-    kept = {spec.name: spec.retention_ms for spec in CATALOG.topics if spec.plane != "journal"}
-    assert kept.pop(DEAD_LETTERS) == 30 * DAY_MS
-    assert set(kept.values()) == {7 * DAY_MS}
+def test_the_broker_stamps_every_record_keeps_commands_for_a_week_dead_letters_for_a_month_and_the_journal() -> None:
+    kept = {CHANGELOG: ("compact", None), DEAD_LETTERS: ("delete", str(30 * DAY_MS))}
+    for name, spec in CATALOG.by_name.items():
+        cleanup, retention = kept.get(name, ("delete", str(7 * DAY_MS)))
+        assert (spec.config["cleanup.policy"], spec.config.get("retention.ms")) == (cleanup, retention)
+        assert spec.config["message.timestamp.type"] == "LogAppendTime"
 
 
 def test_a_record_of_the_largest_size_is_taken_by_a_broker_with_its_default() -> None:

@@ -16,15 +16,12 @@ from tests.support.memory import ListSource
 from topics.errors import Rejected, Retryable
 
 
-async def test_a_lease_is_read_committed_and_reported() -> None:
+async def test_a_lease_is_read_committed_and_reported_and_one_over_the_end_reports_the_end() -> None:
     bench = LeaseBench()
     done = await bench.read("a.pet", 3)
     assert (done.units, done.pages, done.records, done.end, done.total_units) == (3, 3, 12, False, 6)
     assert bench.pages == [1, 2, 3]
-
-
-async def test_a_lease_over_the_end_reports_the_end() -> None:
-    done = await LeaseBench().read("a.pet", 4, first=5)
+    done = await bench.read("a.pet", 4, first=5)
     assert (done.units, done.records, done.end) == (2, 6, True)
 
 
@@ -82,21 +79,17 @@ async def test_a_lease_that_fails_in_the_middle_reports_what_has_no_gap_and_fetc
     assert (done.units, bench.pages) == (3, [1, 2, 3, 4, 5])
 
 
-async def test_a_commit_that_is_rejected_is_reported_with_its_reason() -> None:
-    bench = LeaseBench()
+async def test_what_cannot_be_read_or_committed_is_rejected_with_the_reason() -> None:
+    bench = LeaseBench(lambda request, body: body if request.entity.name == "a.pet" else None)
     bench.sink.trouble = {1: Rejected("no such table")}
-    done = await bench.read("a.pet", 1)
-    assert (done.units, done.error, done.reason) == (0, "rejected", "no such table")
-
-
-async def test_an_entity_that_is_not_known_here_is_rejected() -> None:
-    done = await LeaseBench().read("a.ghost", 1)
-    assert (done.error, done.reason) == ("rejected", "toy has no entity 'a.ghost' here")
-
-
-async def test_a_collection_that_is_not_there_is_rejected() -> None:
-    done = await LeaseBench(lambda request, body: None).read("a.pet", 1)
-    assert (done.error, done.reason) == ("rejected", "/a/pet does not exist")
+    reasons = {
+        "a.pet": "no such table",
+        "a.house": "/a/house does not exist",
+        "a.ghost": "toy has no entity 'a.ghost' here",
+    }
+    for entity, reason in reasons.items():
+        done = await bench.read(entity, 1)
+        assert (done.units, done.error, done.reason) == (0, "rejected", reason)
 
 
 async def test_a_page_without_its_link_does_not_end_what_its_total_says_continues() -> None:

@@ -1,52 +1,38 @@
 """A processor with its context in memory: one delivery at a time, and what each put and sent."""
 
+import re
 from typing import Any
 
+from agents.core.batch import Batch
+from agents.core.context import BatchContext
 from agents.core.delivery import Delivery
-from agents.core.processor import Outcome, Processor
+from agents.core.processor import Processor
 from agents.core.registry import Registry
+from agents.core.step import Outcome
 from agents.kinds import SHIPPED
 from tables.kinds.sync import SyncState
-from tables.requests import RequestLog
 from tables.row import Row
+from tests.engine.broker import LogPartition
 from tests.engine.clock import T0
 from tests.engine.engine import KEY
+from tests.engine.worker import Store
 from tests.support.adapters import adapter, entity
 from topics.command import Command
 from topics.kinds.sync import ChildDone, StartSync
 
 DAY_MS = 86_400_000
+SLOT = re.compile(r"^request-log:\d+:")
 
 
-class MemoryContext:
-    """`puts` are the keys that were written, in order; a request log's begins with "log:"."""
+class MemoryContext(BatchContext):
+    """The context of one batch without end. What is sent is kept, with its trace, and not delivered."""
 
-    def __init__(self) -> None:
-        self.rows: dict[str, Row[Any]] = {}
-        self.logs: dict[tuple[str, int], RequestLog] = {}
-        self.puts: list[str] = []
+    def __init__(self, registry: Registry) -> None:
+        self.batch = Batch(Store(), LogPartition("", 0), (), 1)
         self.sent: list[tuple[Command, str]] = []
         self.redelivered: list[bool] = []
         self.postponed: list[tuple[str, int, int]] = []
-        self.resent: set[str] = set()
-
-    def get(self, key: str) -> Row[Any] | None:
-        return self.rows.get(key)
-
-    def put(self, key: str, row: Row[Any] | None) -> None:
-        self.puts.append(key)
-        self.rows.pop(key, None)
-        if row is not None:
-            self.rows[key] = row
-
-    def get_requests(self, key: str, slot: int) -> RequestLog:
-        return self.logs.get((key, slot), RequestLog())
-
-    def put_requests(self, key: str, slot: int, log: RequestLog | None) -> None:
-        self.puts.append(f"log:{key}")
-        self.logs.pop((key, slot), None)
-        if log is not None:
-            self.logs[key, slot] = log
+        super().__init__(self.batch, registry, lambda key: 0, "worker-1")
 
     def send(self, command: Command, trace: str, redelivered: bool = False) -> None:
         self.sent.append((command, trace))
@@ -55,8 +41,14 @@ class MemoryContext:
     def postpone(self, key: str, due: int, milliseconds: int) -> None:
         self.postponed.append((key, due, milliseconds))
 
-    def first_redelivery(self, key: str) -> bool:
-        return key not in self.resent
+    @property
+    def puts(self) -> list[str]:
+        """The keys that the last delivery wrote, in order; a request log's is "log:" and its workflow."""
+        return [SLOT.sub("log:", (out.key or b"").decode()) for out in self.batch.changelog]
+
+    @property
+    def stored(self) -> dict[str, bytes]:
+        return {key.decode(): value for key, value in self.batch.changes.items() if value is not None}
 
 
 class ProcessorBench:
@@ -64,7 +56,7 @@ class ProcessorBench:
 
     def __init__(self, registry: Registry = SHIPPED) -> None:
         self.processor = Processor(registry, {"toy": adapter(entity("a.pet"))})
-        self.context = MemoryContext()
+        self.context = MemoryContext(registry)
         self.offsets: dict[str, int] = {}
 
     def delivery(self, command: Command, at: int = T0, epoch: int = 1) -> Delivery:
@@ -79,12 +71,15 @@ class ProcessorBench:
         return self.process(Delivery("", None, T0, epoch, command, redelivered))
 
     def process(self, delivery: Delivery) -> Outcome:
-        self.context.puts, self.context.sent, self.context.redelivered = [], [], []
+        self.context.batch.changelog.clear()
+        self.context.sent, self.context.redelivered = [], []
         return self.processor.process(delivery, self.context)
 
     @property
     def row(self) -> Row[Any]:
-        return self.context.rows[KEY]
+        row = self.context.get(KEY)
+        assert row is not None
+        return row
 
     @property
     def state(self) -> SyncState:

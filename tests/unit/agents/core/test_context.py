@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from agents.core import context as module
+from agents.core import processor as module
 from agents.core.batch import Batch, Out
-from agents.core.context import BatchContext, process_batch
-from agents.core.processor import Processor
+from agents.core.context import BatchContext
+from agents.core.processor import Processor, process_batch
 from agents.core.timers import Timers
 from agents.kinds import SHIPPED
 from tables.requests import log_key, slot_of

@@ -3,6 +3,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from tables.requests import slot_of
 from tables.row import HISTORY_MAX, HistoryEntry
 from tests.engine.clock import T0
 from tests.engine.engine import KEY
@@ -77,7 +78,7 @@ def test_the_history_has_the_last_notable_transitions_with_their_causes_and_requ
 
 def test_a_delivery_that_changes_nothing_leaves_no_record(bench: ProcessorBench) -> None:
     assert bench.deliver(child_done()) == "ignored"
-    assert bench.context.rows == {}
+    assert bench.context.stored == {}
 
 
 def test_a_workflow_of_no_known_kind_is_rejected_with_the_kinds_there_are(bench: ProcessorBench) -> None:
@@ -96,7 +97,7 @@ def test_the_first_delivery_of_an_epoch_puts_record_and_requests_under_it_even_i
 ) -> None:
     assert running.deliver(STALE, epoch=2) == "ignored"
     assert (running.row.epoch, running.row.seq, running.context.puts) == (2, T0, [LOG, KEY])
-    assert [log.epoch for log in running.context.logs.values()] == [2]
+    assert running.context.get_requests(KEY, slot_of(T0)).epoch == 2
     assert running.deliver(STALE, epoch=2) == "ignored"
     assert running.has_no_effect
 
@@ -173,7 +174,7 @@ def test_an_ended_record_leaves_the_table_with_its_requests_after_its_retention(
     assert ended.row.due == due
     assert ended.deliver(TimerDue(workflow=KEY, due=due), at=due - 1) == "ignored"
     assert ended.deliver(TimerDue(workflow=KEY, due=due), at=due) == "decided"
-    assert (ended.context.rows, ended.context.logs, ended.context.puts) == ({}, {}, [LOG, KEY])
+    assert (ended.context.stored, ended.context.puts) == ({}, [LOG, KEY])
 
 
 def test_the_requests_of_every_day_leave_the_table_with_their_record(running: ProcessorBench) -> None:
@@ -181,7 +182,7 @@ def test_the_requests_of_every_day_leave_the_table_with_their_record(running: Pr
     running.deliver(child_done(), at=T0 + DAY_MS)
     due = running.row.due
     running.deliver(TimerDue(workflow=KEY, due=due), at=due)
-    assert (running.context.rows, running.context.logs, running.context.puts) == ({}, {}, [LOG, LOG, KEY])
+    assert (running.context.stored, running.context.puts) == ({}, [LOG, LOG, KEY])
 
 
 def test_an_ended_record_with_a_deadline_of_its_own_stays(running: ProcessorBench) -> None:
@@ -209,7 +210,6 @@ def test_a_local_delivery_that_may_be_a_second_one_sends_pending_commands_again_
     pending = running.context.sent
     assert running.deliver_locally(STALE, epoch, redelivered) == "replayed"
     assert (running.context.puts[-1], running.context.sent) == (KEY, pending)
-    running.context.resent.add(KEY)
     assert running.deliver_locally(STALE, epoch, redelivered) == "ignored"
     assert running.has_no_effect
 

@@ -54,13 +54,14 @@ def test_a_request_whose_record_was_lost_in_a_crash_is_no_duplicate_when_its_mes
     bench = ProcessorBench()
     delivery = bench.delivery(start())
     bench.process(delivery)
-    row = bench.context.rows.pop(KEY)
+    row = bench.row
+    bench.context.put(KEY, None)
     assert bench.process(delivery) == "decided"
     assert bench.row == row
 
 
 def test_a_request_that_an_older_program_remembered_in_its_record_is_a_duplicate(bench: ProcessorBench) -> None:
-    bench.context.rows[KEY] = msgspec.structs.replace(bench.row, request_ids=(start("request-0").id,))
+    bench.context.put(KEY, msgspec.structs.replace(bench.row, request_ids=(start("request-0").id,)))
     assert bench.deliver(start("request-0")) == "duplicate"
 
 

@@ -53,6 +53,12 @@ def test_a_deadline_of_any_distance_is_delivered_exactly_whatever_the_clocks_say
     assert made.pop_due(START + skew + distance) == [("a", due)]
 
 
+def test_a_deadline_that_was_moved_is_not_postponed_to_where_it_was() -> None:
+    made = timers(("a", 5), ("a", 9))
+    made.postpone("a", 5, 20)
+    assert made.pop_due(9) == [("a", 9)]
+
+
 def test_a_deadline_set_again_unchanged_keeps_its_time() -> None:
     made = Timers()
     for now in (0, 50, 99):  # the broker's clock is ahead: the distance counts, from the first time on

@@ -264,7 +264,7 @@ def graphs(draw: st.DrawFn) -> Adapter:
     return adapter(*entities)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(graph=graphs(), data=st.data())
 def test_whatever_its_children_do_a_run_ends_and_starts_each_when_it_may(graph: Adapter, data: st.DataObject) -> None:
     made = scenario(graph).given(start())

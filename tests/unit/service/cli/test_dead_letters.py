@@ -18,13 +18,9 @@ def test_a_limit_out_of_bounds_is_a_usage_error(limit: str) -> None:
     assert CliRunner().invoke(app, ["list", "--limit", limit]).exit_code == 2
 
 
-def test_text_is_shown_as_text_and_the_rest_as_hex() -> None:
+def test_text_is_shown_as_text_and_the_rest_as_hex_and_a_long_value_is_cut() -> None:
     assert (as_text("grüße".encode()), as_text(b"\xff\x00")) == ("grüße", "hex:ff00")
-
-
-def test_a_long_value_is_cut_and_says_how_long_it_was() -> None:
-    content = b"x" * (BYTES_SHOWN_MAX + 1)
-    assert as_text(content) == "x" * BYTES_SHOWN_MAX + "… (cut: 20,001 bytes)"
+    assert as_text(b"x" * (BYTES_SHOWN_MAX + 1)) == "x" * BYTES_SHOWN_MAX + "… (cut: 20,001 bytes)"
     assert as_text(b"\xff" * (BYTES_SHOWN_MAX + 1)).endswith("ff… (cut: 20,001 bytes)")
 
 

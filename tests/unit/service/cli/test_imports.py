@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.core import TyperGroup
@@ -23,25 +24,27 @@ finally:
 """
 
 
-def imported(names: tuple[str, ...], *arguments: str, home: str) -> str:
-    script = SCRIPT.format(arguments=arguments, names=names)
+@pytest.mark.parametrize(
+    ("unneeded", "arguments"),
+    [
+        (UNNEEDED_FOR_HELP, ["--help"]),
+        (HEAVY, ["status"]),
+        (HEAVY, ["status", "--json"]),
+        (HEAVY, ["explain", "--help"]),
+        (("faust", "service.dev", "agents.faust"), ["start", "--help"]),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(unneeded: tuple[str, ...], arguments: list[str], tmp_path: Path) -> None:
+    script = SCRIPT.format(arguments=arguments, names=unneeded)
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env={"SLUICE_HOME": home}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={"SLUICE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    return done.stderr.splitlines()[-1]
-
-
-@pytest.mark.parametrize("arguments", [("status",), ("status", "--json"), ("explain", "--help")])
-def test_reading_the_status_imports_no_engine(arguments: tuple[str, ...], tmp_path: object) -> None:
-    assert imported(HEAVY, *arguments, home=str(tmp_path)) == "imported:"
-
-
-def test_help_imports_next_to_nothing(tmp_path: object) -> None:
-    assert imported(UNNEEDED_FOR_HELP, "--help", home=str(tmp_path)) == "imported:"
-
-
-def test_producing_a_command_needs_no_faust(tmp_path: object) -> None:
-    assert imported(("faust", "service.dev", "agents.faust"), "start", "--help", home=str(tmp_path)) == "imported:"
+    assert done.stderr.splitlines()[-1] == "imported:"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -71,13 +71,10 @@ def test_graph_goes_level_by_level() -> None:
     assert as_json("graph")["groups.membership"]["hard"] == ["groups.group", "people.person"]
 
 
-def test_graph_is_printed_for_graphviz() -> None:
+def test_graph_is_printed_for_graphviz_and_not_as_json_too() -> None:
     text = printed("graph", "pco", "--dot")
     assert '  "people.email" -> "people.person" [style=solid];' in text
     assert '  "people.person" -> "people.campus" [style=dashed];' in text
-
-
-def test_graph_has_one_language_at_a_time() -> None:
     assert CliRunner().invoke(app, ["graph", "--json", "--dot"]).exit_code == 2
 
 

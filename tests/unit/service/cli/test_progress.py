@@ -1,11 +1,12 @@
 """The board and the plain lines: their size, their folding, their texts."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from service.cli.progress import Block, Board, Pending, changes, note_of, totals
+from service.cli.progress import Block, Board, Pending, changes, totals
 from service.read_model.progress import RunProgress, RunView, Snapshot
 from tables.kinds.sync import Child, ChildStatus, SyncState
 
@@ -39,48 +40,33 @@ def test_entities_that_do_not_fit_are_folded_and_counted() -> None:
     assert drawn(view("waiting"))[-1].startswith("  … 29 waiting")
 
 
-def test_a_failed_entity_shows_why_below_it() -> None:
-    lines = drawn(view("failed", 1, reason="403 from\nthe API"))
-    assert lines[-1].strip() == "403 from the API"
-
-
-def test_a_blocked_entity_takes_one_line() -> None:
+def test_a_failed_entity_shows_why_below_it_and_a_blocked_one_beside_it() -> None:
+    assert drawn(view("failed", 1, reason="403 from\nthe API"))[-1].strip() == "403 from the API"
     assert drawn(view("blocked", 1, reason="a.house failed"))[-1].endswith("blocked: a.house failed")
 
 
 def test_many_runs_take_a_line_each_and_those_that_run_stand_first() -> None:
-    done = view("done", 1)
-    lines = drawn(*[Pending(f"org-{number}", "queued") for number in range(30)], done)
-    assert lines[0].endswith("org-0  queued")
-    assert lines[-1] == "  … and 9 more"
+    done = replace(view("done", 1), status="done")
+    lines = drawn(done, *[Pending(f"org-{number}", "queued") for number in range(30)])
+    assert (lines[0][2:], lines[-1]) == ("org-0  queued", "  … and 9 more")
 
 
-def test_what_is_waited_for_stands_where_the_run_will_be() -> None:
-    assert drawn(Pending("acme  pco full", "rejected: no", is_trouble=True)) == ["✗ acme  pco full  rejected: no"]
-
-
-def test_a_notice_stands_below() -> None:
-    assert drawn(view("waiting", 1), notice="the database does not answer")[-1] == "the database does not answer"
+def test_what_is_waited_for_stands_where_the_run_will_be_and_a_notice_below() -> None:
+    refused = Pending("acme  pco full", "rejected: no", is_trouble=True)
+    assert drawn(refused, notice="it does not answer") == ["✗ acme  pco full  rejected: no", "it does not answer"]
 
 
 def test_there_is_a_plain_line_when_an_entity_starts_and_when_it_ends() -> None:
-    before, after = view("waiting", 1), view("running", 1)
-    assert list(changes(before, after, NOW)) == ["acme people.entity_00 started"]
+    before, after, failed = view("waiting", 1), view("running", 1), view("failed", 1, reason="403", rejected=1_000)
     ended = view("done", 1, pages=3, records=1_200, rejected=2)
-    assert list(changes(after, ended, NOW)) == [
-        "acme people.entity_00 done: 1,200 records on 3 pages in 4 s, 2 rejected"
-    ]
-    assert list(changes(ended, ended, NOW)) == []
-
-
-def test_a_plain_line_says_why_an_entity_failed() -> None:
-    assert list(changes(None, view("failed", 1, reason="403"), NOW)) == ["acme people.entity_00 failed: 403"]
+    for old, new, lines in (
+        (before, after, ["acme people.entity_00 started"]),
+        (after, ended, ["acme people.entity_00 done: 1,200 records on 3 pages in 4 s, 2 rejected"]),
+        (ended, ended, []),
+        (None, failed, ["acme people.entity_00 failed: 1,000 records rejected; 403"]),
+    ):
+        assert list(changes(old, new, NOW)) == lines
 
 
 def test_totals_are_one_line() -> None:
     assert totals(view("running", 2)) == ("acme pco full running: 2 running; 0 records on 0 pages, 0 records/s, 1 min")
-
-
-def test_a_note_says_what_was_rejected() -> None:
-    [entity] = view("done", 1, rejected=1_000).entities
-    assert note_of(entity, NOW) == "1,000 records rejected"

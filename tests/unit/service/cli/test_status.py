@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from service.cli import retry as retrying
 from service.cli.explain import explain
@@ -54,88 +54,72 @@ def produced(monkeypatch: pytest.MonkeyPatch) -> list[Command]:
     return written
 
 
-def invoked(sink: str, *arguments: str) -> Result:
+def printed(sink: str, *arguments: str) -> str:
     result = CliRunner().invoke(app, arguments, env={"SLUICE_SINK": sink, "COLUMNS": "120"}, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result
+    return result.stdout
 
 
 def as_json(sink: str, *arguments: str) -> Any:
-    return json.loads(invoked(sink, *arguments, "--json").stdout)
+    return json.loads(printed(sink, *arguments, "--json"))
 
 
 def test_status_lists_the_newest_run_first_with_its_trouble(sink: str) -> None:
     runs = as_json(sink, "status")
     assert [(run["request"], run["status"]) for run in runs] == [("is-stuck", "running"), ("went-well", "done")]
-    printed = invoked(sink, "status").stdout
-    assert "a.house: 503 from the API" in printed
-    assert printed.count(KEY) == 3
+    text = printed(sink, "status")
+    assert "a.house: 503 from the API" in text
+    assert text.count(KEY) == 3
 
 
-@pytest.mark.parametrize("name", ["is-stuck", KEY])
-def test_status_of_a_run_shows_its_entities(sink: str, name: str) -> None:
-    run = as_json(sink, "status", name)
-    assert (run["request"], run["counts"]) == ("is-stuck", {"retrying": 1, "waiting": 3, "done": 1})
-    printed = invoked(sink, "status", name).stdout
-    assert "a.log" in printed
-    assert "a.house: tries again now; 503 from the API" in printed
-
-
-def test_status_finds_an_older_run_by_its_id(sink: str) -> None:
-    run_id = as_json(sink, "status", "went-well")["run_id"]
-    assert as_json(sink, "status", run_id)["request"] == "went-well"
+def test_status_finds_a_run_by_workflow_request_or_id_and_shows_its_entities(sink: str) -> None:
+    for name in ("is-stuck", KEY, as_json(sink, "status", "is-stuck")["run_id"]):
+        run = as_json(sink, "status", name)
+        assert (run["request"], run["counts"]) == ("is-stuck", {"retrying": 1, "waiting": 3, "done": 1})
+    text = printed(sink, "status", KEY)
+    assert "a.log" in text
+    assert "a.house: tries again now; 503 from the API" in text
+    assert as_json(sink, "status", as_json(sink, "status", "went-well")["run_id"])["request"] == "went-well"
 
 
 @pytest.mark.parametrize("name", ["status", "explain", "retry"])
 def test_a_run_that_is_not_there_is_an_error(sink: str, name: str) -> None:
     with pytest.raises(Rejected, match="no run has the id, workflow or request 'nope'"):
-        invoked(sink, name, "nope")
+        printed(sink, name, "nope")
 
 
-def test_status_before_anything_was_published_says_how_to_begin(tmp_path: Path) -> None:
+def test_before_anything_was_published_each_says_how_to_begin(tmp_path: Path) -> None:
     sink = f"sqlite:///{tmp_path}/sluice.db"
-    assert "`sluice dev`" in invoked(sink, "status").stdout
-    assert as_json(sink, "status") == []
-    assert as_json(sink, "status", "r1") is None
-
-
-@pytest.mark.parametrize("name", ["explain", "retry"])
-def test_before_anything_was_published_the_others_are_an_error_that_says_how_to_begin(
-    tmp_path: Path, name: str
-) -> None:
-    with pytest.raises(Rejected, match="`sluice dev`"):
-        invoked(f"sqlite:///{tmp_path}/sluice.db", name, "r1")
+    assert "`sluice dev`" in printed(sink, "status")
+    assert (as_json(sink, "status"), as_json(sink, "status", "r1")) == ([], None)
+    for name in ("explain", "retry"):
+        with pytest.raises(Rejected, match="`sluice dev`"):
+            printed(sink, name, "r1")
 
 
 def test_explain_says_what_is_waited_for_and_what_happened(sink: str) -> None:
-    printed = invoked(sink, "explain", "is-stuck").stdout
-    assert "waits for 1 entity: a.house backs off before it reads pages 1 to 32 again" in printed
-    assert "reason: 503 from the API" in printed
-    assert "waits for a.house (hard, retrying)" in printed
-    assert "request is-stuck started run" in printed
-
-
-def test_explain_says_the_same_as_json(sink: str) -> None:
+    text = printed(sink, "explain", "is-stuck")
+    assert "waits for 1 entity: a.house backs off before it reads pages 1 to 32 again" in text
+    assert "reason: 503 from the API" in text
+    assert "waits for a.house (hard, retrying)" in text
     facts = as_json(sink, "explain", "is-stuck")
     assert [reason["entity"] for reason in facts["entities"]] == ["a.house", "a.guest", "a.pet", "a.room"]
     assert facts["entities"][1]["needs"] == [{"entity": "a.pet", "kind": "soft", "phase": "waiting"}]
+    started = f"request is-stuck started run {facts['run_id']}"
+    assert started in text
+    assert started in [entry["event"] for entry in facts["timeline"]]
 
 
-def test_retry_sends_the_run_a_request_of_the_given_id(sink: str, produced: list[Command]) -> None:
+def test_retry_sends_the_run_a_request_of_the_given_id_or_of_a_new_one(sink: str, produced: list[Command]) -> None:
     run_id = as_json(sink, "status", "is-stuck")["run_id"]
-    printed = invoked(sink, "retry", "is-stuck", "--request-id", "r7").stdout
-    assert produced == [RetryNow(workflow=KEY, request_id="r7")]
-    assert printed == f"retried {run_id} (request r7)\n"
+    assert printed(sink, "retry", "is-stuck", "--request-id", "r7") == f"retried {run_id} (request r7)\n"
     assert as_json(sink, "retry", run_id, "--request-id", "r7") == {"run": run_id, "request": "r7"}
-
-
-def test_retry_without_an_id_is_another_request_each_time(sink: str, produced: list[Command]) -> None:
     requests = [as_json(sink, "retry", "is-stuck")["request"] for _ in range(2)]
     assert requests[0] != requests[1]
-    assert produced == [RetryNow(workflow=KEY, request_id=request) for request in requests]
+    assert produced == [RetryNow(workflow=KEY, request_id=request) for request in ("r7", "r7", *requests)]
 
 
 def test_a_run_that_has_ended_is_not_retried(sink: str, produced: list[Command]) -> None:
     with pytest.raises(Rejected, match="has ended \\(done\\): there is nothing to retry"):
-        invoked(sink, "retry", "went-well")
+        printed(sink, "retry", "went-well")
     assert produced == []

@@ -3,7 +3,8 @@ from aiokafka import TopicPartition
 
 from service.fetcher import consumer
 from service.fetcher.consumer import UNFINISHED_PER_PARTITION_MAX, CommandConsumer, Fetched
-from tests.unit.service.fetcher.harness import OTHER, TP, Consumer
+from tests.support.consumer import Consumer
+from tests.unit.service.fetcher.harness import OTHER, TP
 
 HALF = UNFINISHED_PER_PARTITION_MAX // 2
 

@@ -1,4 +1,6 @@
 from collections.abc import Callable
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -17,6 +19,13 @@ from topics.kinds.entity import FetchPages
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> FetcherBench:
     return FetcherBench(monkeypatch)
+
+
+def raising(error: Exception) -> Callable[[FetchPages], Command]:
+    def answer(command: FetchPages) -> Command:
+        raise error
+
+    return answer
 
 
 async def test_a_result_is_reported_to_its_workflow_with_the_trace_of_its_command(bench: FetcherBench) -> None:
@@ -69,12 +78,8 @@ async def test_a_message_that_is_no_command_becomes_a_dead_letter(bench: Fetcher
 async def test_a_command_that_can_never_be_done_becomes_a_dead_letter_and_the_others_continue(
     bench: FetcherBench,
 ) -> None:
-    def reject(command: FetchPages) -> Command:
-        if command == lease(1):
-            raise Rejected("workflow key 'x' is none")
-        return result(command)
-
-    bench.answer = reject
+    reject = raising(Rejected("workflow key 'x' is none"))
+    bench.answer = lambda command: reject(command) if command == lease(1) else result(command)
     bench.may_end.set()
     async with bench.running():
         await bench.deliver(*leases(2))
@@ -83,51 +88,35 @@ async def test_a_command_that_can_never_be_done_becomes_a_dead_letter_and_the_ot
     assert from_record(letter.key, letter.value, letter.headers).reason == "workflow key 'x' is none"
 
 
-def _fail_to_publish(bench: FetcherBench) -> None:
-    bench.producer.failure = KafkaConnectionError("gone")
-
-
-def _break_an_invariant(bench: FetcherBench) -> None:
-    def break_it(command: FetchPages) -> Command:
-        raise Broken("impossible")
-
-    bench.answer = break_it
-
-
-@pytest.mark.parametrize(("cause", "error"), [(_fail_to_publish, KafkaConnectionError), (_break_an_invariant, Broken)])
-async def test_a_command_that_fails_in_these_ways_ends_the_process_with_nothing_committed(
-    bench: FetcherBench, cause: Callable[[FetcherBench], None], error: type[Exception]
+@pytest.mark.parametrize("error", [KafkaConnectionError("gone"), Broken("impossible")])
+async def test_a_command_whose_result_cannot_be_published_or_that_breaks_an_invariant_ends_the_process(
+    bench: FetcherBench, error: Exception
 ) -> None:
-    cause(bench)
+    """Nothing is committed."""
+    if isinstance(error, Broken):
+        bench.answer = raising(error)
+    else:
+        bench.producer.failure = error
     bench.may_end.set()
     async with bench.running() as task:
         await bench.deliver(lease(1))
-        with pytest.raises(error):
+        with pytest.raises(type(error)):
             await task
     assert bench.consumer.committed == {}
 
 
-def _end_the_commits(bench: FetcherBench) -> None:
-    bench.consumer.commit_failures = [ZeroDivisionError("odd")]
-
-
-def _end_the_watch_for_progress(bench: FetcherBench) -> None:
-    bench.consumer.read_failure = ZeroDivisionError("odd")
-
-
-def _end_the_watch_for_freezes(bench: FetcherBench) -> None:
-    async def watch() -> None:
-        raise ZeroDivisionError("odd")
-
-    bench.liveness.watch = watch  # type: ignore[method-assign]  # it has no way to fail of its own
-
-
-@pytest.mark.parametrize("cause", [_end_the_commits, _end_the_watch_for_progress, _end_the_watch_for_freezes])
+@pytest.mark.parametrize("beside", ["the commits", "the watch for progress", "the watch for freezes"])
 async def test_a_task_beside_the_loop_that_ends_ends_the_process(
-    bench: FetcherBench, monkeypatch: pytest.MonkeyPatch, cause: Callable[[FetcherBench], None]
+    bench: FetcherBench, monkeypatch: pytest.MonkeyPatch, beside: str
 ) -> None:
     monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.0)
-    cause(bench)
+    odd = ZeroDivisionError("odd")
+    if beside == "the commits":
+        bench.consumer.commit_failures = [odd]
+    elif beside == "the watch for progress":
+        bench.consumer.read_failure = odd
+    else:
+        monkeypatch.setattr(bench.liveness, "watch", AsyncMock(side_effect=odd))
     bench.may_end.set()
     bench.consumer.append(TP, lease(1))
     async with bench.running() as task:
@@ -208,16 +197,69 @@ async def test_a_connection_with_thousands_of_commands_does_not_delay_another_pa
     assert bench.consumer.committed == {TP: 5_000, OTHER: 1}
 
 
-async def test_a_connection_with_many_commands_does_not_delay_another_one_of_its_partition(bench: FetcherBench) -> None:
-    async with bench.running():
-        await bench.deliver(*leases(100), lease(1, "other"))
-        assert bench.begun.count(lease(1, "other")) == 1
-        assert len(bench.begun) == concurrency.COMMANDS_PER_CONNECTION + 1
-
-
 async def test_a_fetcher_that_stops_begins_nothing_more(bench: FetcherBench) -> None:
     async with bench.running() as task:
         await bench.deliver(*leases(100))
         bench.stop.set()
         await task
     assert len(bench.begun) == len(bench.cancelled) == concurrency.COMMANDS_PER_CONNECTION
+
+
+# Probes: legitimate waiting makes progress, standing still does not.
+
+
+async def waiting(bench: FetcherBench) -> dict[str, int | None]:
+    return {probe.name: probe.waiting for probe in await bench.fetcher.probes()}
+
+
+async def progress(bench: FetcherBench) -> dict[str, Any]:
+    return {probe.name: probe.progress for probe in await bench.fetcher.probes()}
+
+
+async def test_a_command_that_was_read_is_unfinished_and_is_named(bench: FetcherBench) -> None:
+    async with bench.running():
+        await bench.deliver(lease(1))
+        assert await waiting(bench) == {
+            "records to read": 0,
+            "unfinished commands": 1,
+            "commits of offsets": 0,
+            "the command at fetch-page/0/0": 1,
+        }
+
+
+async def test_a_lease_that_hangs_and_is_sent_again_makes_no_progress(bench: FetcherBench) -> None:
+    async with bench.running():
+        await bench.deliver(lease(1))
+        before = await progress(bench)
+        await bench.deliver(lease(1))
+        after = await progress(bench)
+    assert (after["records to read"], after["unfinished commands"]) == (2, before["unfinished commands"])
+
+
+async def test_a_lease_that_ends_is_progress_and_its_offset_is_committed(bench: FetcherBench) -> None:
+    async with bench.running():
+        await bench.deliver(lease(1))
+        before = await progress(bench)
+        bench.may_end.set()
+        await bench.until_committed(1)
+        after = await progress(bench)
+        assert await waiting(bench) == {"records to read": 0, "unfinished commands": 0, "commits of offsets": 0}
+    assert after["unfinished commands"] > before["unfinished commands"]
+    assert after["commits of offsets"] == before["commits of offsets"] + 1
+
+
+async def test_offsets_that_cannot_be_committed_are_waiting(bench: FetcherBench) -> None:
+    bench.consumer.commit_failures = [KafkaConnectionError("gone")] * 10_000
+    bench.may_end.set()
+    async with bench.running():
+        await bench.deliver(lease(1))
+        await until(lambda: len(bench.consumer.commit_failures) < 9_998)
+        assert (await waiting(bench))["commits of offsets"] == 1
+        assert (await progress(bench))["commits of offsets"] == 0
+
+
+async def test_records_that_the_broker_has_and_the_consumer_does_not_get_are_waiting(bench: FetcherBench) -> None:
+    bench.consumer.append(TP, *leases(4))
+    assert (await waiting(bench))["records to read"] == 4
+    bench.consumer.read_failure = KafkaConnectionError("gone")
+    assert (await waiting(bench))["records to read"] is None

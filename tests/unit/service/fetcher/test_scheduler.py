@@ -54,15 +54,6 @@ def test_no_connection_waits_longer_than_the_others_have_turns(connections: list
     assert not +waiting
 
 
-@given(CONNECTIONS)
-def test_the_items_of_one_connection_keep_their_order(connections: list[str]) -> None:
-    found = taken(queue_of(*connections, in_flight_max=len(connections) + 1))
-    assert len(found) == len(connections)
-    for connection in set(connections):
-        own = [item for owner, item in found if owner == connection]
-        assert own == sorted(own)
-
-
 @given(st.sets(st.integers(0, 100), min_size=1, max_size=30), st.randoms(use_true_random=False))
 def test_whatever_the_order_of_completion_exactly_the_offsets_below_the_next_one_are_done_without_a_gap(
     begun: set[int], random: Random

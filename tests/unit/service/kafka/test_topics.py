@@ -3,28 +3,30 @@ from dataclasses import replace
 import pytest
 
 from agents.kinds import SHIPPED
+from service.kafka.cluster import FoundTopic
 from service.kafka.topics import TopicState, problems, wanted_topics
 from service.settings import Settings
 from topics.catalog import CHANGELOG
 
-GOOD = [TopicState(spec, 8, True, spec.config) for spec in SHIPPED.catalog.topics]
+GOOD = {spec.name: TopicState(spec, FoundTopic(8, True), spec.config) for spec in SHIPPED.catalog.topics}
 
 
-def changed(name: str, **changes: object) -> list[str]:
-    states = [replace(state, **changes) if state.spec.name == name else state for state in GOOD]  # type: ignore[arg-type]  # any field
-    return problems(states, 8)
+def changed(name: str, **config: str) -> list[str]:
+    return problems(replace(GOOD[name], config={**GOOD[name].config, **config}), 8)
 
 
-def test_topics_as_created_have_no_problems() -> None:
-    assert problems(GOOD, 8) == []
+@pytest.mark.parametrize("state", GOOD.values(), ids=GOOD)
+def test_a_topic_as_created_has_no_problems(state: TopicState) -> None:
+    assert problems(state, 8) == []
 
 
 def test_a_missing_topic_says_how_to_create_it() -> None:
-    assert changed("page-done", partitions=None, config={}) == ["page-done is missing: run `sluice topics create`"]
+    missing = replace(GOOD["page-done"], found=None, config={})
+    assert problems(missing, 8) == ["page-done is missing: run `sluice topics create`"]
 
 
 def test_a_wrong_partition_count_says_which_setting_fits() -> None:
-    [line] = changed("fetch-page", partitions=4)
+    [line] = problems(replace(GOOD["fetch-page"], found=FoundTopic(4, True)), 8)
     assert line.startswith("fetch-page has 4 partitions, SLUICE_PARTITIONS is 8: it must never change")
     assert "Set SLUICE_PARTITIONS=4 for every process" in line
 
@@ -38,13 +40,13 @@ def test_a_wrong_partition_count_says_which_setting_fits() -> None:
     ids=["a_journal_that_forgets", "the_clocks_of_the_senders"],
 )
 def test_a_topic_is_rejected_with(name: str, timestamps: str, problem: str) -> None:
-    [line] = changed(name, config={"cleanup.policy": "delete", "message.timestamp.type": timestamps})
+    [line] = changed(name, **{"cleanup.policy": "delete", "message.timestamp.type": timestamps})
     assert line.startswith(f"{name} has {problem}")
 
 
 def test_what_an_operator_chooses_is_no_problem() -> None:
-    config = {**GOOD[0].config, "retention.ms": "1", "segment.bytes": "1048576", "min.insync.replicas": "1"}
-    assert changed("start-sync", config=config) == []
+    chosen = {"retention.ms": "1", "segment.bytes": "1048576", "min.insync.replicas": "1"}
+    assert changed("start-sync", **chosen) == []
 
 
 @pytest.mark.parametrize(("replication", "in_sync"), [(1, "1"), (2, "1"), (3, "2")])

@@ -1,9 +1,6 @@
 """Explanations of states that the engine really went through, and of moments that are hard to catch."""
 
-from collections.abc import Sequence
-
 import msgspec
-import pytest
 
 from service.read_model.explain import EntityReason, Explanation, explain, timeline_workflows
 from service.read_model.times import span
@@ -18,6 +15,7 @@ UNDER = {"a.room": "a.house"}
 NEEDS = {"a.house": Child("running", started_at=T0), "a.pet": Child(hard=("a.house",))}
 SYNC = SyncState("acme", "toy", "full", 1, "r1", T0, due=T0 + 600_000, children=NEEDS)
 HOUSE = EntityState("acme", "toy", "a.house", "full", "fan-out", SYNC.key, 1, 7, T0, due=T0 + 120_000)
+AFTER_SO_LONG = "unless there is a report first; after so long the entity can only wait"
 DOWN = Retryable("503 from the API", 9)
 
 
@@ -42,22 +40,22 @@ def house(now: int, *leases: Lease, **more: object) -> EntityReason:
     return one(explain(SYNC, [state], {}, {}, now), "a.house")
 
 
-async def test_an_entity_that_backs_off_says_when_it_continues_and_why_it_waits() -> None:
+async def test_an_entity_that_backs_off_says_when_it_continues_and_why_and_queued_requests_are_named() -> None:
     engine = await engine_with("a.house", DOWN)
+    engine.start("r2", on_conflict="queue")
+    await engine.settle()
+    assert explained(engine).queued == ("r2",)
     reason = one(explained(engine), "a.house")
     assert (reason.phase, reason.waits) == ("retrying", "backs off before it reads pages 1 to 32 again")
     assert (reason.next, reason.error) == ("attempt 2 begins", "503 from the API")
     assert reason.next_at == engine.entity("a.house").due
 
 
-async def test_an_entity_that_waits_names_what_it_needs_and_the_phase_of_that() -> None:
+async def test_an_entity_that_waits_names_what_it_needs_and_the_run_what_it_waits_for() -> None:
     found = explained(await engine_with("a.house", DOWN))
     assert one(found, "a.pet").waits == "waits for a.house (hard, retrying)"
     assert one(found, "a.guest").waits == "waits for a.pet (soft, waiting)"
-
-
-async def test_the_run_says_in_one_sentence_what_it_waits_for() -> None:
-    assert explained(await engine_with("a.house", DOWN)).sentence == (
+    assert found.sentence == (
         "waits for 1 entity: a.house backs off before it reads pages 1 to 32 again (in 8 s: 503 from the API); "
         "3 more can start after those"
     )
@@ -83,17 +81,10 @@ async def test_a_run_that_went_well_needs_no_explanation() -> None:
 
 async def test_the_timeline_names_the_entities_and_has_the_newest_entry_last() -> None:
     found = explained(await engine_with("a.house", DOWN))
-    notes = [(happened.entity, happened.note) for happened in found.timeline]
+    notes = [(happened.entity, happened.event) for happened in found.timeline]
     assert ("a.house", "unit 1 backs off for 9 s: 503 from the API") in notes
     assert ("", f"request r1 started run {found.run_id}") in notes
     assert found.timeline == tuple(sorted(found.timeline, key=lambda happened: happened.at))
-
-
-async def test_queued_requests_are_named() -> None:
-    engine = await engine_with("a.house", DOWN)
-    engine.start("r2", on_conflict="queue")
-    await engine.settle()
-    assert explained(engine).queued == ("r2",)
 
 
 def test_leases_that_are_out_are_named_as_ranges() -> None:
@@ -105,42 +96,26 @@ def test_leases_that_are_out_are_named_as_ranges() -> None:
 def test_leases_without_a_result_for_long_name_what_they_can_wait_for() -> None:
     reason = house(T0 + 40_000, Lease(1, 1, 32))
     assert "last report or request 40 s ago" in reason.waits
-    assert reason.next.startswith(
-        "the leases are sent again unless there is a report first; after so long the entity can"
-    )
+    assert reason.next.startswith(f"the leases are sent again {AFTER_SO_LONG} for its turn under the API's limit")
 
 
 def test_a_deadline_that_nobody_acts_on_is_overdue() -> None:
     assert "does a worker run?" in house(T0 + 180_000, Lease(1, 1, 1)).next
 
 
-@pytest.mark.parametrize(
-    ("seconds", "next_"),
-    [
-        (0, "the close is sent again unless there is a report first"),
-        (
-            40,
-            "the close is sent again unless there is a report first; after so long the entity can only wait for the "
-            "database, or for a fetcher that runs",
-        ),
-    ],
-)
-def test_an_entity_that_closes_its_run_waits_for_the_database(seconds: int, next_: str) -> None:
-    reason = house(T0 + 1_000 * seconds, status="finishing", due=T0 + 60_000)
-    assert reason.waits == f"waits for the database to close its run as done (last report or request {seconds} s ago)"
-    assert reason.next == next_
+def test_an_entity_that_closes_its_run_waits_for_the_database() -> None:
+    soon, late = (house(T0 + 1_000 * seconds, status="finishing", due=T0 + 60_000) for seconds in (0, 40))
+    assert soon.waits == "waits for the database to close its run as done (last report or request 0 s ago)"
+    assert soon.next == "the close is sent again unless there is a report first"
+    assert late.next == f"the close is sent again {AFTER_SO_LONG} for the database, or for a fetcher that runs"
 
 
-def test_an_entity_without_a_state_was_requested_to_start() -> None:
+def test_a_start_and_an_end_that_were_not_reported_yet_are_named() -> None:
     reason = one(explain(SYNC, [], {}, {}, T0), "a.house")
     assert (reason.waits, reason.next_at) == ("was requested to start and has not started yet", T0 + 600_000)
-
-
-def test_an_end_that_the_run_does_not_know_yet_is_named() -> None:
     assert house(T0, status="done").waits == "has ended (done); the run does not know it yet"
 
 
 def test_the_timelines_worth_reading_are_the_runs_own_and_then_those_of_active_entities() -> None:
-    states: Sequence[EntityState] = [HOUSE]
-    assert timeline_workflows(SYNC, states, 9) == [KEY, HOUSE.key]
-    assert timeline_workflows(SYNC, states, 1) == [KEY]
+    assert timeline_workflows(SYNC, [HOUSE], 9) == [KEY, HOUSE.key]
+    assert timeline_workflows(SYNC, [HOUSE], 1) == [KEY]

@@ -22,13 +22,7 @@ def test_an_age_is_past_or_future() -> None:
     assert (age(NOW - 12_400, NOW), age(NOW + 12_400, NOW)) == ("12 s ago", "in 12 s")
 
 
-def test_a_moment_of_today_has_no_date() -> None:
+def test_a_time_of_another_day_has_its_date() -> None:
     assert moment(NOW - 12_000, NOW, UTC) == "22:13:08, 12 s ago"
-
-
-def test_a_moment_of_another_day_has_its_date() -> None:
     assert moment(NOW - 86_400_000, NOW, UTC) == "2023-11-13 22:13:20, 1 d ago"
-
-
-def test_a_short_time_of_another_day_has_its_day() -> None:
     assert (short_time(NOW, NOW, UTC), short_time(NOW - 86_400_000, NOW, UTC)) == ("22:13:20", "Nov 13 22:13")

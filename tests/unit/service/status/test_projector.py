@@ -15,8 +15,7 @@ from agents.kinds import SHIPPED
 from service.status import projector
 from service.status.projector import Projector
 from tables.requests import log_key
-from tests.engine.broker import LogRecord
-from tests.support.consumer import HeldPartition
+from tests.support.consumer import Consumer
 from topics.catalog import CHANGELOG
 from topics.errors import Retryable
 
@@ -28,38 +27,11 @@ RECORDS, COMMITS = "records of the journal", "commits of offsets"
 WAIT_SECONDS_MAX = 10
 
 
-class Journal(HeldPartition):
-    """Delivers its records once."""
-
-    def __init__(self, *records: tuple[bytes, bytes]) -> None:
-        super().__init__(TP, len(records))
-        self.records = [
-            LogRecord(CHANGELOG, 0, offset, 0, key, value, ()) for offset, (key, value) in enumerate(records)
-        ]
-        self.read = 0
-        self.failure: KafkaError | None = None
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    def subscribe(self, topics: list[str]) -> None: ...
-
-    def paused(self) -> frozenset[TopicPartition]:
-        return frozenset()
-
-    async def position(self, partition: TopicPartition) -> int:
-        return self.read
-
-    async def getmany(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[LogRecord]]:
-        await asyncio.sleep(0)
-        new, self.records = self.records, []
-        self.read += len(new)
-        return {TP: new} if new else {}
-
-    async def commit(self) -> None:
-        if self.failure is not None:
-            raise self.failure
+def journal_of(*records: tuple[bytes, bytes]) -> Consumer:
+    journal = Consumer()
+    for key, value in records:
+        journal.append(TP, value, key=key)
+    return journal
 
 
 class Store:
@@ -106,21 +78,21 @@ async def until(made: Projector, is_so: Callable[[dict[str, Any], dict[str, Any]
 
 
 async def test_each_attempt_to_reach_the_database_is_progress() -> None:
-    async with running(Journal(ROW), Store(away=1_000_000)) as made:
+    async with running(journal_of(ROW), Store(away=1_000_000)) as made:
         await until(made, lambda waiting, attempts: attempts[RECORDS] > 10 and waiting == {RECORDS: 1, COMMITS: 0})
 
 
 async def test_a_failed_commit_of_offsets_is_repeated() -> None:
-    journal = Journal(ROW)
-    journal.failure = KafkaError()
+    journal = journal_of(ROW)
+    journal.commit_failures = [KafkaError()] * 100_000
     async with running(journal, Store()) as made:
         await until(made, lambda waiting, _: waiting[COMMITS] == 1)
-        journal.failure = None
+        journal.commit_failures.clear()
         await until(made, lambda waiting, _: waiting[COMMITS] == 0)
 
 
 async def test_request_logs_in_the_journal_are_no_runs_and_their_offsets_are_committed() -> None:
     store = Store()
-    async with running(Journal(ROW, LOG), store) as made:
+    async with running(journal_of(ROW, LOG), store) as made:
         await until(made, lambda waiting, progress: progress[COMMITS] == 1)
     assert len(store.runs) == 1

@@ -3,7 +3,6 @@ from itertools import pairwise
 from random import Random
 
 import msgspec
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,19 +30,6 @@ def state() -> EntityState:
     )  # fmt: skip
 
 
-def test_a_run_is_named_by_its_key_and_number() -> None:
-    assert (state().run_id, state().trace) == ("entity-sync:acme:toy:a.pet:full@7", "main@1")
-
-
-def test_leases_are_numbered_and_the_next_unit_is_behind_them() -> None:
-    leased = state().leasing(1, 4).leasing(5, 3, "cursor")
-    assert [(one.number, one.first, one.end, one.cursor) for one in leased.leases] == [
-        (1, 1, 5, None),
-        (2, 5, 8, "cursor"),
-    ]
-    assert (leased.next_lease, leased.next_unit) == (3, 8)
-
-
 def test_a_lease_over_units_that_went_out_before_moves_nothing_ahead() -> None:
     assert state().leasing(1, 8).leasing(3, 2).next_unit == 9
 
@@ -54,16 +40,6 @@ def test_a_lease_is_found_by_number_attempt_and_first_unit() -> None:
     assert again.lease(1, 1, 1) is None
     assert again.lease(1, 2, 5) is None
     assert again.lease(1, 2, 1) == again.lease(1, 2, None) == again.leases[0]
-
-
-def test_a_lease_that_is_back_is_no_longer_out() -> None:
-    leased = state().leasing(1, 4).leasing(5, 4)
-    assert leased.without(leased.leases[0]).leases == leased.leases[1:]
-
-
-@pytest.mark.parametrize("status", TRANSITIONS)
-def test_a_run_has_ended_where_no_transition_leads_on(status: str) -> None:
-    assert msgspec.structs.replace(state(), status=status).has_ended == (status in ("done", "failed", "cancelled"))
 
 
 @dataclass
@@ -192,7 +168,7 @@ class Run:
             self.proceed()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(
     key=st.sampled_from(KEYS),
     units=st.integers(0, 60),
@@ -211,7 +187,7 @@ def test_every_unit_is_counted_once_whatever_happens_on_the_way(
     assert set(range(1, units + 1)) <= run.counted
 
 
-def test_a_million_units_need_no_larger_record_than_ten() -> None:
-    run = Run(KEYS[0], 1_000_000, 1_000_000, Random(1))
+def test_any_number_of_units_needs_no_larger_record_than_ten() -> None:
+    run = Run(KEYS[0], 200_000, 200_000, Random(1))
     run.finish()
-    assert run.made.state.units == 1_000_000
+    assert run.made.state.units == 200_000

@@ -39,3 +39,13 @@ class Api:
         answer = await self.get(url)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    async def everything(self, url: str) -> list[dict[str, Any]]:
+        """The rows of all pages."""
+        rows: list[dict[str, Any]] = []
+        following: str | None = url
+        while following:
+            document = await self.document(following)
+            rows += document["data"]
+            following = document["links"].get("next")
+        return rows

@@ -1,6 +1,7 @@
 """Credentials, tokens and limits of the simulated API."""
 
 import base64
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +18,11 @@ def api() -> Api:
 
 async def token(api: Api, **parameters: str) -> httpx.Response:
     return await api.send("POST", "/oauth/token", data=CLIENT | parameters, auth=None)
+
+
+async def refresh(api: Api, refresh_token: str, **more: str) -> tuple[int, Any]:
+    answer = await token(api, grant_type="refresh_token", refresh_token=refresh_token, **more)
+    return answer.status_code, answer.json()
 
 
 async def test_credentials_decide_the_organisation(api: Api) -> None:
@@ -54,12 +60,17 @@ async def test_a_forged_access_token_is_no_token(api: Api) -> None:
     assert "(CAPUCHIN)" in answer.text
 
 
-async def test_a_refresh_token_works_once(api: Api) -> None:
-    first = (await token(api, grant_type="refresh_token", refresh_token="refresh-acme")).json()
-    second = await token(api, grant_type="refresh_token", refresh_token=first["refresh_token"])
-    assert second.status_code == 200
-    reused = await token(api, grant_type="refresh_token", refresh_token=first["refresh_token"])
-    assert (reused.status_code, reused.json()["error"]) == (400, "invalid_grant")
+async def test_a_refresh_token_works_once_and_outlives_a_restart(api: Api) -> None:
+    _, first = await refresh(api, "refresh-acme")
+    restarted = Api()
+    assert (await refresh(restarted, first["refresh_token"]))[0] == 200
+    status, problem = await refresh(restarted, first["refresh_token"])
+    assert (status, problem["error"]) == (400, "invalid_grant")
+
+
+async def test_an_unknown_client_gets_no_token(api: Api) -> None:
+    status, problem = await refresh(api, "refresh-acme", client_secret="wrong")
+    assert (status, problem["error"]) == (401, "invalid_client")
 
 
 async def test_tokens_may_be_asked_for_in_json(api: Api) -> None:
@@ -67,17 +78,6 @@ async def test_tokens_may_be_asked_for_in_json(api: Api) -> None:
     assert (await api.send("POST", "/oauth/token", json=form, auth=None)).json()["token_type"] == "bearer"
     torn = await api.send("POST", "/oauth/token", content=b"{", headers={"content-type": "application/json"})
     assert torn.json()["error"] == "invalid_request"
-
-
-async def test_a_refresh_token_outlives_a_restart(api: Api) -> None:
-    issued = (await token(api, grant_type="refresh_token", refresh_token="refresh-acme")).json()
-    answer = await token(Api(), grant_type="refresh_token", refresh_token=issued["refresh_token"])
-    assert answer.status_code == 200
-
-
-async def test_an_unknown_client_gets_no_token(api: Api) -> None:
-    answer = await token(api, grant_type="refresh_token", refresh_token="refresh-acme", client_secret="wrong")
-    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
 async def test_requests_over_the_limit_are_rejected_and_counted() -> None:

@@ -4,7 +4,6 @@ import pytest
 
 from service.dev.simulator.catalog import EDGES, ENTITIES
 from service.dev.simulator.expected import expected
-from service.dev.simulator.query import fold
 from service.dev.simulator.store import Organisation, pointers
 
 NAMES = sorted(ENTITIES)
@@ -101,11 +100,6 @@ def test_ids_that_stand_in_attributes_have_the_apis_types(org: Organisation) -> 
     assert note.attributes.person_id == int(pointers(note, "person")[0].id)
     household = next(iter(org.records("people.household").values()))
     assert household.attributes.primary_contact_id == pointers(household, "primary_contact")[0].id
-
-
-def test_text_is_compared_without_case_and_accents() -> None:
-    assert fold("ÉVA Šimek") == "eva simek"
-    assert fold("Éva", with_accents=True) == "éva"
 
 
 def test_an_organisation_of_12000_people_has_over_40000_records() -> None:

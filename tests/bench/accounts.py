@@ -1,11 +1,12 @@
-"""When each page was committed, by the database's own account, whoever wrote it."""
+"""The accounts of what happened: commits by the database's, whoever wrote them, and requests by the API's journal."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 import asyncpg
 
-from tests.bench.api import Request
+from tests.bench.api import PERIOD_SECONDS, Request
 
 Commits = Mapping[tuple[str, int], float]  # organisation and page (from 0) -> Unix seconds
 Database: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -28,3 +29,29 @@ def latencies(requests: Sequence[Request], commits: Commits) -> list[float]:
     for one in requests:
         first.setdefault((one.org, one.page), one.at)
     return sorted(at - first[page] for page, at in commits.items())
+
+
+def repeated(requests: Sequence[Request]) -> list[Request]:
+    """Every request for a page that had been requested before."""
+    seen: set[tuple[str, int]] = set()
+    found = []
+    for one in requests:
+        if (one.org, one.page) in seen:
+            found.append(one)
+        seen.add((one.org, one.page))
+    return found
+
+
+def by_kill(requests: Sequence[Request], kills: Sequence[float]) -> list[int]:
+    """How many of these requests came after each kill and before the next."""
+    ends = [*kills[1:], float("inf")]
+    return [sum(kill <= one.at < end for one in requests) for kill, end in zip(kills, ends, strict=True)]
+
+
+def windows(requests: Sequence[Request]) -> list[float]:
+    """When the server's windows opened, for requests of one organisation."""
+    opened = [requests[0].at]
+    for _, one in pairwise(requests):
+        if one.at >= opened[-1] + PERIOD_SECONDS:
+            opened.append(one.at)
+    return opened

@@ -1,14 +1,14 @@
-"""The status tables say what the newest record of each run says, and the timeline what happened; nothing else."""
+"""Copies of the journal: the status tables, the timeline and the stores say what it says, and nothing else."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from tests.checker.entries import Newest
 from tests.checker.evidence import Evidence
 from tests.checker.formats import FIRST_STATUS, HEAD
 from tests.checker.found import Found
-from tests.checker.values import Newest
 
 COUNTS = ("pages", "records", "rejected")
 TABLE = "sluice_workflow_runs"
@@ -19,7 +19,7 @@ OF_OTHER_RUNS = "superseded_by"  # the one column that other runs decide
 def published_is_the_journal(evidence: Evidence) -> Found:
     """Each run in the table and in the view of its kind."""
     found = Found(looked_at=len(evidence.newest))
-    published = {(line.table, line.run_id): line.columns for line in evidence.published}
+    published = evidence.published
     wanted: set[tuple[str, str]] = set()
     for run_id, newest in evidence.newest.items():
         columns = {"run_id": run_id, **columns_of(newest)}
@@ -99,3 +99,32 @@ def _entity(state: Mapping[str, Any]) -> dict[str, object]:
 
 def _shown(value: object) -> str:
     return str(value)[:80]
+
+
+def stores_equal_the_journal(evidence: Evidence) -> Found:
+    found = Found()
+    if evidence.stores is None:
+        found.skipped = "no directory with stores was given (--tables)"
+        return found
+    current: set[int] = set()
+    for store in evidence.stores:
+        if store.position is None or store.position < evidence.position.get(store.partition, -1):
+            found.count("stores that are behind the journal")
+            continue
+        current.add(store.partition)
+        says = evidence.folded.get(store.partition, {})
+        for key in sorted(says.keys() | store.values.keys()):
+            found.looked_at += 1
+            if says.get(key) != store.values.get(key):
+                found.wrong(
+                    f"{store.path}, {key.decode(errors='replace')}: the store has {_guard(store.values.get(key))}, "
+                    f"the journal {_guard(says.get(key))}"
+                )
+    found.count("partitions without an up-to-date store", len(evidence.position.keys() - current))
+    return found
+
+
+def _guard(value: bytes | None) -> str:
+    if value is None or len(value) < 16:
+        return "nothing"
+    return f"epoch {int.from_bytes(value[:8], 'big')}, seq {int.from_bytes(value[8:16], 'big')}"

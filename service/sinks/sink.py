@@ -1,0 +1,140 @@
+"""Sink of any SQL database: several pages in one transaction, without the records that the database refuses."""
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agents.ports import PAGES_PER_COMMIT_MAX, PageOutcome, PageWrite, Parent, RejectedRecord, Sink
+from manifests.entity import Entity, FieldType
+from service.sinks.schema import as_text, entity_table
+from topics.errors import Broken, Rejected
+
+REFUSED_SEARCHES_MAX = 3  # of one page for rows that the database refuses; then the page is rejected
+REASON_CHARACTERS_MAX = 1000
+PARENTS_READ_MAX = 10_000  # rows of one call; the next call begins after the last key
+RECORDS_READ_MAX = 1_000  # rows of one query
+REFUSED_KEY_CHARACTERS_MAX = 500  # of a refused record's key: it has to fit an index
+
+
+class DataRefused(Rejected):
+    """The database cannot store some of the rows (a constraint, a value out of range). Nothing was written."""
+
+
+class SqlSink(Sink):
+    """The part of a sink that is the same in every database. `sql` are its statements by name."""
+
+    sql: Mapping[str, str]
+
+    @abstractmethod
+    async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
+        """Write all pages in one transaction. DataRefused if the database refuses a record."""
+
+    @abstractmethod
+    async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
+        """The reasons of refused rows by their position. Tries the page's rows one by one, and keeps none."""
+
+    @abstractmethod
+    async def fetch(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
+        """The rows that the query finds."""
+
+    async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
+        """Refused rows become rejected records of their page."""
+        if len(pages) > PAGES_PER_COMMIT_MAX:
+            raise Broken(f"{len(pages)} pages in one commit: commit at most {PAGES_PER_COMMIT_MAX}")
+        if len({(page.run.adapter, page.entity.name) for page in pages}) > 1:
+            raise Broken("pages of several entities in one commit: they go to different tables")
+        first: dict[tuple[str, str, int], PageWrite] = {}
+        for page in pages:
+            first.setdefault(_identity(page), page)
+        if not first:
+            return []
+        outcomes = dict(zip(first, await self._write(list(first.values())), strict=True))
+        return [_outcome(outcomes[_identity(page)], page is not first[_identity(page)]) for page in pages]
+
+    async def parents(
+        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
+    ) -> Sequence[Parent]:
+        table = entity_table(adapter, entity)
+        types = table.types_of(columns)
+        named = "".join(f', "{name}"' for name in types)
+        query = self.sql["parents"].format(columns=named, table=table.name)
+        found = await self.fetch(query, org, after or "", min(limit, PARENTS_READ_MAX))
+        return [_parent(key, types, values) for key, *values in found]
+
+    async def records(self, table: str, org: str) -> AsyncIterator[tuple[str, str]]:
+        """Key and raw JSON of each row of an organisation, in byte order of the keys. For checks, not for syncs."""
+        query, after = self.sql["parents"].format(columns=", raw", table=table), ""
+        while found := await self.fetch(query, org, after, RECORDS_READ_MAX):
+            for after, raw in found:
+                yield after, raw
+
+    async def count(self, adapter: str, entity: Entity, org: str) -> int:
+        ((count,),) = await self.fetch(self.sql["count"].format(table=entity_table(adapter, entity).name), org)
+        return int(count)
+
+    async def _write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
+        try:
+            return await self.write(pages)
+        except DataRefused:
+            return [await self._write_single(page) for page in pages]
+
+    async def _write_single(self, page: PageWrite) -> PageOutcome:
+        reason = ""
+        for _ in range(REFUSED_SEARCHES_MAX):
+            try:
+                return (await self.write([page]))[0]
+            except DataRefused as error:
+                reason = str(error)
+            page = _without_refused(page, await self.refused_rows(page))
+        raise Rejected(
+            f"page {page.page} of {page.run.id} cannot be stored, though each of its rows can: check the constraints "
+            f"and triggers of its table. The database reported: {reason}"
+        )
+
+
+def _parent(key: str, types: Mapping[str, FieldType], values: Sequence[object]) -> Parent:
+    """Without columns that have no value: no child can be read by those."""
+    named = zip(types.items(), values, strict=True)
+    return Parent(key, {name: as_text(value, type_) for (name, type_), value in named if value is not None})
+
+
+def _identity(page: PageWrite) -> tuple[str, str, int]:
+    return (page.run.id, page.parent, page.page)
+
+
+def _outcome(outcome: PageOutcome, is_repeated: bool) -> PageOutcome:
+    return replace(outcome, status="already") if is_repeated and outcome.status == "committed" else outcome
+
+
+def _without_refused(page: PageWrite, refused: Mapping[int, str]) -> PageWrite:
+    rejected = (
+        RejectedRecord(row.key, f"the database refused it: {refused[position]}"[:REASON_CHARACTERS_MAX], row.raw)
+        for position, row in enumerate(page.rows)
+        if position in refused
+    )
+    rows = tuple(row for position, row in enumerate(page.rows) if position not in refused)
+    return replace(page, rows=rows, rejected=tuple(_storable(record) for record in (*page.rejected, *rejected)))
+
+
+def _storable(record: RejectedRecord) -> RejectedRecord:
+    return RejectedRecord(
+        storable_text(record.key)[:REFUSED_KEY_CHARACTERS_MAX], storable_text(record.reason), storable_text(record.raw)
+    )
+
+
+def storable_text(text: str) -> str:
+    r"""Text that every database can store: NUL and lone surrogates become escapes (`\x00`, `\ud800`)."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def one_row(page: PageWrite, position: int) -> PageWrite:
+    """A page with one row of `page`, under a number that no page has: to try the row, not to keep it."""
+    return replace(page, page=-1 - position, rows=(page.rows[position],), rejected=(), next_cursor=None)
+
+
+def rejection_places(page: PageWrite) -> list[str]:
+    """Each rejected record's position, which identifies a record without a key; empty for one with a key."""
+    return [
+        "" if record.key else f"{page.parent}/{page.page}/{position}" for position, record in enumerate(page.rejected)
+    ]
