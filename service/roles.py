@@ -21,6 +21,7 @@ from agents.kinds import SHIPPED
 from manifests.loader import load_with
 from service.api.client import ApiClient
 from service.api.connections import read_connections
+from service.api.http import HttpOptions
 from service.api.source import ApiSource
 from service.api.transport import HttpTransport, Transport
 from service.clock import SystemClock
@@ -84,7 +85,7 @@ def run_fetcher(
             await sink.prepare(adapter)
         liveness = Liveness()
         database = Database(sink, liveness.sleep)
-        source = open_source(settings, clock, WatchedTransport(HttpTransport(), liveness))
+        source = open_source(settings, clock, WatchedTransport(open_transport(settings), liveness))
         runner = ActivityRunner(LeaseReader(source, database, adapters, clock), database, activities)
         partition_of = partitioner(settings.partitions)
         fetcher = Fetcher(client_arguments(settings), name, registry, runner.run, partition_of, liveness)
@@ -112,9 +113,14 @@ def run_projector(settings: Settings, name: str, registry: Registry = SHIPPED) -
     _run_until_stopped(run)
 
 
+def open_transport(settings: Settings) -> HttpTransport:
+    """HTTP by the settings' authorities and proxies."""
+    return HttpTransport(HttpOptions(settings.ca_file, settings.https_proxy, settings.http_proxy, settings.no_proxy))
+
+
 def open_source(settings: Settings, clock: SystemClock, transport: Transport) -> ApiSource:
     """The source of pages: the APIs, reached as the connections file says."""
-    client = ApiClient(clock, Random(), settings.home, environment(), transport=transport)
+    client = ApiClient(clock, Random(), settings.home, environment(), transport)
     return ApiSource(client, read_connections(settings.connections))
 
 

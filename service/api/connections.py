@@ -1,4 +1,4 @@
-"""How each organisation's API is reached: the connections file (docs/connections.md), strictly read.
+"""The connections file (docs/connections.md): how each organisation's API is reached, strictly read.
 
 Secrets stand in it as references (env:NAME, file:PATH; literal:TEXT for simulators) and are looked up when a request
 needs them, by service.api.credentials. Nothing here shows what a reference says: a literal is a secret.
@@ -13,14 +13,13 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from agents.concurrency import REQUESTS_PER_CONNECTION, REQUESTS_PER_CONNECTION_MAX
 from manifests.document import Document, Value, parse
 from topics.errors import Rejected
 from topics.ids import NAME_PATTERN, connection_key
 
 FILE_BYTES_MAX = 4_000_000
 CONNECTIONS_MAX = 10_000
-CONCURRENCY_MAX = 64
-CONCURRENCY = 8
 
 _ANY = "*"
 _ORG = "{org}"
@@ -89,7 +88,7 @@ Auth = NoAuth | BasicAuth | BearerAuth | OAuth
 class _Entry(_Edge):
     base_url: Address | None = None
     auth: Annotated[Auth, Field(discriminator="kind")]
-    concurrency: Annotated[int, Field(ge=1, le=CONCURRENCY_MAX)] = CONCURRENCY
+    concurrency: Annotated[int, Field(ge=1, le=REQUESTS_PER_CONNECTION_MAX)] = REQUESTS_PER_CONNECTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class Connection:
     adapter: str
     auth: Auth
     base_url: str | None = None
-    concurrency: int = CONCURRENCY
+    concurrency: int = REQUESTS_PER_CONNECTION
 
     @property
     def key(self) -> str:

@@ -23,7 +23,7 @@ class Login:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def hide(self, text: str) -> str:
-        """The text with each secret blotted out, in case an API says our own words back to us."""
+        """The text with each secret redacted: an API may repeat a request in its error."""
         for secret in self.secrets:
             text = text.replace(secret, HIDDEN)
         return text
@@ -70,6 +70,10 @@ def resolve(reference: SecretStr, environment: Mapping[str, str], place: str) ->
     if kind == "literal":
         return name
     secret = environment.get(name, "") if kind == "env" else _from_file(Path(name), place)
+    try:
+        secret.encode()
+    except UnicodeEncodeError:  # of a variable
+        raise Rejected(f"{place} refers to {kind}:{name}, which is not UTF-8 text") from None
     if not secret:
         what = "is not set" if kind == "env" else "is empty"
         raise Rejected(f"{place} refers to {kind}:{name}, which {what}")

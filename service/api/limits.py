@@ -1,11 +1,11 @@
-"""How fast one connection may ask: as fast as its API allows, and never faster.
+"""Rate limits per connection: a sliding window of our own, steered by response headers.
 
 Two bounds hold at once. Our own: a request takes one of `limit` slots from the moment it is sent until one period
-after its answer came. Then no stretch of a period's length sees more than `limit` of our requests, wherever the
-server's windows begin, at the price of one round trip a period. The server's: what its headers count in the window
-that is under way, plus what we have in flight, stays below the limit; this is how other users of the same token,
-and our own past before a restart, are seen. Where nothing is known (the first request, after a pause of a period,
-after a 429), one request goes ahead alone.
+after its answer. Then no interval of a period's length has more than `limit` of our requests, wherever the server's
+windows begin, at the price of one round trip a period. The server's: the count in its headers, for its current window,
+plus what we have in flight, stays below the limit; that count has other users of the same token in it, and our own
+requests before a restart. Where nothing is known (the first request, after a pause of a period, after a 429), one
+request is sent alone.
 
 `Budget` decides and is pure; `Limiter` waits.
 """
@@ -13,16 +13,17 @@ after a 429), one request goes ahead alone.
 import asyncio
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from manifests.entity import RateLimit
+from service.api.response import Headers
 from service.clock import Clock
 from topics.errors import Retryable
 
-WAIT_SECONDS_MAX = 90.0  # for a turn; if it would be longer, the page is given back as Retryable instead
+WAIT_SECONDS_MAX = 90.0  # for a turn; a longer wait is Retryable, with the time
 MARGIN_SECONDS = 0.02  # clocks of two machines differ a little over a period
 LIMIT_MAX = 1_000_000  # what a header may say; more is not believed
 PERIOD_SECONDS_MAX = 86_400
@@ -45,7 +46,7 @@ class Reading:
 
 
 def read_headers(
-    headers: Mapping[str, str], names: RateLimit, is_refused: bool = False, retry_after_seconds: float | None = None
+    headers: Headers, names: RateLimit, is_refused: bool = False, retry_after_seconds: float | None = None
 ) -> Reading:
     """The reading of an answer's headers; of `20 seconds` the leading integer counts."""
     return Reading(
@@ -57,7 +58,7 @@ def read_headers(
     )
 
 
-def _leading(headers: Mapping[str, str], name: str | None, most: int) -> int | None:
+def _leading(headers: Headers, name: str | None, most: int) -> int | None:
     found = _LEADING_INTEGER.match(headers.get(name, "")) if name else None
     value = int(found[1]) if found else 0
     return value if 1 <= value <= most else None
@@ -140,8 +141,8 @@ class Limiter:
         self._budget = Budget(limit)
         self._clock = clock
         self._sleep = sleep
-        self._room = asyncio.Semaphore(concurrency)
-        self._door = asyncio.Lock()
+        self._slots = asyncio.Semaphore(concurrency)
+        self._queue = asyncio.Lock()
         self._answered = asyncio.Event()
         self._waiting = 0
 
@@ -150,7 +151,7 @@ class Limiter:
         return self._waiting == 0
 
     def turn(self) -> "Turn":
-        """`async with` it: waits for a turn, and is to be told (`Turn.read`) what the answer said.
+        """`async with` it: waits for a turn; then call `Turn.read` with the answer's headers.
 
         Retryable, with the time, if the turn is more than WAIT_SECONDS_MAX away.
         """
@@ -160,12 +161,12 @@ class Limiter:
         """Wait for a turn; when it came."""
         self._waiting += 1
         try:
-            await self._room.acquire()
+            await self._slots.acquire()
         except BaseException:
             self._waiting -= 1
             raise
         try:
-            async with self._door:
+            async with self._queue:
                 await self._wait()
                 self._budget.sent()
         except BaseException:
@@ -180,7 +181,7 @@ class Limiter:
         self._leave()
 
     def _leave(self) -> None:
-        self._room.release()
+        self._slots.release()
         self._waiting -= 1
 
     async def _wait(self) -> None:
@@ -219,7 +220,5 @@ class Turn:
     ) -> None:
         self._limiter.answered(self._sent_at, self._reading)
 
-    def read(
-        self, headers: Mapping[str, str], is_refused: bool = False, retry_after_seconds: float | None = None
-    ) -> None:
+    def read(self, headers: Headers, is_refused: bool = False, retry_after_seconds: float | None = None) -> None:
         self._reading = read_headers(headers, self._limiter.limit, is_refused, retry_after_seconds)

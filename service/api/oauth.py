@@ -16,11 +16,11 @@ from pathlib import Path
 
 import msgspec
 
-from service.api.answers import problem
 from service.api.connections import Connection, OAuth
 from service.api.credentials import Login, bearer, resolve
+from service.api.errors import error_for
 from service.api.limits import Sleep
-from service.api.reply import Reply
+from service.api.response import Response
 from service.api.transport import Transport
 from service.clock import Clock
 from topics.errors import Rejected, Retryable
@@ -62,7 +62,6 @@ class OAuthAccount:
         transport: Transport,
         clock: Clock,
         sleep: Sleep,
-        user_agent: str,
     ) -> None:
         self._connection = connection
         self._auth = auth
@@ -73,7 +72,6 @@ class OAuthAccount:
         self._transport = transport
         self._clock = clock
         self._sleep = sleep
-        self._user_agent = user_agent
         self._tokens: Tokens | None = None
         self._unsaved: Tokens | None = None
         self._renewal: asyncio.Task[Tokens] | None = None
@@ -84,7 +82,7 @@ class OAuthAccount:
         return self._login(await self._shared_renewal(refused))
 
     async def _shared_renewal(self, refused: Login | None) -> Tokens:
-        """Shielded: whoever is cancelled meanwhile must not take a token with it that the API has given out."""
+        """Shielded: a cancelled request must not lose a token that the API has already granted."""
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(refused))
         return await asyncio.shield(self._renewal)
@@ -110,28 +108,28 @@ class OAuthAccount:
     async def _ask(self, refresh_token: str, origin: str) -> Tokens:
         client_id, client_secret = self._read("client_id"), self._read("client_secret")
         asked_at = self._clock.now()
-        reply = await self._transport.exchange(
+        response = await self._transport.exchange(
             self._what,
             "POST",
             self._auth.token_url,
-            {"User-Agent": self._user_agent, "Accept": "application/json"},
-            {
+            {"accept": "application/json"},
+            form={
                 "grant_type": "refresh_token",
                 "refresh_token": refresh_token,
                 "client_id": client_id,
                 "client_secret": client_secret,
             },
         )
-        self._check(reply, Login(secrets=(refresh_token, client_secret)))
-        granted = self._granted(reply)
+        self._check(response, Login(secrets=(refresh_token, client_secret)))
+        granted = self._granted(response)
         lasts = granted.expires_in
         until = None if lasts is None else asked_at.timestamp() + lasts - min(EARLY_SECONDS, lasts / 10)
         return Tokens(granted.access_token, granted.refresh_token or refresh_token, until, origin)
 
-    def _check(self, reply: Reply, login: Login) -> None:
-        if reply.is_page:
+    def _check(self, response: Response, login: Login) -> None:
+        if response.is_success:
             return
-        error = problem(reply, self._what, False, self._clock.now())
+        error = error_for(response, self._what, False, self._clock.now())
         if isinstance(error, Retryable):
             raise Retryable(login.hide(str(error)), error.after_seconds)
         raise Rejected(
@@ -139,12 +137,11 @@ class OAuthAccount:
             "auth.refresh_token of the connection refers to"
         )
 
-    def _granted(self, reply: Reply) -> _Granted:
+    def _granted(self, response: Response) -> _Granted:
         try:
-            granted = msgspec.json.decode(reply.body, type=_Granted, strict=False)
+            return msgspec.json.decode(response.body, type=_Granted, strict=False)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise Retryable(f"{self._connection.key}: the token endpoint answered without a token") from None
-        return granted
 
     def _login(self, tokens: Tokens) -> Login:
         return bearer(tokens.access_token, self._connection)
@@ -182,7 +179,7 @@ class OAuthAccount:
 
     @asynccontextmanager
     async def _lock(self) -> AsyncIterator[None]:
-        """This connection's lock among processes. The kernel lets go of it when its holder dies."""
+        """This connection's lock among processes. The kernel releases it when its holder dies."""
         descriptor = self._open_lock()
         try:
             give_up_at = self._clock.monotonic() + LOCK_SECONDS_MAX

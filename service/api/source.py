@@ -4,9 +4,9 @@ from functools import lru_cache, partial
 
 from agents.ports import FetchRequest, PageBody
 from agents.records.reader import read_page
-from service.api.answers import Gone
 from service.api.client import ApiClient
 from service.api.connections import Connections
+from service.api.errors import Gone
 from service.api.requests import page_request
 
 CONNECTIONS_REMEMBERED_MAX = 10_000  # the least recently used is looked up again
@@ -19,18 +19,17 @@ class ApiSource:
         self._client = client
         self._find = lru_cache(maxsize=CONNECTIONS_REMEMBERED_MAX)(connections.find)
 
-    async def fetch(self, ask: FetchRequest) -> PageBody | None:
-        file, entity = ask.adapter.file, ask.entity
-        connection = self._find(ask.org, ask.adapter.name)
+    async def fetch(self, request: FetchRequest) -> PageBody | None:
+        file, entity = request.adapter.file, request.entity
+        connection = self._find(request.org, request.adapter.name)
         base_url = connection.base_url or file.base_url
-        request = page_request(file, entity, ask.org, base_url, ask.page, ask.link, ask.parent)
-        parent = ask.parent.key if ask.parent else ""
+        wanted = page_request(file, entity, request.org, base_url, request.page, request.link, request.parent)
+        parent = request.parent.key if request.parent else ""
         read = partial(read_page, adapter=file, entity=entity, parent=parent)
         try:
-            answer = await self._client.get(connection, file, entity, request, read)
+            return await self._client.get(connection, file, entity, wanted, read)
         except Gone:
             return None
-        return answer.content
 
     async def close(self) -> None:
         await self._client.close()

@@ -7,13 +7,13 @@ from agents.watchdog import FreezeDetector
 from service.api.client import PATIENCE_SECONDS_MAX
 from service.api.limits import WAIT_SECONDS_MAX
 from service.api.oauth import LOCK_SECONDS_MAX
-from service.api.reply import Reply
+from service.api.response import Response
 from service.api.transport import Transport
 from service.kafka.consumer import SESSION_TIMEOUT_MS
 
 CHECK_SECONDS = 1.0
 # Between two steps a page may wait as long as its API asked for, for the lock to renew a token, and twice for the rate
-# limit. Each of these takes less: an exchange with an API (120 s), a call of the database with the wait for a
+# limit. Each of these takes less: an exchange with an API (180 s), a call of the database with the wait for a
 # connection (150 s), the wait after a failed call (8 s).
 STEP_SECONDS_MAX = PATIENCE_SECONDS_MAX + LOCK_SECONDS_MAX + 2 * WAIT_SECONDS_MAX
 # For one command. A lease ends by itself long before, unless a single parent has thousands of pages. If the process
@@ -54,12 +54,18 @@ class WatchedTransport:
         self._liveness = liveness
 
     async def exchange(
-        self, what: str, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
-    ) -> Reply:
+        self,
+        what: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        authorization: str | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Response:
         self._liveness.check()
         self._liveness.steps += 1
         try:
-            return await self._transport.exchange(what, method, url, headers, form)
+            return await self._transport.exchange(what, method, url, headers, authorization, form)
         finally:
             self._liveness.steps += 1
 

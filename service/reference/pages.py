@@ -19,7 +19,8 @@ from service.settings import Settings, variable
 NAME = "sluice"
 
 SETTINGS = """Environment variables configure Sluice. A variable that begins with `SLUICE_` and is not in this list is
-an error, and so is an invalid value. A password may be `file:PATH`: it is read from that file."""
+an error, and so is an invalid value. A password or a proxy may be `file:PATH`: it is read from that file. The proxies
+may have their usual names, too: `https_proxy`, `http_proxy`, `no_proxy`, or these in upper case."""
 
 
 def commands_page() -> str:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
-from service.api.reply import Reply
-from topics.errors import Retryable
+from service.api.failures import failure
+from service.api.response import Response
 
 
 class MemoryTransport:
@@ -15,13 +15,21 @@ class MemoryTransport:
         self._handler = handler
 
     async def exchange(
-        self, what: str, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
-    ) -> Reply:
+        self,
+        what: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        authorization: str | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Response:
         request = httpx.Request(method, url, headers=headers, data=form)
+        if authorization is not None:
+            request.headers["authorization"] = authorization
         try:
             response = self._handler(request)
-            return Reply(response.status_code, response.headers, await response.aread())
-        except (httpx.TransportError, httpx.DecodingError, OSError) as error:
-            raise Retryable(f"{what} had no whole answer ({type(error).__name__}: {error})") from None
+            return Response(response.status_code, response.headers, await response.aread())
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise failure(what, url, error) from None
 
     async def close(self) -> None: ...

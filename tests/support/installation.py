@@ -158,15 +158,18 @@ async def installation(
     concurrency: int = 8,
     program: str = "service",
     registry: Registry = SHIPPED,
+    base_url: str | None = None,
+    **others: object,
 ) -> AsyncIterator[Installation]:
-    """Topics on an empty broker, and all processes running."""
+    """Topics on an empty broker, and all processes running, by these `others` of the settings.
+
+    `base_url` is where fetchers look for the simulator, if not at its port.
+    """
     await broker.wipe()
-    settings = settings_for(broker, home)
-    if sink is not None:
-        settings = settings.model_copy(update={"sink": sink})
+    settings = settings_for(broker, home).model_copy(update=others | ({} if sink is None else {"sink": sink}))
     made = Installation(broker, settings, simulator_arguments, program=program, registry=registry)
     settings.connections.write_text(
-        f'"*/pco": {{base_url: "http://127.0.0.1:{made.simulator_port}", concurrency: {concurrency}, '
+        f'"*/pco": {{base_url: "{base_url or f"http://127.0.0.1:{made.simulator_port}"}", concurrency: {concurrency}, '
         'auth: {kind: basic, id: "literal:{org}", secret: "literal:secret-{org}"}}\n'
     )
     await ensure_topics(settings, SystemClock(), registry.catalog)

@@ -1,4 +1,4 @@
-"""HTTP servers on loopback that say exactly what a test tells them to, however wrong it is."""
+"""HTTP servers on loopback that send exactly what a test wants, however wrong it is."""
 
 import asyncio
 import ssl
@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
-CERTIFICATE = Path(__file__).with_name("loopback.pem")  # and its key
+CERTIFICATE = Path(__file__).with_name("loopback.pem")  # and its key; for 127.0.0.1, localhost and api.test
+AUTHORITY = Path(__file__).with_name("loopback-ca.pem")  # that has signed it
 PATIENCE_SECONDS = 20.0  # for what a test waits for; less than a transport's own
 
 
@@ -41,6 +43,10 @@ class Server:
 
     url: str
     callers: list[Caller]
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or 0
 
     @property
     def asked(self) -> list[int]:
@@ -107,3 +113,12 @@ def keeping(*contents: bytes) -> Speak:
 def answer(content: bytes, *headers: str) -> bytes:
     lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(content)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + content
+
+
+def server_tls(*protocols: str) -> ssl.SSLContext:
+    """`protocols` are offered by ALPN."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    context.load_cert_chain(CERTIFICATE)
+    return context

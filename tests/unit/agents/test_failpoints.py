@@ -48,10 +48,12 @@ def test_what_is_no_failpoint_is_rejected_with_what_there_is(text: str, why: str
         parse_failpoints(text)
 
 
-def test_a_setting_takes_failpoints_that_there_are() -> None:
-    assert read_settings({"SLUICE_FAILPOINTS": "report=drop@2"}).failpoints == "report=drop@2"
+def test_a_setting_takes_failpoints_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_FAILPOINTS", "report=drop@2")
+    assert read_settings().failpoints == "report=drop@2"
+    monkeypatch.setenv("SLUICE_FAILPOINTS", "after_lunch=crash")
     with pytest.raises(Rejected, match=r"SLUICE_FAILPOINTS: .*there is no failpoint 'after_lunch'"):
-        read_settings({"SLUICE_FAILPOINTS": "after_lunch=crash"})
+        read_settings()
 
 
 @pytest.mark.parametrize(

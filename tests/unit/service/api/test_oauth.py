@@ -95,7 +95,6 @@ class World:
             MemoryTransport(self.endpoint),
             self.clock,
             self.clock.sleep,
-            "sluice/test",
         )
 
 
@@ -167,7 +166,7 @@ async def test_who_was_refused_takes_over_what_another_process_has_refreshed(wor
     assert world.endpoint.granted == 2
 
 
-async def test_a_new_process_goes_on_with_the_stored_tokens(world: World) -> None:
+async def test_a_new_process_uses_the_stored_tokens(world: World) -> None:
     await world.process().login()
     assert await world.process().login() == login_of(1)
     world.clock.seconds = 8000
@@ -249,7 +248,7 @@ async def test_a_home_that_cannot_be_written_is_named(world: World) -> None:
         await world.process().login()
 
 
-async def test_a_lock_that_is_never_let_go_of_is_told(world: World) -> None:
+async def test_a_lock_that_is_never_released_is_retryable(world: World) -> None:
     world.file.parent.mkdir(parents=True)
     descriptor = os.open(world.file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
