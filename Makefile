@@ -18,7 +18,7 @@ CHECKS := check-tests check-types check-locks check-style check-layers
 # Outputs of two jobs are not mixed, if make supports that.
 OUTPUT_SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo test check simulate chaos bench bench-peers fix lock clean $(CHECKS)
+.PHONY: help setup demo test check simulate controls chaos bench bench-peers fix lock clean $(CHECKS)
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name meaning; do \
@@ -37,6 +37,9 @@ check: setup ## Check locks, style, types and layers, and run the fast tests: un
 
 simulate: setup ## Run SEEDS (1000) random histories of the whole engine in one process; SEED is the first.
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1)
+
+controls: setup ## Chaos with one protection taken out, three times: each must be caught. About three minutes.
+	$(BIN)/python -m pytest -m long tests/acceptance/test_chaos.py
 
 chaos: setup ## Inject faults for MINUTES (2) by SEED (1), BROKERS (1 or 3), then check everything. REPORT=FILE keeps the figures.
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),2) --brokers $(or $(BROKERS),1) \

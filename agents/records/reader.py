@@ -8,7 +8,7 @@ Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 une
 the record without its top-level `links`: links say where a record is served, not what it says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -135,21 +135,19 @@ class RecordReader:
         for holder, field in self._holders:
             value = opened[holder].get(field)
             opened.append(value if type(value) is dict else _opened(value, field))
-        values = [self._value(column, opened) for column in self._columns]
+        values: list[Any] = []
+        for name, holder, field, type_, is_required in self._columns:
+            value = opened[holder].get(field)
+            if value is not None:
+                try:
+                    value = CONVERT[type_](value)
+                except InvalidValue as invalid:
+                    raise InvalidValue(f"{name}: {invalid} ({shown(value)})") from None
+            elif is_required:
+                raise InvalidValue(f"{name}: required, but the record has none")
+            values.append(value)
         updated_at: Any = values.pop() if self._has_time else None
         return (parent, *values) if self._is_under else tuple(values), updated_at
-
-    def _value(self, column: _Column, opened: Sequence[Mapping[str, Any]]) -> object:
-        """One value of its column's type; InvalidValue says what is wrong with it."""
-        value = opened[column.holder].get(column.field)
-        if value is None:
-            if column.is_required:
-                raise InvalidValue(f"{column.name}: required, but the record has none")
-            return None
-        try:
-            return CONVERT[column.type](value)
-        except InvalidValue as invalid:
-            raise InvalidValue(f"{column.name}: {invalid} ({shown(value)})") from None
 
     def _column(self, name: str, source: str, type_: FieldType, is_required: bool) -> _Column:
         *outer, field = source.split(".")

@@ -168,7 +168,7 @@ def _timestamp(value: Any) -> datetime:
         moment = msgspec.convert(value, datetime)
         if moment.tzinfo is None:
             raise InvalidValue("a timestamp without a time zone")
-        return moment.astimezone(UTC)
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):
         raise InvalidValue("not a timestamp (RFC 3339)") from None
 

@@ -17,10 +17,10 @@ from manifests.entity import AdapterFile, Entity
 from service.api.connections import Connection, OAuth
 from service.api.credentials import Account, Login, StaticAccount
 from service.api.errors import error_for, retry_after
+from service.api.exchange import Request, Response
 from service.api.limits import Limiter, Sleep
 from service.api.oauth import OAuthAccount
 from service.api.requests import PageRequest
-from service.api.response import Response
 from service.api.transport import Transport
 from service.clock import Clock
 from topics.errors import Retryable, SluiceError
@@ -131,7 +131,7 @@ class ApiClient:
     async def _send(self, state: _ConnectionState, call: _Call, login: Login) -> Response:
         async with state.limiter.turn() as turn:
             response = await self._transport.exchange(
-                call.name, "GET", call.request.url, call.headers, login.authorization
+                Request(call.name, "GET", call.request.url, call.headers, login.authorization)
             )
             is_refused = response.status == _TOO_MANY
             wait = retry_after(response.headers, self._clock.now()) if is_refused else None

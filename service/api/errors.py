@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from service.api.response import Headers, Response
+from service.api.exchange import Headers, Response
 from topics.errors import Rejected, Retryable
 
 QUOTED_CHARS_MAX = 300  # of an API's own words in our error

@@ -6,6 +6,7 @@ import httpx
 from pyreqwest.exceptions import BuilderError, DetailedPyreqwestError, PyreqwestError
 
 from service.api.body import TooLong, Unreadable
+from service.api.exchange import Request
 from service.api.http import HTTP1_HEADER_BYTES_MAX, HTTP1_HEADERS_MAX
 from topics.errors import Rejected, Retryable
 
@@ -22,19 +23,20 @@ class Untrusted(Rejected):
     """A server whose certificate does not verify."""
 
 
-def failure(what: str, url: str, error: BaseException) -> Retryable | Rejected:
-    """The error for one of FAILURES. `what` names the request without secrets; of `url` only the host is shown."""
+def failure(request: Request, error: BaseException) -> Retryable | Rejected:
+    """The error for one of FAILURES. Of the request's URL only the host is shown."""
+    what, host = request.name, urlsplit(request.url).netloc.rpartition("@")[2]
     if isinstance(error, TooLong):
         return Rejected(f"{what} had {error}; make the pages smaller")
     if isinstance(error, httpx.HTTPError) and error.__cause__ is not None:
-        return failure(what, url, error.__cause__)
+        return failure(request, error.__cause__)
     causes = _causes(error)
     reason = causes[-1][:REASON_CHARS_MAX]
     if isinstance(error, BuilderError | httpx.InvalidURL):
         return Rejected(f"{what} cannot be sent: its address is not valid; put right base_url or token_url")
     if reason.startswith(_UNTRUSTED):
         return Untrusted(
-            f"{what} was not sent: the certificate of {_host(url)} does not verify "
+            f"{what} was not sent: the certificate of {host} does not verify "
             f"({reason.removeprefix(_UNTRUSTED)}); if an authority of your own has signed it, set SLUICE_CA_FILE to "
             "the PEM file of that authority"
         )
@@ -43,7 +45,7 @@ def failure(what: str, url: str, error: BaseException) -> Retryable | Rejected:
             f"{what} had headers of more than {HTTP1_HEADER_BYTES_MAX} bytes, or more than {HTTP1_HEADERS_MAX} of them"
         )
     if _CONNECTING in causes:
-        reason = f"cannot connect to {_host(url)}: {reason}"
+        reason = f"cannot connect to {host}: {reason}"
     return Retryable(f"{what} had no whole answer ({reason})")
 
 
@@ -51,7 +53,3 @@ def _causes(error: BaseException) -> list[str]:
     """Outermost first. The last one says what happened; those before it repeat the URL."""
     causes = error.details["causes"] if isinstance(error, DetailedPyreqwestError) else None
     return [cause["message"] for cause in causes or ()] or [str(error) or type(error).__name__]
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]

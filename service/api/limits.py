@@ -13,13 +13,12 @@ request is sent alone.
 import asyncio
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from manifests.entity import RateLimit
-from service.api.response import Headers
+from service.api.exchange import Headers
 from service.clock import Clock
 from topics.errors import Retryable
 
@@ -150,39 +149,26 @@ class Limiter:
     def is_idle(self) -> bool:
         return self._waiting == 0
 
-    def turn(self) -> "Turn":
-        """`async with` it: waits for a turn; then call `Turn.read` with the answer's headers.
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator["Turn"]:
+        """Waits for a turn; within, send the request, and call `Turn.read` with the answer's headers.
 
         Retryable, with the time, if the turn is more than WAIT_SECONDS_MAX away.
         """
-        return Turn(self)
-
-    async def enter(self) -> float:
-        """Wait for a turn; when it came."""
         self._waiting += 1
         try:
-            await self._slots.acquire()
-        except BaseException:
+            async with self._slots:
+                async with self._queue:
+                    await self._wait()
+                    self._budget.sent()
+                turn, sent_at = Turn(self.limit), self._clock.monotonic()
+                try:
+                    yield turn
+                finally:
+                    self._budget.answered(sent_at, self._clock.monotonic(), turn.reading)
+                    self._answered.set()
+        finally:
             self._waiting -= 1
-            raise
-        try:
-            async with self._queue:
-                await self._wait()
-                self._budget.sent()
-        except BaseException:
-            self._leave()
-            raise
-        return self._clock.monotonic()
-
-    def answered(self, sent_at: float, reading: Reading | None) -> None:
-        """Whatever became of the request."""
-        self._budget.answered(sent_at, self._clock.monotonic(), reading)
-        self._answered.set()
-        self._leave()
-
-    def _leave(self) -> None:
-        self._slots.release()
-        self._waiting -= 1
 
     async def _wait(self) -> None:
         while (seconds := self._budget.wait_seconds(self._clock.monotonic())) > 0:
@@ -204,21 +190,11 @@ class Limiter:
 
 
 class Turn:
-    """One request's turn: when it was sent, and what its answer said of the budget."""
+    """One request's turn, and what its answer said of the budget."""
 
-    def __init__(self, limiter: Limiter) -> None:
-        self._limiter = limiter
-        self._sent_at = 0.0
-        self._reading: Reading | None = None
-
-    async def __aenter__(self) -> Self:
-        self._sent_at = await self._limiter.enter()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._limiter.answered(self._sent_at, self._reading)
+    def __init__(self, names: RateLimit) -> None:
+        self._names = names
+        self.reading: Reading | None = None
 
     def read(self, headers: Headers, is_refused: bool = False, retry_after_seconds: float | None = None) -> None:
-        self._reading = read_headers(headers, self._limiter.limit, is_refused, retry_after_seconds)
+        self.reading = read_headers(headers, self._names, is_refused, retry_after_seconds)

@@ -19,8 +19,8 @@ import msgspec
 from service.api.connections import Connection, OAuth
 from service.api.credentials import Login, bearer, resolve
 from service.api.errors import error_for
+from service.api.exchange import Request, Response
 from service.api.limits import Sleep
-from service.api.response import Response
 from service.api.transport import Transport
 from service.clock import Clock
 from topics.errors import Rejected, Retryable
@@ -108,17 +108,14 @@ class OAuthAccount:
     async def _ask(self, refresh_token: str, origin: str) -> Tokens:
         client_id, client_secret = self._read("client_id"), self._read("client_secret")
         asked_at = self._clock.now()
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token,
+            "client_id": client_id,
+            "client_secret": client_secret,
+        }
         response = await self._transport.exchange(
-            self._what,
-            "POST",
-            self._auth.token_url,
-            {"accept": "application/json"},
-            form={
-                "grant_type": "refresh_token",
-                "refresh_token": refresh_token,
-                "client_id": client_id,
-                "client_secret": client_secret,
-            },
+            Request(self._what, "POST", self._auth.token_url, {"accept": "application/json"}, form=form)
         )
         self._check(response, Login(secrets=(refresh_token, client_secret)))
         granted = self._granted(response)

@@ -1,16 +1,15 @@
 """One HTTP exchange: a request sent, its answer read to the end."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Protocol
 
 from pyreqwest.http import HeaderMap
 from pyreqwest.request import StreamRequest
 
 from service.api.body import Body, Unreadable
+from service.api.exchange import Request, Response
 from service.api.failures import FAILURES, failure
 from service.api.http import HttpOptions, page_client, token_client
-from service.api.response import Response
 from topics.errors import Rejected
 
 PIECE_BYTES = 65_536  # of a body, read at once
@@ -18,16 +17,8 @@ SETTLE_SECONDS = 0.02  # until the libraries' threads have left Python
 
 
 class Transport(Protocol):
-    async def exchange(
-        self,
-        what: str,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        authorization: str | None = None,
-        form: Mapping[str, str] | None = None,
-    ) -> Response:
-        """Send, and read the whole answer. `what` names the request in errors, without secrets.
+    async def exchange(self, request: Request) -> Response:
+        """Send, and read the whole answer.
 
         Retryable for everything that can go wrong on the way. Rejected for what cannot be sent, for a server whose
         certificate does not verify, and for an answer over a bound (body.BODY_BYTES_MAX, http.HTTP1_HEADER_BYTES_MAX).
@@ -44,21 +35,13 @@ class HttpTransport:
         self._pages = page_client(options)
         self._tokens = token_client(options)
 
-    async def exchange(
-        self,
-        what: str,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        authorization: str | None = None,
-        form: Mapping[str, str] | None = None,
-    ) -> Response:
+    async def exchange(self, request: Request) -> Response:
         try:
-            if form is not None:
-                return await self._posted(url, headers, form)
-            return await _read(self._request(what, method, url, headers, authorization))
+            if request.form is not None:
+                return await self._posted(request)
+            return await _read(self._built(request))
         except FAILURES as error:
-            raise failure(what, url, error) from None
+            raise failure(request, error) from None
 
     async def close(self) -> None:
         """An interpreter that ends while a thread of pyreqwest is within Python aborts (PyGILState_Release)."""
@@ -66,24 +49,24 @@ class HttpTransport:
         await self._tokens.aclose()
         await asyncio.sleep(SETTLE_SECONDS)
 
-    def _request(
-        self, what: str, method: str, url: str, headers: Mapping[str, str], authorization: str | None
-    ) -> StreamRequest:
+    def _built(self, request: Request) -> StreamRequest:
         try:
-            request = self._pages.request(method, url)
+            built = self._pages.request(request.method, request.url)
         except ValueError:
-            raise Rejected(f"{what} cannot be sent: its address is not valid; put right base_url") from None
+            raise Rejected(f"{request.name} cannot be sent: its address is not valid; put right base_url") from None
         try:
-            request = request.headers(headers)
-            if authorization is not None:
-                request = request.header("authorization", authorization, is_sensitive=True)
+            built = built.headers(request.headers)
+            if request.authorization is not None:
+                built = built.header("authorization", request.authorization, is_sensitive=True)
         except ValueError:  # its text has the value
-            raise Rejected(f"{what} cannot be sent: a header holds a line break or another control character") from None
-        return request.build_streamed()
+            reason = "a header holds a line break or another control character"
+            raise Rejected(f"{request.name} cannot be sent: {reason}") from None
+        return built.build_streamed()
 
-    async def _posted(self, url: str, headers: Mapping[str, str], form: Mapping[str, str]) -> Response:
+    async def _posted(self, request: Request) -> Response:
         try:
-            async with self._tokens.stream("POST", url, headers=headers, data=form) as answer:
+            sent = self._tokens.stream(request.method, request.url, headers=request.headers, data=request.form)
+            async with sent as answer:
                 body = Body(answer.headers.get("content-encoding", ""))
                 async for piece in answer.aiter_raw():
                     body.add(piece)

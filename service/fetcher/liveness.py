@@ -1,13 +1,12 @@
 """Liveness of a fetcher: its progress, the longest time without progress, and detection of freezes."""
 
 import asyncio
-from collections.abc import Mapping
 
 from agents.watchdog import FreezeDetector
 from service.api.client import PATIENCE_SECONDS_MAX
+from service.api.exchange import Request, Response
 from service.api.limits import WAIT_SECONDS_MAX
 from service.api.oauth import LOCK_SECONDS_MAX
-from service.api.response import Response
 from service.api.transport import Transport
 from service.kafka.consumer import SESSION_TIMEOUT_MS
 
@@ -53,19 +52,11 @@ class WatchedTransport:
         self._transport = transport
         self._liveness = liveness
 
-    async def exchange(
-        self,
-        what: str,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        authorization: str | None = None,
-        form: Mapping[str, str] | None = None,
-    ) -> Response:
+    async def exchange(self, request: Request) -> Response:
         self._liveness.check()
         self._liveness.steps += 1
         try:
-            return await self._transport.exchange(what, method, url, headers, authorization, form)
+            return await self._transport.exchange(request)
         finally:
             self._liveness.steps += 1
 

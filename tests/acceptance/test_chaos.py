@@ -41,7 +41,7 @@ async def test_real_parts_that_are_broken_all_the_time_end_in_an_exact_copy(tmp_
     assert ending.problems == [], ending.checker
 
 
-@pytest.mark.long  # `make chaos CONTROLS=1`
+@pytest.mark.long  # `make controls`
 @pytest.mark.parametrize("control", CONTROLS)
 async def test_a_protection_that_is_taken_out_is_missed(control: str, tmp_path: Path) -> None:
     modules, faults = CONTROLS[control], CONTROL_FAULTS[control]

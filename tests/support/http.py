@@ -1,11 +1,11 @@
 """A transport that answers from memory, in httpx's words: what it is asked is an httpx.Request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import httpx
 
+from service.api.exchange import Request, Response
 from service.api.failures import failure
-from service.api.response import Response
 
 
 class MemoryTransport:
@@ -14,22 +14,14 @@ class MemoryTransport:
     def __init__(self, handler: Callable[[httpx.Request], httpx.Response]) -> None:
         self._handler = handler
 
-    async def exchange(
-        self,
-        what: str,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        authorization: str | None = None,
-        form: Mapping[str, str] | None = None,
-    ) -> Response:
-        request = httpx.Request(method, url, headers=headers, data=form)
-        if authorization is not None:
-            request.headers["authorization"] = authorization
+    async def exchange(self, request: Request) -> Response:
+        sent = httpx.Request(request.method, request.url, headers=request.headers, data=request.form)
+        if request.authorization is not None:
+            sent.headers["authorization"] = request.authorization
         try:
-            response = self._handler(request)
+            response = self._handler(sent)
             return Response(response.status_code, response.headers, await response.aread())
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise failure(what, url, error) from None
+            raise failure(request, error) from None
 
     async def close(self) -> None: ...

@@ -10,9 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from service.api import http as module
+from service.api.exchange import Request, Response
 from service.api.failures import Untrusted
 from service.api.http import USER_AGENT, HttpOptions, page_client
-from service.api.response import Response
 from service.api.transport import HttpTransport
 from tests.support.forward_proxy import PASSWORD, forward_proxy
 from tests.support.http2 import speaking_http2
@@ -31,11 +31,13 @@ async def transport(*options: Any) -> AsyncIterator[HttpTransport]:
 
 
 async def get(sender: HttpTransport, at: Server) -> Response:
-    return await sender.exchange("acme/pco: GET /x", "GET", at.url, {"accept": "text/x"}, "Basic eA==")
+    return await sender.exchange(Request("acme/pco: GET /x", "GET", at.url, {"accept": "text/x"}, "Basic eA=="))
 
 
 async def post(sender: HttpTransport, at: Server) -> Response:
-    return await sender.exchange("acme/pco: POST /x", "POST", at.url, {"accept": "text/x"}, form={"grant_type": "a b"})
+    return await sender.exchange(
+        Request("acme/pco: POST /x", "POST", at.url, {"accept": "text/x"}, form={"grant_type": "a b"})
+    )
 
 
 both = pytest.mark.parametrize("ask", [get, post])
@@ -90,7 +92,7 @@ async def test_a_certificate_for_another_name_is_rejected() -> None:
         proxy.ports = {"other.test": there.port}
         async with transport(AUTHORITY, SecretStr(proxy.url)) as sender:
             with pytest.raises(Untrusted, match=r"certificate of other.test does not verify .*not valid for name"):
-                await sender.exchange("GET /x", "GET", "https://other.test/x", {})
+                await sender.exchange(Request("GET /x", "GET", "https://other.test/x", {}))
 
 
 @pytest.mark.parametrize("url", ["http://direct.test/", "https://sub.direct.test/"])
@@ -100,7 +102,7 @@ async def test_a_host_of_no_proxy_is_reached_directly(url: str) -> None:
         transport(None, SecretStr(proxy.url), SecretStr(proxy.url), "direct.test") as sender,
     ):
         with pytest.raises(Retryable, match=r"cannot connect to (sub\.)?direct\.test: failed to lookup"):
-            await sender.exchange("a page", "GET", url, {})
+            await sender.exchange(Request("a page", "GET", url, {}))
     assert proxy.asked == []
 
 
@@ -120,7 +122,7 @@ async def test_variables_of_the_environment_are_not_looked_up(monkeypatch: pytes
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     async with transport() as sender:
         with pytest.raises(Retryable, match="failed to lookup"):
-            await sender.exchange("a page", "GET", "http://direct.test/", {})
+            await sender.exchange(Request("a page", "GET", "http://direct.test/", {}))
 
 
 async def test_no_error_shows_the_proxys_password() -> None:
@@ -129,8 +131,8 @@ async def test_no_error_shows_the_proxys_password() -> None:
         transport(None, SecretStr(proxy.url), SecretStr(proxy.url.replace("//sluice", "//other"))) as sender,
     ):
         with pytest.raises(Retryable) as caught:
-            await sender.exchange("a page", "GET", "https://unknown.test/", {})
-        assert (await sender.exchange("a page", "GET", "http://unknown.test/", {})).status == 407
+            await sender.exchange(Request("a page", "GET", "https://unknown.test/", {}))
+        assert (await sender.exchange(Request("a page", "GET", "http://unknown.test/", {}))).status == 407
     assert "cannot connect to unknown.test: tunnel error: unsuccessful" in str(caught.value)
     assert PASSWORD not in str(caught.value) + repr(HttpOptions(None, SecretStr(proxy.url)))
 

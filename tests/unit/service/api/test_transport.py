@@ -8,8 +8,8 @@ import pytest
 
 from service.api import body as bodies
 from service.api import http as clients
+from service.api.exchange import Request, Response
 from service.api.http import HttpOptions
-from service.api.response import Response
 from service.api.transport import HttpTransport
 from tests.support.loopback import Caller, Server, Speak, answer, hang, keeping, saying, server
 from topics.errors import Rejected, Retryable
@@ -28,11 +28,11 @@ async def transport(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpTransp
 
 
 async def get(transport: HttpTransport, at: Server | str) -> Response:
-    return await transport.exchange("acme/pco: GET /x", "GET", at if isinstance(at, str) else at.url, {})
+    return await transport.exchange(Request("acme/pco: GET /x", "GET", at if isinstance(at, str) else at.url, {}))
 
 
 async def post(transport: HttpTransport, at: Server) -> Response:
-    return await transport.exchange("acme/pco: POST /x", "POST", at.url, {}, form={"a": "b"})
+    return await transport.exchange(Request("acme/pco: POST /x", "POST", at.url, {}, form={"a": "b"}))
 
 
 Ask = Callable[[HttpTransport, Server], Awaitable[Response]]
@@ -177,7 +177,7 @@ async def test_a_token_request_goes_over_a_connection_of_its_own_and_only_once(t
 @pytest.mark.parametrize("secret", ["pco-secret-77\r\nx: y", "pco-secret-77\0"])
 async def test_a_header_that_would_be_more_than_one_is_rejected(transport: HttpTransport, secret: str) -> None:
     with pytest.raises(Rejected, match=r"^acme/pco: GET /x cannot be sent: a header holds") as caught:
-        await transport.exchange("acme/pco: GET /x", "GET", "http://127.0.0.1:1/x", {}, secret)
+        await transport.exchange(Request("acme/pco: GET /x", "GET", "http://127.0.0.1:1/x", {}, secret))
     assert "pco-secret-77" not in str(caught.value)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from agents.watchdog import EXIT_FROZEN
+from service.api.exchange import Request
 from service.fetcher import liveness as module
 from service.fetcher.liveness import Liveness, WatchedTransport
 from service.kafka.consumer import SESSION_TIMEOUT_MS
@@ -20,7 +21,7 @@ class Down:
 
 
 async def request(liveness: Liveness) -> None:
-    await WatchedTransport(Down(), liveness).exchange("a page", "GET", "http://127.0.0.1", {})
+    await WatchedTransport(Down(), liveness).exchange(Request("a page", "GET", "http://127.0.0.1", {}))
 
 
 def freeze(liveness: Liveness) -> None:

@@ -1,7 +1,20 @@
-"""The value of an API's answer."""
+"""The values of an exchange: a request, and what the API answered."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`name` is what errors call it, without secrets. One with a form is for a token."""
+
+    name: str
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    authorization: str | None = None
+    form: Mapping[str, str] | None = None
 
 
 class Headers(Protocol):
