@@ -4,7 +4,7 @@
 COMMANDS = 512  # leases and actions in flight
 COMMANDS_PER_CONNECTION = 8
 UNITS_PER_LEASE = 8  # pages, or parents, of one lease that are fetched at the same time
-COMMITS_AHEAD = 4  # pages of a chain that wait for their commit while the next one is fetched
+COMMITS_AHEAD = 8  # pages of a chain that wait for their commit while the next one is fetched
 DATABASE_BATCHES = 2  # of each kind of call: a third would only share the database's time
 RESULT_BATCHES = 4  # requests to the broker that report results
 REQUESTS_PER_CONNECTION = 8  # to an API, unless its connection says otherwise
