@@ -2,20 +2,28 @@
 
 Faust opens and closes the databases and keeps the position in the changelog; each read and write is ours. A record of
 the changelog replaces the stored one unless its guard (epoch, seq) is lower: a frozen process may have written
-after its successor.
+after its successor. A store whose files are damaged is discarded: the changelog has everything that it held.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import faust
 from rocksdict import WriteBatch
 
-from tables.corruption import damage_is_marked, open_or_discard
 from tables.requests import is_request_log
 from tables.row import Deadline, deadline_of, epoch_of, guard_of, next_epoch
+from topics.errors import Broken
+
+log = logging.getLogger("sluice.stores")
+
+DAMAGE_FILE = "DAMAGED"  # beside RocksDB's own: what is wrong with one block is only seen when it is read
+DAMAGE = "Corruption:"  # how every status of this kind begins in RocksDB (rocksdb/status.h, kCorruption)
 
 OPTIONS: Mapping[str, int] = {  # per partition, sizes in bytes: 8 partitions hold at most about 200 MB
     "block_cache_size": 16 * 2**20,
@@ -122,6 +130,35 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
         batch = _write_batch(changes)
         batch.put(self.data.offset_key, str(records[-1].offset).encode())
         db.write(batch)
+
+
+def open_or_discard(path: Path, opened: Callable[[], Any]) -> Any:
+    """The store at `path`, opened; an empty one, if its files are damaged or were found to be."""
+    if not (path / DAMAGE_FILE).exists():
+        try:
+            return opened()
+        except Exception as error:
+            if DAMAGE not in str(error):
+                raise
+            reason = str(error)
+    else:
+        reason = (path / DAMAGE_FILE).read_text()
+    log.error("the store %s is damaged (%s): it is discarded and restored from the changelog", path, reason)
+    shutil.rmtree(path)
+    return opened()
+
+
+@contextmanager
+def damage_is_marked(place: Callable[[], Path]) -> Iterator[None]:
+    """Broken where the block finds damage; the store at `place` is then marked, and discarded by the next opening."""
+    try:
+        yield
+    except Exception as error:
+        if DAMAGE not in str(error):
+            raise
+        path = place()
+        (path / DAMAGE_FILE).write_text(str(error))
+        raise Broken(f"the store {path} is damaged ({error}): a restart discards it and restores it") from error
 
 
 def _write_batch(changes: Mapping[bytes, bytes | None]) -> Any:

@@ -8,7 +8,7 @@ Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 une
 the record without its top-level `links`: links say where a record is served, not what it says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -54,7 +54,7 @@ class _Column(NamedTuple):
     name: str
     holder: int  # the object that has it: an index into the record's opened objects
     field: str
-    type: FieldType
+    convert: Callable[[Any], object]
     is_required: bool
 
 
@@ -136,11 +136,11 @@ class RecordReader:
             value = opened[holder].get(field)
             opened.append(value if type(value) is dict else _opened(value, field))
         values: list[Any] = []
-        for name, holder, field, type_, is_required in self._columns:
+        for name, holder, field, convert, is_required in self._columns:
             value = opened[holder].get(field)
             if value is not None:
                 try:
-                    value = CONVERT[type_](value)
+                    value = convert(value)
                 except InvalidValue as invalid:
                     raise InvalidValue(f"{name}: {invalid} ({shown(value)})") from None
             elif is_required:
@@ -151,7 +151,7 @@ class RecordReader:
 
     def _column(self, name: str, source: str, type_: FieldType, is_required: bool) -> _Column:
         *outer, field = source.split(".")
-        return _Column(name, self._holder(tuple(outer)), field, type_, is_required)
+        return _Column(name, self._holder(tuple(outer)), field, CONVERT[type_], is_required)
 
     def _holder(self, path: tuple[str, ...]) -> int:
         if path not in self._holder_of:

@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from service.api.exchange import Headers, Response
-from topics.errors import Rejected, Retryable
+from topics.errors import EXCERPT_CHARS_MAX, Rejected, Retryable, shortened
 
-QUOTED_CHARS_MAX = 300  # of an API's own words in our error
 QUOTED_ERRORS_MAX = 3
 QUOTED_BYTES_MAX = 64_000  # of an error body that is looked at
 RETRY_AFTER_SECONDS_MAX = 86_400.0  # more counts as a day
@@ -74,7 +73,7 @@ def _quoted(body: bytes) -> str:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         text = _TAG.sub(" ", body.decode(errors="replace"))
     words = " ".join("".join(each if each.isprintable() else " " for each in text).split())
-    return words if len(words) <= QUOTED_CHARS_MAX else words[:QUOTED_CHARS_MAX] + "…"
+    return shortened(words, EXCERPT_CHARS_MAX)
 
 
 def _from_json(document: object) -> str:

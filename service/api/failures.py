@@ -8,9 +8,8 @@ from pyreqwest.exceptions import BuilderError, DetailedPyreqwestError, Pyreqwest
 from service.api.body import TooLong, Unreadable
 from service.api.exchange import Request
 from service.api.http import HTTP1_HEADER_BYTES_MAX, HTTP1_HEADERS_MAX
-from topics.errors import Rejected, Retryable
+from topics.errors import EXCERPT_CHARS_MAX, Rejected, Retryable, shortened
 
-REASON_CHARS_MAX = 300
 FAILURES = (PyreqwestError, httpx.HTTPError, httpx.InvalidURL, TooLong, Unreadable)
 
 # Texts of rustls 0.23, hyper 1.12 and hyper-util 0.1; the tests notice another one.
@@ -31,7 +30,7 @@ def failure(request: Request, error: BaseException) -> Retryable | Rejected:
     if isinstance(error, httpx.HTTPError) and error.__cause__ is not None:
         return failure(request, error.__cause__)
     causes = _causes(error)
-    reason = causes[-1][:REASON_CHARS_MAX]
+    reason = shortened(causes[-1], EXCERPT_CHARS_MAX)
     if isinstance(error, BuilderError | httpx.InvalidURL):
         return Rejected(f"{what} cannot be sent: its address is not valid; put right base_url or token_url")
     if reason.startswith(_UNTRUSTED):

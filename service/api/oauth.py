@@ -7,7 +7,6 @@ the API then says invalid_grant, and a person has to authorise again.
 """
 
 import asyncio
-import fcntl
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -23,11 +22,11 @@ from service.api.exchange import Request, Response
 from service.api.limits import Sleep
 from service.api.transport import Transport
 from service.clock import Clock
+from service.lock import held
 from topics.errors import Rejected, Retryable
 
 EARLY_SECONDS = 60.0  # before its end a token is exchanged (or a tenth of its life, if that is less)
 LOCK_SECONDS_MAX = 150.0  # for our turn among processes; longer than one exchange may take
-LOCK_LOOK_SECONDS = 0.1
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -176,35 +175,18 @@ class OAuthAccount:
 
     @asynccontextmanager
     async def _lock(self) -> AsyncIterator[None]:
-        """This connection's lock among processes. The kernel releases it when its holder dies."""
-        descriptor = self._open_lock()
-        try:
-            give_up_at = self._clock.monotonic() + LOCK_SECONDS_MAX
-            while not _try_lock(descriptor):
-                if self._clock.monotonic() > give_up_at:
-                    raise Retryable(f"{self._connection.key}: another process holds the tokens' lock for too long")
-                await self._sleep(LOCK_LOOK_SECONDS)
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _open_lock(self) -> int:
+        """This connection's lock among processes."""
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(self._file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            file = self._file.with_suffix(".lock")
+            file.touch(mode=0o600)
         except OSError as error:
             raise Rejected(
                 f"{self._connection.key}: {self._directory} cannot be written ({error.strerror}), and refreshed "
                 "tokens have to be kept; SLUICE_HOME names the directory above it"
             ) from None
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        async with held(file, LOCK_SECONDS_MAX, self._clock, self._sleep):
+            yield
 
 
 def _sync(directory: Path) -> None:

@@ -13,7 +13,7 @@ from service.cli.output import console, say, table
 from service.clock import SystemClock
 from service.dev.demo.environment import ADAPTER, ORGANISATIONS, DemoEnvironment, Report
 from service.dev.demo.verify import Comparison
-from service.dev.lock import single_instance
+from service.lock import single_instance
 from service.logs import configure
 from service.settings import Settings, read_settings
 from topics.kinds.sync import StartSync

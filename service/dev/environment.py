@@ -10,9 +10,9 @@ from service.clock import Clock
 from service.dev import Say
 from service.dev.kafka import broker as brokers
 from service.dev.kafka import embedded
-from service.dev.lock import single_instance
 from service.dev.supervisor import Child, Supervisor
 from service.kafka.topics import ensure_topics
+from service.lock import single_instance
 from service.roles import ROLES
 from service.settings import Settings, child_environment
 from topics.errors import SluiceError

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -18,16 +18,6 @@ CLOSE_SECONDS_MAX = 5
 NO_ERROR = 0
 TOPIC_EXISTS = 36
 REFUSED = {29, 31, 37, 38, 40, 44}  # not authorised (topic, cluster), partitions, replication, config, policy
-
-
-@dataclass(frozen=True, slots=True)
-class NewTopicSpec:
-    """A topic to create."""
-
-    name: str
-    partitions: int
-    replication: int
-    config: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +49,9 @@ class Cluster:
                 configs[name] = {key: value for key, value, *_ in entries}
         return configs
 
-    async def create(self, specs: Sequence[NewTopicSpec]) -> None:
+    async def create(self, topics: Sequence[NewTopic]) -> None:
         """Create the topics. One that exists by then is not changed."""
-        new = [
-            NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.config)) for spec in specs
-        ]
-        response = await self._admin.create_topics(new, timeout_ms=REQUEST_SECONDS_MAX * 1000)
+        response = await self._admin.create_topics(list(topics), timeout_ms=REQUEST_SECONDS_MAX * 1000)
         for name, code, message in response.topic_errors:
             if code != TOPIC_EXISTS:
                 _raise_for(code, f"topic {name} could not be created", message)

@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from aiokafka.admin import NewTopic
+
 from service.clock import Clock
 from service.kafka.client import client_arguments
-from service.kafka.cluster import Cluster, FoundTopic, NewTopicSpec, open_cluster
+from service.kafka.cluster import Cluster, FoundTopic, open_cluster
 from service.settings import Settings
 from topics.catalog import DAY_MS, HOUR_MS, Catalog, TopicSpec
 from topics.errors import Rejected, Retryable
@@ -49,15 +51,15 @@ class TopicState:
         return self.found.partitions if self.found else None
 
 
-def wanted_topics(settings: Settings, catalog: Catalog) -> tuple[NewTopicSpec, ...]:
+def wanted_topics(settings: Settings, catalog: Catalog) -> tuple[NewTopic, ...]:
     """Every topic of the catalogue with the settings for its creation."""
     in_sync = {"min.insync.replicas": str(max(1, settings.replication - 1))}
     return tuple(
-        NewTopicSpec(
+        NewTopic(
             spec.name,
             settings.partitions,
             settings.replication,
-            {**spec.config, **(JOURNAL_CONFIG if spec.plane == "journal" else {}), **in_sync},
+            topic_configs={**spec.config, **(JOURNAL_CONFIG if spec.plane == "journal" else {}), **in_sync},
         )
         for spec in catalog.topics
     )

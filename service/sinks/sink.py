@@ -6,15 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from agents.ports import PAGES_PER_COMMIT_MAX, PageOutcome, PageWrite, Parent, RejectedRecord, Sink
+from agents.records.reader import KEY_CHARS_MAX
 from manifests.entity import Entity, FieldType
 from service.sinks.schema import as_text, entity_table
-from topics.errors import Broken, Rejected
+from topics.errors import Broken, Rejected, shortened
 
 REFUSED_SEARCHES_MAX = 3  # of one page for rows that the database refuses; then the page is rejected
-REASON_CHARACTERS_MAX = 1000
 PARENTS_READ_MAX = 10_000  # rows of one call; the next call begins after the last key
 RECORDS_READ_MAX = 1_000  # rows of one query
-REFUSED_KEY_CHARACTERS_MAX = 500  # of a refused record's key: it has to fit an index
 
 
 class DataRefused(Rejected):
@@ -109,7 +108,7 @@ def _outcome(outcome: PageOutcome, is_repeated: bool) -> PageOutcome:
 
 def _without_refused(page: PageWrite, refused: Mapping[int, str]) -> PageWrite:
     rejected = (
-        RejectedRecord(row.key, f"the database refused it: {refused[position]}"[:REASON_CHARACTERS_MAX], row.raw)
+        RejectedRecord(row.key, shortened(f"the database refused it: {refused[position]}"), row.raw)
         for position, row in enumerate(page.rows)
         if position in refused
     )
@@ -119,7 +118,7 @@ def _without_refused(page: PageWrite, refused: Mapping[int, str]) -> PageWrite:
 
 def _storable(record: RejectedRecord) -> RejectedRecord:
     return RejectedRecord(
-        storable_text(record.key)[:REFUSED_KEY_CHARACTERS_MAX], storable_text(record.reason), storable_text(record.raw)
+        storable_text(record.key)[:KEY_CHARS_MAX], storable_text(record.reason), storable_text(record.raw)
     )
 
 

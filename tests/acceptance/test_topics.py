@@ -5,14 +5,14 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner, Result
 
 from agents.kinds import SHIPPED
 from service.cli import topics as cli
 from service.clock import SystemClock
 from service.kafka.client import client_arguments
-from service.kafka.cluster import NewTopicSpec, open_cluster
+from service.kafka.cluster import open_cluster
 from service.kafka.topics import check_topics, ensure_topics, wanted_topics
 from service.settings import Settings, child_environment
 from topics.catalog import CHANGELOG
@@ -56,7 +56,8 @@ def run(settings: Settings) -> Run:
 
 
 async def create(settings: Settings, name: str, partitions: int = 2, **config: str) -> None:
-    spec = NewTopicSpec(name, partitions, 1, {key.replace("_", "."): value for key, value in config.items()})
+    configs = {key.replace("_", "."): value for key, value in config.items()}
+    spec = NewTopic(name, partitions, 1, topic_configs=configs)
     async with open_cluster(client_arguments(settings)) as cluster:
         await cluster.create([spec])
 
@@ -72,8 +73,8 @@ async def test_the_journal_is_made_to_be_compacted_and_stamped_by_the_broker(set
     [wanted] = [spec for spec in wanted_topics(settings, CATALOG) if spec.name == CHANGELOG]
     async with open_cluster(client_arguments(settings)) as cluster:
         config = (await cluster.configs([CHANGELOG]))[CHANGELOG]
-    assert {key: config[key] for key in wanted.config} == wanted.config
-    assert wanted.config["cleanup.policy"] == "compact"
+    assert {key: config[key] for key in wanted.topic_configs} == wanted.topic_configs
+    assert wanted.topic_configs["cleanup.policy"] == "compact"
 
 
 async def test_a_check_creates_nothing_and_names_each_missing_topic(settings: Settings) -> None:

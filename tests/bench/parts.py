@@ -80,7 +80,10 @@ def _status(pid: int) -> dict[str, int]:
 
 
 def _cpu_of(process: psutil.Process) -> float:
-    times = process.cpu_times()
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:  # it has ended since it was listed: its parent's times have its own
+        return 0.0
     ended = 0.0 if process.pid == os.getpid() else times.children_user + times.children_system
     return float(times.user + times.system + ended)
 

@@ -1,7 +1,6 @@
 """The system under test: brokers, PostgreSQL, simulator, processes, and the network between them."""
 
 import asyncio
-import dataclasses
 import json
 import signal
 import subprocess
@@ -194,12 +193,9 @@ async def _create_database(postgres: PostgresServer) -> None:
 async def _create_topics(settings: Settings) -> None:
     """As the product does, but for the journal, which is to stay whole: the checker reads it from its first record."""
     async with open_cluster(client_arguments(settings)) as cluster:
-        await cluster.create(
-            [
-                dataclasses.replace(spec, config={**spec.config, **UNCOMPACTED}) if spec.name == CHANGELOG else spec
-                for spec in wanted_topics(settings, SHIPPED.catalog)
-            ]
-        )
+        topics = wanted_topics(settings, SHIPPED.catalog)
+        next(topic for topic in topics if topic.name == CHANGELOG).topic_configs.update(UNCOMPACTED)
+        await cluster.create(topics)
     await ensure_topics(settings, SystemClock(), SHIPPED.catalog)
 
 

@@ -19,8 +19,8 @@ from service.clock import Clock
 from service.dev import Say
 from service.dev.kafka import process
 from service.dev.kafka.properties import CONTROLLER_PORT_OFFSET, server_properties
-from service.dev.lock import held
 from service.kafka.cluster import answers
+from service.lock import held
 from topics.errors import Rejected, Retryable
 
 HEAP_MIN = "64m"

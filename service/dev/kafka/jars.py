@@ -13,7 +13,7 @@ from agents.concurrency import JAR_DOWNLOADS
 from service.clock import Clock
 from service.dev import Say
 from service.dev.kafka.storage import MIB, prepare_directory
-from service.dev.lock import held
+from service.lock import held
 from topics.errors import Rejected, Retryable, SluiceError
 
 KAFKA_VERSION = "4.3.1"

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from service.clock import Clock
 
 POLL_SECONDS = 0.05
 LAUNCH_SECONDS_MAX = 30
 KILL_SECONDS_MAX = 10  # for the kernel to remove a process after SIGKILL
-_PROC = Path("/proc")
 _DETACH = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
 
 
@@ -76,10 +77,7 @@ def _signal(pid: int, mark: str, number: signal.Signals) -> None:
 
 def _command_line(pid: int) -> str:
     """The command line; empty if there is no such process."""
-    if _PROC.joinpath("self").exists():
-        try:
-            return os.fsdecode((_PROC / str(pid) / "cmdline").read_bytes()).replace("\0", " ")
-        except OSError:
-            return ""
-    done = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, timeout=LAUNCH_SECONDS_MAX)
-    return os.fsdecode(done.stdout)
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return ""

@@ -253,7 +253,7 @@ async def test_a_lock_that_is_never_released_is_retryable(world: World) -> None:
     descriptor = os.open(world.file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
-        with pytest.raises(Retryable, match="another process holds"):
+        with pytest.raises(Retryable, match="another sluice process has held"):
             await world.process().login()
     finally:
         os.close(descriptor)

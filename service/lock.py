@@ -2,7 +2,7 @@
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,9 @@ class Busy(Retryable):
 
 
 @asynccontextmanager
-async def held(path: Path, wait_seconds: float, clock: Clock) -> AsyncIterator[None]:
+async def held(
+    path: Path, wait_seconds: float, clock: Clock, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+) -> AsyncIterator[None]:
     """Hold the lock file `path` (its directory exists). Busy if another process holds it for `wait_seconds`."""
     with path.open("a") as file:
         deadline = clock.monotonic() + wait_seconds
@@ -31,7 +33,7 @@ async def held(path: Path, wait_seconds: float, clock: Clock) -> AsyncIterator[N
                         f"another sluice process has held {path} for more than {wait_seconds:.0f} s: "
                         "try again when it has ended"
                     ) from None
-            await asyncio.sleep(POLL_SECONDS)
+            await sleep(POLL_SECONDS)
         yield
 
 

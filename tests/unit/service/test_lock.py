@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from service.clock import SystemClock
-from service.dev.lock import single_instance
+from service.lock import single_instance
 from topics.errors import Rejected
 
 
