@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,15 +42,11 @@ async def held(
 async def single_instance(home: Path, command: str, clock: Clock) -> AsyncIterator[None]:
     """Hold `home` for `sluice COMMAND`. Rejected if another process does."""
     try:
-        async with held(_lock_in(home, command), 0, clock):
+        os.makedirs(home, exist_ok=True)
+        async with held(home / f"{command}.lock", 0, clock):
             yield
     except Busy:
         raise Rejected(
             f"sluice {command} already runs in {home}: use that one, or stop it (Ctrl-C there), "
             "or set SLUICE_HOME (and SLUICE_KAFKA_PORT) for a second installation"
         ) from None
-
-
-def _lock_in(home: Path, command: str) -> Path:
-    home.mkdir(parents=True, exist_ok=True)
-    return home / f"{command}.lock"

@@ -27,7 +27,7 @@ from service.api.transport import HttpTransport, Transport
 from service.clock import SystemClock
 from service.fetcher.liveness import Liveness, WatchedTransport
 from service.fetcher.process import Fetcher
-from service.kafka.client import access, client_arguments
+from service.kafka.client import client_arguments
 from service.kafka.topics import check_topics
 from service.settings import Settings, environment
 from service.sinks import open_sink
@@ -47,19 +47,19 @@ def run_worker(settings: Settings, name: str, registry: Registry = SHIPPED) -> N
     failpoints.arm(parse_failpoints(settings.failpoints or ""))
     clock = SystemClock()
     asyncio.run(check_topics(settings, clock, registry.catalog))
-    found = access(settings)
+    kafka = client_arguments(settings)
     datadir = settings.home.absolute() / "tables" / name
     datadir.mkdir(parents=True, exist_ok=True)
     config = WorkerConfig(
         name=name,
-        broker_urls=found.broker_urls,
+        broker_urls=tuple(f"kafka://{server}" for server in kafka["bootstrap_servers"]),
         partitions=settings.partitions,
         replication=settings.replication,
         datadir=datadir,
-        username=found.username,
-        password=found.password,
-        sasl_mechanism=found.sasl_mechanism,
-        ssl_context=found.ssl_context,
+        username=kafka["sasl_plain_username"],
+        password=kafka["sasl_plain_password"],
+        sasl_mechanism=kafka["sasl_mechanism"],
+        ssl_context=kafka["ssl_context"],
     )
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -1,7 +1,6 @@
-"""Access to Kafka: the checked settings, as arguments of each client library."""
+"""Access to Kafka: the checked settings, as arguments of its clients."""
 
 import ssl
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
@@ -11,25 +10,8 @@ from topics.errors import Rejected
 SERVERS_MAX = 32  # bootstrap servers in one setting; a client needs two or three
 
 
-@dataclass(frozen=True, slots=True)
-class KafkaAccess:
-    """Address, security protocol and credentials of the cluster. The SASL values are None without SASL."""
-
-    servers: tuple[str, ...]
-    security: str
-    sasl_mechanism: str | None = None
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ssl_context: ssl.SSLContext | None = None
-
-    @property
-    def broker_urls(self) -> tuple[str, ...]:
-        """The servers as URLs for Faust."""
-        return tuple(f"kafka://{server}" for server in self.servers)
-
-
 class ClientArguments(TypedDict, total=False):
-    """Keyword arguments that aiokafka's consumer, producer and admin client have in common."""
+    """Keyword arguments that aiokafka's clients have in common. The SASL values are None without it."""
 
     bootstrap_servers: list[str]
     security_protocol: str
@@ -39,8 +21,8 @@ class ClientArguments(TypedDict, total=False):
     sasl_plain_password: str | None
 
 
-def access(settings: Settings) -> KafkaAccess:
-    """Access by the settings. Rejected: a setting is missing or wrong."""
+def client_arguments(settings: Settings) -> ClientArguments:
+    """Arguments for any aiokafka client. Rejected: a setting is missing or wrong."""
     security = settings.kafka_security
     if not settings.kafka_bootstrap and security != "PLAINTEXT":
         raise Rejected(
@@ -48,31 +30,18 @@ def access(settings: Settings) -> KafkaAccess:
             "set SLUICE_KAFKA_BOOTSTRAP to your cluster, or unset SLUICE_KAFKA_SECURITY"
         )
     username, password = _credentials(settings) if security.startswith("SASL_") else (None, None)
-    return KafkaAccess(
-        servers=_servers(settings.bootstrap),
-        security=security,
-        sasl_mechanism=settings.kafka_sasl_mechanism if username else None,
-        username=username,
-        password=password,
-        ssl_context=_ssl_context(settings.kafka_ca_file) if security.endswith("SSL") else None,
-    )
-
-
-def client_arguments(settings: Settings) -> ClientArguments:
-    """Arguments for any aiokafka client. Rejected: a setting is missing or wrong."""
-    found = access(settings)
     return ClientArguments(
-        bootstrap_servers=list(found.servers),
-        security_protocol=found.security,
-        ssl_context=found.ssl_context,
-        sasl_mechanism=found.sasl_mechanism,
-        sasl_plain_username=found.username,
-        sasl_plain_password=found.password,
+        bootstrap_servers=_servers(settings.bootstrap),
+        security_protocol=security,
+        ssl_context=_ssl_context(settings.kafka_ca_file) if security.endswith("SSL") else None,
+        sasl_mechanism=settings.kafka_sasl_mechanism if username else None,
+        sasl_plain_username=username,
+        sasl_plain_password=password,
     )
 
 
-def _servers(bootstrap: str) -> tuple[str, ...]:
-    servers = tuple(part.strip() for part in bootstrap.split(","))
+def _servers(bootstrap: str) -> list[str]:
+    servers = [part.strip() for part in bootstrap.split(",")]
     if len(servers) > SERVERS_MAX:
         raise Rejected(f"SLUICE_KAFKA_BOOTSTRAP names {len(servers)} servers: name at most {SERVERS_MAX} of them")
     for server in servers:

@@ -65,7 +65,8 @@ class RealStoreLab:
         self._table.restore(0, records(changelog), self._table.persisted_offset(self._journal))
 
     def confirm(self, offset: int) -> None:
-        self._table.note_delivered(self._journal, offset)
+        self._table.begin_epochs([0], 1, 0)
+        self._table.note_delivered(self._journal, self._table._next[0], offset)
         self._table.persist_offsets()
 
     def crash(self) -> None:

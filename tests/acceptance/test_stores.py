@@ -49,6 +49,12 @@ def row(seq: int, epoch: int = 1, due: int = 0) -> bytes:
     return encode_row(Row[SyncState](epoch=epoch, seq=seq, due=due, due_set_at=due and due - 10))
 
 
+def held(table: StrictTable) -> StrictTable:
+    """The table in the life of a process."""
+    table.begin_epochs([PARTITION], 1, 0)
+    return table
+
+
 def values(table: StrictTable, *keys: bytes) -> list[bytes | None]:
     return [table.read(PARTITION, key) for key in keys]
 
@@ -68,25 +74,38 @@ async def test_a_changelog_is_restored_in_chunks_with_its_position(reopen: Open)
 
 
 async def test_the_position_is_what_the_broker_has_confirmed(reopen: Open) -> None:
-    table = reopen()
-    table.store(PARTITION, {b"a": row(1)})
-    table.note_delivered(CHANGELOG, 8)
+    table = held(reopen())
+    table.note_delivered(CHANGELOG, 0, 8)
     assert table.persisted_offset(CHANGELOG) is None
     table.persist_offsets()
     assert reopen().persisted_offset(CHANGELOG) == 8
 
 
+async def test_the_position_stays_in_front_of_a_record_of_another_process_until_a_restore_has_read_it(
+    reopen: Open,
+) -> None:
+    table = held(reopen())
+    for first, last in ((0, 3), (5, 8), (9, 9)):
+        table.note_delivered(CHANGELOG, first, last)
+    table.persist_offsets()
+    assert table.persisted_offset(CHANGELOG) == 3
+    table.restore(PARTITION, changelog((4, b"b", row(1)), (9, b"a", row(2))), 3)
+    held(table).note_delivered(CHANGELOG, 10, 11)
+    table.persist_offsets()
+    assert reopen().persisted_offset(CHANGELOG) == 11
+
+
 async def test_a_revoked_partition_stays_closed(reopen: Open) -> None:
-    table = reopen()
-    table.note_delivered(CHANGELOG, 8)
+    table = held(reopen())
+    table.note_delivered(CHANGELOG, 0, 8)
+    table.data._dbs.clear()
     table.persist_offsets()
     assert PARTITION not in table.data._dbs
 
 
 async def test_what_was_confirmed_before_a_revocation_is_forgotten(reopen: Open) -> None:
-    table = reopen()
-    table.store(PARTITION, {b"a": row(1)})
-    table.note_delivered(CHANGELOG, 8)
+    table = held(reopen())
+    table.note_delivered(CHANGELOG, 0, 8)
     table.forget_delivered()
     table.persist_offsets()
     assert table.persisted_offset(CHANGELOG) is None

@@ -90,6 +90,7 @@ class Worker(Process):
         self._producer = Producer(self.broker, self.name, self._note_delivered)
         self._handled: dict[LogPartition, int] = {}
         self._delivered: dict[int, int] = {}
+        self._next: dict[int, int] = {}
         self._epochs: dict[int, int] = {}
 
     async def assign(self, member: Member) -> None:
@@ -101,6 +102,7 @@ class Worker(Process):
                 store.restore(records, self.protections.restore_guard)
                 self.faults.crash_point(self.name, f"while restoring {partition}")
             newest = max((epoch_of(value) for value in store.values.values()), default=0)
+            self._next[partition] = store.position
             self._epochs[partition] = next_epoch(member.generation, self.clock.now_ms, newest)
         self.timers.rebuild({one: self.disk[one].deadlines() for one in member.partitions}, self.clock.now_ms)
         self.hold(member, self.processor.registry.catalog.control)
@@ -220,5 +222,7 @@ class Worker(Process):
         self._delivered.clear()
 
     def _note_delivered(self, tp: LogPartition, offset: int) -> None:
-        if tp.topic == CHANGELOG:
+        """As StrictTable.note_delivered."""
+        if tp.topic == CHANGELOG and self._next.get(tp.partition) == offset:
+            self._next[tp.partition] = offset + 1
             self._delivered[tp.partition] = offset

@@ -5,7 +5,7 @@ import certifi
 import pytest
 from pydantic import SecretStr
 
-from service.kafka.client import access, client_arguments
+from service.kafka.client import client_arguments
 from service.settings import Settings
 from topics.errors import Rejected
 
@@ -52,19 +52,11 @@ def test_an_authority_of_ones_own_is_the_only_one_that_is_trusted(tmp_path: Path
     first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----")
     file = tmp_path / "ca.pem"
     file.write_text(first + end)
-    context = access(CLUSTER.model_copy(update={"kafka_security": "SSL", "kafka_ca_file": file})).ssl_context
+    context = client_arguments(CLUSTER.model_copy(update={"kafka_security": "SSL", "kafka_ca_file": file}))[
+        "ssl_context"
+    ]
     assert context is not None
     assert len(context.get_ca_certs()) == 1
-
-
-def test_faust_gets_one_address_per_server() -> None:
-    assert access(CLUSTER).broker_urls == ("kafka://a.example:9093", "kafka://b.example:9093")
-
-
-def test_a_printed_access_does_not_show_the_password() -> None:
-    found = access(CLUSTER.model_copy(update={**SASL, "kafka_security": "SASL_PLAINTEXT"}))
-    assert found.password == "correct horse"
-    assert "correct horse" not in repr(found)
 
 
 @pytest.mark.parametrize(
