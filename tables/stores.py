@@ -104,12 +104,15 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
     def note_delivered(self, tp: Any, first: int, last: int) -> None:
         """The broker has confirmed our records `first` to `last`; the store's position follows with the next commit.
 
-        It stays in front of a record that is not ours, of a process that was frozen: the store lacks it until the next
-        restore has read it, as another process's store has.
+        A record in front of them that is not ours is one of a process that was frozen. The store lacks it, so the
+        process ends, with its position in front of it: the next restore reads it, as that of any other process does.
         """
-        if self._next.get(tp.partition) == first:
+        expected = self._next.get(tp.partition)
+        if expected == first:
             self._next[tp.partition] = last + 1
             self._delivered[tp] = last
+        elif expected is not None and expected < first:
+            self.app.die(f"another process wrote to {tp.topic}/{tp.partition} at {expected}: a restart reads it")
 
     def persist_offsets(self) -> None:
         """The store was written before the changelog, so it is never behind what is noted here."""

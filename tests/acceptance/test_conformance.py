@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -28,11 +28,11 @@ Seen = tuple[int, bytes | None, bytes | None]  # offset, key, value
 
 
 class Joined(NamedTuple):
-    """A member as its broker knows it, and what it was given."""
+    """A real member as its broker knows it, and what it was given."""
 
-    handle: Any
+    consumer: Any
     generation: int
-    partitions: int
+    partitions: Collection[TopicPartition]
 
 
 class MemoryLab:
@@ -56,35 +56,27 @@ class MemoryLab:
             producer.send(LogPartition("lab", partition), Out(key, value))
         return producer
 
-    async def read(self, partition: int, offset: int) -> Sequence[Seen]:
-        found = self._broker.read(LogPartition("lab", partition), offset)
-        return [(record.offset, record.key, record.value) for record in found]
+    async def records(self, partition: int, offset: int) -> Sequence[Any]:
+        return self._broker.read(LogPartition("lab", partition), offset)
 
-    async def stamps(self, partition: int) -> Sequence[int]:
-        return [record.timestamp for record in self._broker.read(LogPartition("lab", partition), 0)]
-
-    async def join(self, name: str) -> Joined:
+    async def join(self, name: str) -> Member:
         """A process starts under a static name; one that had it before does not know."""
         if name in self._names:
-            return _joined(self._group.rejoin(name))
+            return self._group.rejoin(name)
         self._names.add(name)
-        return _joined(self._group.rebalance({name: range(PARTITIONS)})[name])
+        return self._group.rebalance({name: range(PARTITIONS)})[name]
 
-    async def expire(self, member: Joined, successor: str) -> Joined:
+    async def expire(self, member: Any, successor: str) -> Member:
         """It sends no heartbeat until its session is over; another one takes its place."""
         self._names = {successor}
-        return _joined(self._group.rebalance({successor: range(PARTITIONS)})[successor])
+        return self._group.rebalance({successor: range(PARTITIONS)})[successor]
 
-    async def commit(self, member: Joined, offsets: Mapping[int, int]) -> bool:
+    async def commit(self, member: Any, offsets: Mapping[int, int]) -> bool:
         at = {LogPartition("lab", partition): offset for partition, offset in offsets.items()}
-        return self._group.commit(member.handle, at)
+        return self._group.commit(member, at)
 
     async def committed(self) -> Mapping[int, int]:
         return {tp.partition: offset for tp, offset in self._group.committed.items()}
-
-
-def _joined(member: Member) -> Joined:
-    return Joined(member, member.generation, len(member.partitions))
 
 
 class RealLab:
@@ -103,12 +95,9 @@ class RealLab:
         await admin.close()
 
     async def append(self, partition: int, *records: Appended) -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap)
-        await producer.start()
-        for key, value in records:
-            await producer.send(self._topic, value, key, partition, timestamp_ms=1)
-        await producer.flush()
-        await producer.stop()
+        async with AIOKafkaProducer(bootstrap_servers=self._bootstrap) as producer:
+            for key, value in records:
+                await producer.send(self._topic, value, key, partition, timestamp_ms=1)
 
     async def append_and_die(self, partition: int, *records: Appended) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=LINGER_MS)
@@ -119,11 +108,16 @@ class RealLab:
         await producer.client.close()
         producer._closed = True
 
-    async def read(self, partition: int, offset: int) -> Sequence[Seen]:
-        return [(one.offset, one.key, one.value) for one in await self._records(partition, offset)]
-
-    async def stamps(self, partition: int) -> Sequence[int]:
-        return [one.timestamp for one in await self._records(partition, 0)]
+    async def records(self, partition: int, offset: int) -> Sequence[Any]:
+        tp = TopicPartition(self._topic, partition)
+        found: list[Any] = []
+        async with AIOKafkaConsumer(bootstrap_servers=self._bootstrap) as consumer:
+            consumer.assign([tp])
+            end = (await consumer.end_offsets([tp]))[tp]
+            consumer.seek(tp, offset)
+            while offset + len(found) < end:
+                found += (await consumer.getmany(tp, timeout_ms=500)).get(tp, [])
+        return found
 
     async def join(self, name: str) -> Joined:
         consumer = AIOKafkaConsumer(
@@ -143,16 +137,16 @@ class RealLab:
         async with asyncio.timeout(JOIN_SECONDS_MAX):
             while not consumer.assignment():
                 await consumer.getmany(timeout_ms=100)
-        return Joined(consumer, consumer._coordinator.generation, len(consumer.assignment()))
+        return Joined(consumer, consumer._coordinator.generation, consumer.assignment())
 
-    async def expire(self, member: Joined, successor: str) -> Joined:
-        _silence(member.handle)
+    async def expire(self, member: Any, successor: str) -> Joined:
+        _silence(member.consumer)
         await asyncio.sleep(2 * SESSION_MS / 1000)
         return await self.join(successor)
 
-    async def commit(self, member: Joined, offsets: Mapping[int, int]) -> bool:
+    async def commit(self, member: Any, offsets: Mapping[int, int]) -> bool:
         try:
-            await member.handle.commit({TopicPartition(self._topic, one): at for one, at in offsets.items()})
+            await member.consumer.commit({TopicPartition(self._topic, one): at for one, at in offsets.items()})
         except KafkaError:
             return False
         return True
@@ -168,21 +162,6 @@ class RealLab:
         for consumer in self._consumers:
             await consumer.stop()
 
-    async def _records(self, partition: int, offset: int) -> Sequence[Any]:
-        tp = TopicPartition(self._topic, partition)
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap)
-        await consumer.start()
-        try:
-            consumer.assign([tp])
-            end = (await consumer.end_offsets([tp]))[tp]
-            consumer.seek(tp, offset)
-            found: list[Any] = []
-            while offset + len(found) < end:
-                found += (await consumer.getmany(tp, timeout_ms=500)).get(tp, [])
-        finally:
-            await consumer.stop()
-        return found
-
 
 def _silence(consumer: Any) -> None:
     async def skipped() -> bool:
@@ -194,39 +173,39 @@ def _silence(consumer: Any) -> None:
 Lab = MemoryLab | RealLab
 
 
-@pytest.fixture(params=["memory", "real"])
-def bootstrap(request: pytest.FixtureRequest) -> str:
-    """Empty: the broker in memory. The real one starts in no event loop, so not in the lab itself."""
-    if request.param == "memory":
-        return ""
-    broker: LiveBroker = request.getfixturevalue("broker")
-    return broker.bootstrap
+async def read(lab: Lab, partition: int, offset: int = 0) -> Sequence[Seen]:
+    return [(one.offset, one.key, one.value) for one in await lab.records(partition, offset)]
 
 
 @pytest.fixture
-async def lab(bootstrap: str) -> AsyncIterator[Lab]:
-    if not bootstrap:
-        yield MemoryLab()
-        return
-    real = RealLab(bootstrap)
-    await real.create()
-    yield real
-    await real.close()
+async def real(broker: LiveBroker) -> AsyncIterator[RealLab]:
+    opened = RealLab(broker.bootstrap)
+    await opened.create()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=["memory", "real"])
+def lab(request: pytest.FixtureRequest) -> Lab:
+    if request.param == "memory":
+        return MemoryLab()
+    opened: RealLab = request.getfixturevalue("real")
+    return opened
 
 
 async def test_each_partition_keeps_its_own_order_and_empty_values(lab: Lab) -> None:
     await lab.append(0, (b"a", b"1"), (b"b", b"2"))
     await lab.append(1, (b"c", b"3"))
     await lab.append(0, (b"a", None), (None, b"4"))
-    assert await lab.read(0, 0) == [(0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", None), (3, None, b"4")]
-    assert await lab.read(0, 2) == [(2, b"a", None), (3, None, b"4")]
-    assert await lab.read(1, 0) == [(0, b"c", b"3")]
+    assert await read(lab, 0) == [(0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", None), (3, None, b"4")]
+    assert await read(lab, 0, 2) == [(2, b"a", None), (3, None, b"4")]
+    assert await read(lab, 1) == [(0, b"c", b"3")]
 
 
 async def test_the_time_of_a_record_is_the_brokers(lab: Lab) -> None:
     await lab.append(0, (b"a", b"1"))
     await lab.append(0, (b"a", b"2"))
-    first, second = await lab.stamps(0)
+    first, second = [one.timestamp for one in await lab.records(0, 0)]
     assert 1 < first <= second  # the client said 1
 
 
@@ -234,7 +213,7 @@ async def test_records_that_were_sent_and_not_flushed_are_lost(lab: Lab) -> None
     await lab.append(0, (b"a", b"1"))
     await lab.append_and_die(0, (b"a", b"2"), (b"a", b"3"))
     await lab.append(0, (b"a", b"4"))
-    assert await lab.read(0, 0) == [(0, b"a", b"1"), (1, b"a", b"4")]
+    assert await read(lab, 0) == [(0, b"a", b"1"), (1, b"a", b"4")]
 
 
 async def test_after_a_crash_the_same_records_come_again_from_the_committed_offset(lab: Lab) -> None:
@@ -243,7 +222,7 @@ async def test_after_a_crash_the_same_records_come_again_from_the_committed_offs
     assert await lab.commit(one, {0: 2})
     again = await lab.join("one")
     assert await lab.committed() == {0: 2}
-    assert await lab.read(0, 2) == [(2, b"a", b"3")]
+    assert await read(lab, 0, 2) == [(2, b"a", b"3")]
     assert await lab.commit(again, {0: 1, 1: 0})  # an offset may go back: the group believes its member
     assert await lab.committed() == {0: 1, 1: 0}
 
@@ -251,7 +230,7 @@ async def test_after_a_crash_the_same_records_come_again_from_the_committed_offs
 async def test_a_static_member_that_starts_again_keeps_its_generation_and_fences_its_old_self(lab: Lab) -> None:
     old = await lab.join("one")
     new = await lab.join("one")
-    assert (new.generation, new.partitions) == (old.generation, PARTITIONS)
+    assert (new.generation, len(new.partitions)) == (old.generation, PARTITIONS)
     assert await lab.commit(new, {0: 3})  # first: aiokafka's answer to a refused commit is to join again
     assert not await lab.commit(old, {0: 5})
     assert await lab.committed() == {0: 3}
@@ -262,7 +241,7 @@ async def test_a_member_that_takes_over_has_a_newer_generation_and_the_old_one_c
     assert await lab.commit(frozen, {0: 1})
     successor = await lab.expire(frozen, "two")
     assert successor.generation > frozen.generation
-    assert successor.partitions == PARTITIONS
+    assert len(successor.partitions) == PARTITIONS
     assert not await lab.commit(frozen, {0: 9, 1: 9})
     assert await lab.commit(successor, {1: 2})
     assert await lab.committed() == {0: 1, 1: 2}

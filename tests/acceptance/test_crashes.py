@@ -27,18 +27,15 @@ class Moment:
     served: int
 
 
+@pytest.fixture(params=["postgres", "sqlite"])
+def sink(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("postgres_dsn") if request.param == "postgres" else None
+
+
 async def test_each_process_is_killed_in_turn_and_then_all_at_once(
-    broker: LiveBroker, tmp_path: Path, postgres_dsn: str
+    broker: LiveBroker, tmp_path: Path, sink: str | None
 ) -> None:
-    await survive(broker, tmp_path, postgres_dsn)
-
-
-async def test_the_same_on_sqlite(broker: LiveBroker, tmp_path: Path) -> None:
-    await survive(broker, tmp_path, None)
-
-
-async def survive(broker: LiveBroker, home: Path, sink: str | None) -> None:
-    async with installation(broker, home, sink, *SLOWLY, concurrency=4) as made:
+    async with installation(broker, tmp_path, sink, *SLOWLY, concurrency=4) as made:
         await made.produce("start-sync", START)
         moments = []
         for victims in (("worker",), ("fetcher",), ("broker",), ("simulator",), ("broker", "simulator", *ROLES)):
@@ -46,9 +43,7 @@ async def survive(broker: LiveBroker, home: Path, sink: str | None) -> None:
             await kill(made, *victims)
             moments.append(await moment(made))
             await restart(made, *victims)
-        (run,) = await made.until(lambda runs: bool(runs) and runs[0].has_ended, "the end of the run")
-        assert run.status == "done", run.reason
-        assert [entity for entity in await made.compared(ORG) if not entity.is_equal] == []
+        await made.complete(ORG)
         for then in moments:
             again = [page for _, page in served(made)[then.served :] if page in then.committed]
             assert again == [], "committed pages were fetched again"

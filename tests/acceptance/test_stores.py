@@ -1,6 +1,7 @@
-"""The table's store on a real RocksDB, opened as Faust opens it."""
+"""The table's store on a real RocksDB, opened as Faust opens it; and the engine's store, which behaves as it does."""
 
-from collections.abc import AsyncIterator, Callable
+import shutil
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,110 +14,231 @@ from tables.requests import RequestLog, encode_requests, log_key
 from tables.row import Deadline, Row, encode_row
 from tables.stores import StrictTable
 from tests.engine.broker import LogRecord
+from tests.engine.worker import Store
 from topics.errors import Broken
 
 PARTITION = 3
 CHANGELOG = TP("changelog", PARTITION)
 
-Open = Callable[[], StrictTable]
+Change = tuple[bytes, bytes | None]
 
 
-def changelog(*records: tuple[int, bytes, bytes | None]) -> list[Any]:
-    """By offset."""
-    return [LogRecord(CHANGELOG.topic, PARTITION, at, 0, key, value, ()) for at, key, value in records]
+class MemoryStore:
+    """One partition's store on a disk."""
+
+    def __init__(self) -> None:
+        self._store = Store()
+
+    def write(self, changes: dict[bytes, bytes | None]) -> None:
+        self._store.write(changes)
+
+    def read(self, key: bytes) -> bytes | None:
+        return self._store.read(PARTITION, key)
+
+    def restore(self, changes: Sequence[Change]) -> None:
+        """What a start does with the whole changelog, as far as the store does not have it."""
+        self._store.restore(changelog(*changes)[self._store.position :])
+
+    def confirm(self, offset: int) -> None:
+        """The broker has the changelog up to this offset, and the commit went through."""
+        self._store.position = offset + 1
+
+    def crash(self) -> None: ...
+
+    def take_copy(self) -> None:
+        self._copy = self._store.copy()
+
+    def put_copy_back(self) -> None:
+        self._store = self._copy.copy()
+
+
+class RealStore:
+    """RocksDB as Faust opens it. After a crash the files are as they were."""
+
+    def __init__(self, home: Path) -> None:
+        self._disk, self._saved = home / "disk", home / "copy"
+        self._open()
+
+    def _open(self) -> None:
+        app = StrictApp("lab", broker="kafka://127.0.0.1:1", store="rocksdb://", datadir=self._disk, web_enabled=False)
+        self.table: StrictTable = app.Table("rows", key_type=bytes, value_type=bytes, partitions=8)
+
+    def close(self) -> None:
+        self.table.data._dbs.clear()
+
+    def crash(self) -> None:
+        self.close()
+        self._open()
+
+    def reopen(self) -> StrictTable:
+        self.crash()
+        return self.table
+
+    def hold(self) -> StrictTable:
+        """The table in the life of a process."""
+        self.table.begin_epochs([PARTITION], 1, 0)
+        return self.table
+
+    def write(self, changes: dict[bytes, bytes | None]) -> None:
+        self.table.store(PARTITION, changes)
+
+    def read(self, key: bytes) -> bytes | None:
+        return self.table.read(PARTITION, key)
+
+    def restore(self, changes: Sequence[Change]) -> None:
+        self.table.restore(PARTITION, changelog(*changes), self.table.persisted_offset(CHANGELOG))
+
+    def confirm(self, offset: int) -> None:
+        table = self.hold()
+        table.note_delivered(CHANGELOG, table._next[PARTITION], offset)
+        table.persist_offsets()
+
+    def take_copy(self) -> None:
+        self.close()
+        shutil.copytree(self._disk, self._saved)
+
+    def put_copy_back(self) -> None:
+        self.close()
+        shutil.rmtree(self._disk)
+        shutil.copytree(self._saved, self._disk)
+        self._open()
+
+
+AnyStore = MemoryStore | RealStore
 
 
 @pytest.fixture
-async def reopen(tmp_path: Path) -> AsyncIterator[Open]:
-    """Opens the table in one and the same directory; the one that was opened before is closed."""
-    opened: list[StrictTable] = []
+async def real(tmp_path: Path) -> AsyncIterator[RealStore]:
+    opened = RealStore(tmp_path)
+    yield opened
+    opened.close()
 
-    def close() -> None:
-        while opened:
-            opened.pop().data._dbs.clear()
 
-    def reopen() -> StrictTable:
-        close()
-        app = StrictApp("stores", broker="kafka://127.0.0.1:1", store="rocksdb://", datadir=tmp_path, web_enabled=False)
-        opened.append(app.Table("rows", key_type=bytes, value_type=bytes, partitions=8))
-        return opened[-1]
+@pytest.fixture(params=["memory", "real"])
+def store(request: pytest.FixtureRequest) -> AnyStore:
+    if request.param == "memory":
+        return MemoryStore()
+    opened: RealStore = request.getfixturevalue("real")
+    return opened
 
-    yield reopen
-    close()
+
+def changelog(*changes: Change, first: int = 0) -> list[Any]:
+    return [LogRecord(CHANGELOG.topic, PARTITION, at, 0, *change, ()) for at, change in enumerate(changes, first)]
 
 
 def row(seq: int, epoch: int = 1, due: int = 0) -> bytes:
     return encode_row(Row[SyncState](epoch=epoch, seq=seq, due=due, due_set_at=due and due - 10))
 
 
-def held(table: StrictTable) -> StrictTable:
-    """The table in the life of a process."""
-    table.begin_epochs([PARTITION], 1, 0)
-    return table
+def values(store: AnyStore) -> list[bytes | None]:
+    return [store.read(key) for key in (b"a", b"b", b"c")]
 
 
-def values(table: StrictTable, *keys: bytes) -> list[bytes | None]:
-    return [table.read(PARTITION, key) for key in keys]
+async def test_what_was_written_survives_a_crash_and_what_was_deleted_stays_away(store: AnyStore) -> None:
+    store.write({b"a": row(1), b"b": row(1)})
+    store.write({b"a": row(2), b"b": None})
+    store.crash()
+    assert values(store) == [row(2), None, None]
 
 
-async def test_partitions_are_apart(reopen: Open) -> None:
-    table = reopen()
-    table.store(PARTITION, {b"a": row(1)})
-    assert table.read(PARTITION + 1, b"a") is None
+async def test_an_empty_store_is_rebuilt_from_the_changelog(store: AnyStore) -> None:
+    store.restore([(b"a", row(1)), (b"b", row(1)), (b"a", row(2)), (b"b", None), (b"c", row(1))])
+    assert values(store) == [row(2), None, row(1)]
 
 
-async def test_a_changelog_is_restored_in_chunks_with_its_position(reopen: Open) -> None:
-    table = reopen()
-    table.restore(PARTITION, changelog((0, b"a", row(1)), (1, b"b", row(1))), None)
-    table.restore(PARTITION, changelog((2, b"a", row(2)), (5, b"b", None)), 1)
-    assert values(table, b"a", b"b") == [row(2), None]
-    assert reopen().persisted_offset(CHANGELOG) == 5
+async def test_a_store_ahead_of_the_changelog_keeps_what_it_has(store: AnyStore) -> None:
+    store.write({b"a": row(2)})
+    store.confirm(0)
+    store.write({b"a": row(3)})
+    store.crash()
+    store.restore([(b"a", row(2)), (b"a", row(2, epoch=0))])
+    assert values(store) == [row(3), None, None]
 
 
-async def test_the_position_is_what_the_broker_has_confirmed(reopen: Open) -> None:
-    table = held(reopen())
+async def test_only_what_stands_behind_the_position_is_restored(store: AnyStore) -> None:
+    store.write({b"a": row(5)})
+    store.confirm(1)
+    store.crash()
+    store.restore([(b"a", row(9)), (b"a", None), (b"b", row(1))])
+    assert values(store) == [row(5), row(1), None]
+
+
+async def test_a_copy_that_is_put_back_is_brought_up_from_its_own_position(store: AnyStore) -> None:
+    store.write({b"a": row(1)})
+    store.confirm(0)
+    store.take_copy()
+    store.write({b"a": row(2), b"b": row(1)})
+    store.confirm(2)
+    store.put_copy_back()
+    assert values(store) == [row(1), None, None]
+    store.restore([(b"a", row(1)), (b"a", row(2)), (b"b", row(1))])
+    assert values(store) == [row(2), row(1), None]
+
+
+async def test_a_record_that_is_older_than_the_stored_one_is_passed_over(store: AnyStore) -> None:
+    newest = (b"a", row(5, epoch=2))
+    changelog = [newest, (b"a", row(4, epoch=2)), (b"a", row(99, epoch=1)), (b"b", row(1)), (b"b", row(1))]
+    store.restore(changelog)
+    assert values(store) == [row(5, epoch=2), row(1), None]
+    store.restore([*changelog, (b"a", row(98, epoch=1))])
+    assert values(store) == [row(5, epoch=2), row(1), None]
+
+
+async def test_partitions_are_apart(real: RealStore) -> None:
+    real.write({b"a": row(1)})
+    assert real.table.read(PARTITION + 1, b"a") is None
+
+
+async def test_a_changelog_is_restored_in_chunks_with_its_position(real: RealStore) -> None:
+    real.table.restore(PARTITION, changelog((b"a", row(1)), (b"b", row(1))), None)
+    real.table.restore(PARTITION, [*changelog((b"a", row(2)), first=2), *changelog((b"b", None), first=5)], 1)
+    assert values(real) == [row(2), None, None]
+    assert real.reopen().persisted_offset(CHANGELOG) == 5
+
+
+async def test_the_position_is_what_the_broker_has_confirmed(real: RealStore) -> None:
+    table = real.hold()
     table.note_delivered(CHANGELOG, 0, 8)
     assert table.persisted_offset(CHANGELOG) is None
     table.persist_offsets()
-    assert reopen().persisted_offset(CHANGELOG) == 8
+    assert real.reopen().persisted_offset(CHANGELOG) == 8
 
 
-async def test_the_position_stays_in_front_of_a_record_of_another_process_until_a_restore_has_read_it(
-    reopen: Open,
-) -> None:
-    table = held(reopen())
+async def test_a_record_of_another_process_ends_this_one_with_its_position_in_front_of_it(real: RealStore) -> None:
+    table = real.hold()
+    reasons: list[str] = []
+    table.app.die = reasons.append
     for first, last in ((0, 3), (5, 8), (9, 9)):
         table.note_delivered(CHANGELOG, first, last)
     table.persist_offsets()
     assert table.persisted_offset(CHANGELOG) == 3
-    table.restore(PARTITION, changelog((4, b"b", row(1)), (9, b"a", row(2))), 3)
-    held(table).note_delivered(CHANGELOG, 10, 11)
+    assert set(reasons) == {f"another process wrote to {CHANGELOG.topic}/{PARTITION} at 4: a restart reads it"}
+    table.restore(PARTITION, [*changelog((b"b", row(1)), first=4), *changelog((b"a", row(2)), first=9)], 3)
+    real.hold().note_delivered(CHANGELOG, 10, 11)
     table.persist_offsets()
-    assert reopen().persisted_offset(CHANGELOG) == 11
+    assert real.reopen().persisted_offset(CHANGELOG) == 11
 
 
-async def test_a_revoked_partition_stays_closed(reopen: Open) -> None:
-    table = held(reopen())
-    table.note_delivered(CHANGELOG, 0, 8)
-    table.data._dbs.clear()
-    table.persist_offsets()
-    assert PARTITION not in table.data._dbs
+async def test_a_revoked_partition_stays_closed(real: RealStore) -> None:
+    real.hold().note_delivered(CHANGELOG, 0, 8)
+    real.close()
+    real.table.persist_offsets()
+    assert PARTITION not in real.table.data._dbs
 
 
-async def test_what_was_confirmed_before_a_revocation_is_forgotten(reopen: Open) -> None:
-    table = held(reopen())
+async def test_what_was_confirmed_before_a_revocation_is_forgotten(real: RealStore) -> None:
+    table = real.hold()
     table.note_delivered(CHANGELOG, 0, 8)
     table.forget_delivered()
     table.persist_offsets()
     assert table.persisted_offset(CHANGELOG) is None
 
 
-async def test_the_deadlines_are_those_of_the_stored_workflows(reopen: Open) -> None:
-    table = reopen()
+async def test_the_deadlines_are_those_of_the_stored_workflows(real: RealStore) -> None:
     log = RequestLog().adding("r", "start-sync@1", 60, epoch=1)
     workflows = {b"a": row(1, due=50), b"b": row(1), b"c": row(1, due=70)}
-    table.store(PARTITION, {**workflows, log_key("c", 0): encode_requests(log)})
-    assert dict(reopen().deadlines(PARTITION)) == {"a": Deadline(50, 40), "c": Deadline(70, 60)}
+    real.write({**workflows, log_key("c", 0): encode_requests(log)})
+    assert dict(real.reopen().deadlines(PARTITION)) == {"a": Deadline(50, 40), "c": Deadline(70, 60)}
 
 
 def damage(tmp_path: Path, pattern: str, part: slice = slice(None)) -> None:
@@ -127,24 +249,22 @@ def damage(tmp_path: Path, pattern: str, part: slice = slice(None)) -> None:
     file.write_bytes(content)
 
 
-async def test_a_store_that_cannot_be_opened_is_discarded(reopen: Open, tmp_path: Path) -> None:
-    table = reopen()
-    table.store(PARTITION, {b"a": row(1)})
-    table.data._dbs.clear()
+async def test_a_store_that_cannot_be_opened_is_discarded(real: RealStore, tmp_path: Path) -> None:
+    real.write({b"a": row(1)})
+    real.close()
     damage(tmp_path, "CURRENT")
-    table = reopen()
-    assert values(table, b"a") == [None]
+    table = real.reopen()
+    assert real.read(b"a") is None
     assert table.persisted_offset(CHANGELOG) is None
 
 
 async def test_a_store_with_a_damaged_block_ends_the_process_and_is_discarded_by_the_next(
-    reopen: Open, tmp_path: Path
+    real: RealStore, tmp_path: Path
 ) -> None:
-    table = reopen()
-    table.store(PARTITION, {b"%05d" % n: row(n, due=n) for n in range(1, 2_000)})
-    table.data._db_for_partition(PARTITION).flush()
-    table.data._dbs.clear()
+    real.write({b"%05d" % n: row(n, due=n) for n in range(1, 2_000)})
+    real.table.data._db_for_partition(PARTITION).flush()
+    real.close()
     damage(tmp_path, "*.sst", slice(100, 400))
     with pytest.raises(Broken, match="a restart discards it"):
-        list(reopen().deadlines(PARTITION))
-    assert list(reopen().deadlines(PARTITION)) == []
+        list(real.reopen().deadlines(PARTITION))
+    assert list(real.reopen().deadlines(PARTITION)) == []

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import signal
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,9 +30,9 @@ async def counting(broker: LiveBroker, home: Path) -> AsyncIterator[Workers]:
     await broker.wipe()
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
     await admin.start()
-    configs: dict[str, dict[str, str]] = defaultdict(dict, {CHANGELOG: {"cleanup.policy": "compact"}})
-    topics = [NewTopic(name, PARTITIONS, 1, topic_configs=configs[name]) for name in (*SOURCES, ANSWERS, CHANGELOG)]
-    await admin.create_topics(topics)
+    topics = [NewTopic(name, PARTITIONS, 1) for name in (*SOURCES, ANSWERS)]
+    changelog = NewTopic(CHANGELOG, PARTITIONS, 1, topic_configs={"cleanup.policy": "compact"})
+    await admin.create_topics([*topics, changelog])
     await admin.close()
     workers = Workers(broker.bootstrap, home)
     try:

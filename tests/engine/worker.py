@@ -11,6 +11,7 @@ from agents.core.timers import PartitionTimers
 from tables.requests import is_request_log
 from tables.row import Deadline, deadline_of, epoch_of, guard_of, next_epoch
 from tests.engine.broker import LogPartition, LogRecord, Member, Producer
+from tests.engine.faults import Died
 from tests.engine.process import Process
 from topics.catalog import CHANGELOG
 from topics.codec import encode
@@ -223,6 +224,12 @@ class Worker(Process):
 
     def _note_delivered(self, tp: LogPartition, offset: int) -> None:
         """As StrictTable.note_delivered."""
-        if tp.topic == CHANGELOG and self._next.get(tp.partition) == offset:
+        if tp.topic != CHANGELOG:
+            return
+        expected = self._next.get(tp.partition, offset + 1)
+        if expected < offset:
+            self.faults.note(self.name, f"finds a record of another process in {tp}")
+            raise Died
+        if expected == offset:
             self._next[tp.partition] = offset + 1
             self._delivered[tp.partition] = offset

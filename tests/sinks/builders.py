@@ -67,7 +67,8 @@ def typed_row(key: str, *values: object) -> RowWrite:
     return RowWrite(key, values, "{}", b"hash", None)
 
 
-EVERY_TYPE = ("text", 2**63 - 1, 1.5, True, NOON, date(2026, 1, 5), '{"a":[1]}')
+AFTER_NOON = datetime.fromisoformat("2026-01-05T13:00:00.000001+01:00")  # by a microsecond
+EVERY_TYPE = ("text", 2**63 - 1, 1.5, True, AFTER_NOON, date(2026, 1, 5), '{"a":[1]}')
 
 
 def page(

@@ -1,12 +1,9 @@
 """The sinks that the conformance suite runs against, and a way to look into each database past its sink."""
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from agents.ports import Sink
@@ -14,6 +11,7 @@ from service.clock import SystemClock
 from service.sinks import open_sink
 from service.sinks.postgres import loading
 from tests.sinks.builders import adapter
+from tests.support.ledger import query
 
 
 class Database:
@@ -29,15 +27,7 @@ class Database:
         return sink
 
     async def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run any SQL and commit it; the rows, if it has any."""
-        if self.url.startswith("sqlite"):
-            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), isolation_level=None)) as file:
-                return file.execute(sql).fetchall()
-        server = await asyncpg.connect(self.url)
-        try:
-            return [tuple(row) for row in await server.fetch(sql)]
-        finally:
-            await server.close()
+        return await query(self.url, sql)
 
     async def close(self) -> None:
         for sink in self._opened:

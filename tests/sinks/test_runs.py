@@ -8,10 +8,6 @@ from topics.command import NO_COUNTS, Counts
 ONE_ROW = Counts(1, 1)
 
 
-async def test_a_new_run_is_opened_and_stays_open_however_often_a_lease_is_requested(sink: Sink) -> None:
-    assert [(await open_lease(sink, run())).is_open for _ in range(3)] == [True] * 3
-
-
 async def test_a_newer_run_supersedes_the_older_one(sink: Sink, database: Database) -> None:
     await open_lease(sink, run(1))
     assert (await open_lease(sink, run(2))).is_open
@@ -73,18 +69,14 @@ async def test_a_lease_has_all_lines_of_its_parents(sink: Sink) -> None:
     assert found == [("p1", 1, False), ("p1", 2, True), ("p3", 1, False)]
 
 
-async def test_a_run_that_is_closed_shows_no_lines(sink: Sink) -> None:
-    await write(sink, run(1), row("a"))
-    await open_lease(sink, run(2))
-    assert (await open_lease(sink, run(1))).lines == ()
-
-
-async def test_closing_sums_up_the_ledger_and_folds_it_away(sink: Sink, database: Database) -> None:
+async def test_closing_sums_up_the_ledger_of_its_own_run_and_folds_it_away(sink: Sink, database: Database) -> None:
     await open_lease(sink, run())
     await commit(sink, page(run(), 1, row("a"), row("b")), page(run(), 2, row("c")))
+    await write(sink, run(org="other"), row("a"))
     assert await close_run(sink, run(), "done") == Counts(pages=2, records=3)
-    assert await database.query("select count(*) from sluice_pages") == [(0,)]
-    assert await database.query("select state, pages, records from sluice_runs") == [("done", 2, 3)]
+    assert await database.query("select run_id from sluice_pages") == [(run(org="other").id,)]
+    found = await database.query("select state, pages, records from sluice_runs where org = 'acme'")
+    assert found == [("done", 2, 3)]
 
 
 async def test_a_superseded_run_keeps_its_state_and_ends_as_requested_with_its_counts(
@@ -94,13 +86,6 @@ async def test_a_superseded_run_keeps_its_state_and_ends_as_requested_with_its_c
     await open_lease(sink, run(2))
     assert await sink.close_runs([RunEnd(run(1), "cancelled")]) == [ClosedRun("cancelled", ONE_ROW)]
     assert await database.query("select state from sluice_runs where number = 1") == [("superseded",)]
-
-
-async def test_closing_folds_its_own_run_only(sink: Sink) -> None:
-    await write(sink, run(1), row("a"))
-    await write(sink, run(1, org="other"), row("a"))
-    await close_run(sink, run(1), "done")
-    assert len((await open_lease(sink, run(1, org="other"))).lines) == 1
 
 
 async def test_a_run_that_was_never_opened_is_closed_for_good(sink: Sink, database: Database) -> None:

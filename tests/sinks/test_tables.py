@@ -1,7 +1,7 @@
 """Tables: made, widened, refused; their values and keys. For every sink."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 import pytest
 
@@ -87,13 +87,6 @@ def _day(stored: str | date) -> date:
     return stored if isinstance(stored, date) else date.fromisoformat(stored)
 
 
-async def test_times_are_kept_to_the_microsecond_in_utc(sink: Sink, database: Database) -> None:
-    moment = datetime.fromisoformat("2026-01-05T13:00:00.000001+01:00")
-    await write(sink, run(entity=TYPED), typed_row("a", None, None, None, None, moment, None, None), entity=TYPED)
-    ((stored,),) = await database.query("select ord from book_book_typed")
-    assert _moment(stored) == datetime(2026, 1, 5, 12, 0, 0, 1, tzinfo=UTC)
-
-
 async def test_rows_are_counted_by_organisation(sink: Sink) -> None:
     await write(sink, run(), row("a"), row("b"))
     await write(sink, run(org="other"), row("a"))
@@ -118,7 +111,7 @@ async def test_parents_are_read_in_steps_behind_the_last_key(sink: Sink) -> None
 async def test_a_parents_columns_are_text(sink: Sink) -> None:
     await write(sink, run(entity=TYPED), typed_row("a", *EVERY_TYPE[:6], None), entity=TYPED)
     (found,) = await sink.parents("book", TYPED, "acme", ("id", *TYPED.fields), None, 1)
-    values = "a", "text", str(2**63 - 1), "1.5", "true", "2026-01-05T12:00:00.000000Z", "2026-01-05"
+    values = "a", "text", str(2**63 - 1), "1.5", "true", "2026-01-05T12:00:00.000001Z", "2026-01-05"
     assert found == Parent("a", dict(zip(("id", *TYPED.fields), values, strict=False)))
 
 

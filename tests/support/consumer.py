@@ -1,31 +1,14 @@
-"""Consumers in memory: one that reads a log, and one that says no more than how much there is to read."""
+"""A consumer in memory that reads a log."""
 
 import asyncio
 from collections import defaultdict
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
 from tests.engine.broker import LogRecord
 from topics.codec import Headers, encode
 from topics.command import Command
-
-
-class HeldPartition:
-    """Holds one partition. `end` is where the broker says that it ends; None: the broker says nothing."""
-
-    def __init__(self, tp: TopicPartition, end: int | None) -> None:
-        self.tp = tp
-        self.end = end
-
-    def assignment(self) -> frozenset[TopicPartition]:
-        return frozenset([self.tp])
-
-    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        if self.end is None:
-            raise KafkaError
-        return dict.fromkeys(partitions, self.end)
 
 
 class Consumer:

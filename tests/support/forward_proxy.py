@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tests.support.loopback import Caller, server
+
 USER, PASSWORD = "sluice", "proxy-secret-99"
 _AUTHORIZATION = f"proxy-authorization: basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}".lower()
 _NEEDS_PASSWORD = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
@@ -20,46 +22,39 @@ class ForwardProxy:
     ports: Mapping[str, int]
     port: int = 0
     asked: list[str] = field(default_factory=list)
-    serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         return f"http://{USER}:{PASSWORD}@127.0.0.1:{self.port}"
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.serving.add(task)
-        with suppress(asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            line, *headers = head.decode().split("\r\n")
-            method, address, version = line.split(" ")
-            self.asked.append(line)
-            url = urlsplit(f"//{address}" if method == "CONNECT" else address)
-            name = url.hostname or ""
-            if _AUTHORIZATION not in map(str.lower, headers):
-                writer.write(_NEEDS_PASSWORD)
-            elif name not in self.ports:
-                writer.write(_UNKNOWN)
-            elif method == "CONNECT":
-                writer.write(b"HTTP/1.1 200 Connection Established\r\n\r\n")
-                await join(self.ports[name], b"", reader, writer)
-            else:
-                target = url._replace(scheme="", netloc="").geturl()
-                kept = [header for header in headers if not header.lower().startswith(("proxy-", "connection"))][:-2]
-                lines = [f"{method} {target} {version}", *kept, "Connection: close", "", ""]
-                await join(self.ports[name], "\r\n".join(lines).encode(), reader, writer)
-        writer.close()
+    async def serve(self, caller: Caller) -> None:
+        line, *headers = (await caller.hear()).decode().split("\r\n")
+        method, address, version = line.split(" ")
+        self.asked.append(line)
+        url = urlsplit(f"//{address}" if method == "CONNECT" else address)
+        name = url.hostname or ""
+        if _AUTHORIZATION not in map(str.lower, headers):
+            await caller.say(_NEEDS_PASSWORD)
+        elif name not in self.ports:
+            await caller.say(_UNKNOWN)
+        elif method == "CONNECT":
+            await caller.say(b"HTTP/1.1 200 Connection Established\r\n\r\n")
+            await join(self.ports[name], b"", caller)
+        else:
+            target = url._replace(scheme="", netloc="").geturl()
+            kept = [header for header in headers if not header.lower().startswith(("proxy-", "connection"))][:-2]
+            lines = [f"{method} {target} {version}", *kept, "Connection: close", "", ""]
+            await join(self.ports[name], "\r\n".join(lines).encode(), caller)
 
 
-async def join(port: int, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def join(port: int, request: bytes, caller: Caller) -> None:
     """Send the request to the port on 127.0.0.1, then copy both ways until both sides have closed."""
-    there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
-    there_writer.write(request)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
     try:
-        await asyncio.gather(_copy(reader, there_writer), _copy(there_reader, writer))
+        await asyncio.gather(_copy(caller.reader, writer), _copy(reader, caller.writer))
     finally:
-        there_writer.close()
+        writer.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,12 +68,6 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @asynccontextmanager
 async def forward_proxy(ports: Mapping[str, int]) -> AsyncIterator[ForwardProxy]:
     proxy = ForwardProxy(ports)
-    listening = await asyncio.start_server(proxy.serve, "127.0.0.1")
-    proxy.port = listening.sockets[0].getsockname()[1]
-    try:
+    async with server(proxy.serve) as there:
+        proxy.port = there.port
         yield proxy
-    finally:
-        listening.close()
-        for task in proxy.serving:
-            task.cancel()
-        await asyncio.gather(*proxy.serving, return_exceptions=True)

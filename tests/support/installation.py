@@ -86,35 +86,27 @@ class Installation:
     async def ask_simulator(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """The answer of its admin API, once it answers at all."""
         url = f"http://127.0.0.1:{self.simulator_port}/_sim/{path}"
-        async with httpx.AsyncClient(timeout=60) as client:
-            async with asyncio.timeout(WAIT_SECONDS_MAX):
-                while True:
-                    try:
-                        answer = await (client.get(url) if body is None else client.post(url, json=body))
-                        return answer.raise_for_status().json()
-                    except httpx.TransportError:
-                        await asyncio.sleep(0.2)
+        async with httpx.AsyncClient(timeout=60) as client, asyncio.timeout(WAIT_SECONDS_MAX):
+            while True:
+                try:
+                    answer = await (client.get(url) if body is None else client.post(url, json=body))
+                    return answer.raise_for_status().json()
+                except httpx.TransportError:
+                    await asyncio.sleep(0.2)
 
     async def produce(self, topic: str, *values: bytes | None, key: bytes | None = None) -> None:
         """As any stock client does."""
-        producer = AIOKafkaProducer(**client_arguments(self.settings))
-        await producer.start()
-        try:
+        async with AIOKafkaProducer(**client_arguments(self.settings)) as producer:
             for value in values:
                 await producer.send_and_wait(topic, value, key)
-        finally:
-            await producer.stop()
 
     async def dead_letters(self) -> list[DeadLetter]:
         """Everything in the dead-letter topic, by origin."""
-        consumer = AIOKafkaConsumer(DEAD_LETTERS, **client_arguments(self.settings), auto_offset_reset="earliest")
-        await consumer.start()
-        try:
-            letters = []
+        arguments = client_arguments(self.settings) | {"auto_offset_reset": "earliest"}
+        letters: list[DeadLetter] = []
+        async with AIOKafkaConsumer(DEAD_LETTERS, **arguments) as consumer:
             while fetched := await consumer.getmany(timeout_ms=2_000):
                 letters += [from_record(one.key, one.value, one.headers) for some in fetched.values() for one in some]
-        finally:
-            await consumer.stop()
         return sorted(letters, key=lambda letter: (letter.topic, letter.partition, letter.offset))
 
     async def runs(self, kind: str = SYNC.name) -> Sequence[Any]:
@@ -142,6 +134,12 @@ class Installation:
             raise AssertionError(
                 f"waited {WAIT_SECONDS_MAX:.0f} s for {what}: {found}; logs are in {self.home}"
             ) from None
+
+    async def complete(self, org: str) -> None:
+        """Wait until the only run has ended, as it should, with the rows of the source."""
+        (run,) = await self.until(lambda runs: bool(runs) and runs[0].has_ended, "the end of the run")
+        assert run.status == "done", run.reason
+        assert [entity for entity in await self.compared(org) if not entity.is_equal] == []
 
     async def compared(self, org: str) -> list[Comparison]:
         expected = await self.ask_simulator(f"expected?org={org}&hidden=include")

@@ -34,11 +34,6 @@ class LiveBroker:
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    @property
-    def pid(self) -> int:
-        assert self._broker is not None, "the broker does not run"
-        return self._broker.pid
-
     async def start(self) -> None:
         """Start it, formatted once and for all."""
         await brokers.format_data(self.home, self.port, self._java, self._jars, print)

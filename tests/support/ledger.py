@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
@@ -27,17 +28,22 @@ def page_name(target: str) -> Page:
     return parts.path, tuple(sorted(parse_qsl(parts.query)))
 
 
-async def committed_lines(url: str) -> tuple[list[tuple[str, str, int]], set[str]]:
-    """The ledger's lines (entity, parent, page), and the entities whose run is done and folded away."""
-    if url.startswith("sqlite:///"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
-            return connection.execute(_LINES).fetchall(), {row[0] for row in connection.execute(_DONE)}
+async def query(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """Run any SQL on a database, past its sink, and commit it; the rows, if it has any."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as file:
+            return file.execute(sql).fetchall()
     server = await asyncpg.connect(url)
     try:
-        found = [(row["entity"], row["parent"], row["page"]) for row in await server.fetch(_LINES)]
-        return found, {row["entity"] for row in await server.fetch(_DONE)}
+        return [tuple(row) for row in await server.fetch(sql)]
     finally:
         await server.close()
+
+
+async def committed_lines(url: str) -> tuple[list[tuple[str, str, int]], set[str]]:
+    """The ledger's lines (entity, parent, page), and the entities whose run is done and folded away."""
+    done = {str(entity) for (entity,) in await query(url, _DONE)}
+    return [(entity, parent, page) for entity, parent, page in await query(url, _LINES)], done
 
 
 async def requested_pages(url: str, org: str, lines: list[tuple[str, str, int]]) -> set[Page]:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
+
 CERTIFICATE = Path(__file__).with_name("loopback.pem")  # and its key; for 127.0.0.1, localhost and api.test
 AUTHORITY = Path(__file__).with_name("loopback-ca.pem")  # that has signed it
 PATIENCE_SECONDS = 20.0  # for what a test waits for; less than a transport's own
@@ -22,8 +26,10 @@ class Caller:
     asked: list[bytes] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def hear(self) -> None:
+    async def hear(self) -> bytes:
+        """A request's head."""
         self.asked.append(await self.reader.readuntil(b"\r\n\r\n"))
+        return self.asked[-1]
 
     async def say(self, content: bytes) -> None:
         self.writer.write(content)
@@ -52,6 +58,11 @@ class Server:
     def asked(self) -> list[int]:
         """How often on each connection."""
         return [len(caller.asked) for caller in self.callers]
+
+    async def until_asked(self) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not any(self.asked):
+                await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
@@ -106,6 +117,32 @@ def keeping(*contents: bytes) -> Speak:
     async def speak(caller: Caller) -> None:
         await saying(*contents)(caller)
         await hang(caller)
+
+    return speak
+
+
+async def drip(caller: Caller) -> None:
+    """Hears, and answers so slowly that it never ends."""
+    await caller.hear()
+    await caller.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while True:
+        await caller.say(b"x")
+        await asyncio.sleep(0.05)
+
+
+def http2(*headers: tuple[str, str]) -> Speak:
+    """Answers every request with a page and these headers."""
+
+    async def speak(caller: Caller) -> None:
+        connection = H2Connection(H2Configuration(client_side=False))
+        connection.initiate_connection()
+        await caller.say(connection.data_to_send())
+        while content := await caller.reader.read(65_536):
+            for event in connection.receive_data(content):
+                if isinstance(event, RequestReceived):
+                    connection.send_headers(event.stream_id, [(":status", "200"), *headers])
+                    connection.send_data(event.stream_id, b"page", end_stream=True)
+            await caller.say(connection.data_to_send())
 
     return speak
 

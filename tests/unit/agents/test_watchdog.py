@@ -1,4 +1,5 @@
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
@@ -84,41 +85,30 @@ def test_what_is_not_ours_for_a_while_starts_anew_when_it_is_again() -> None:
     assert watched.stays(90, 5) is None
 
 
-@pytest.fixture
-def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The codes that the process would have ended with."""
-    codes: list[int] = []
-
-    def end(code: int) -> None:
-        codes.append(code)
-        raise SystemExit(code)
-
-    monkeypatch.setattr("os._exit", end)
-    return codes
-
-
 async def test_the_process_ends_with_a_code_of_its_own_and_a_last_sentence(
-    ends: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def probes() -> list[Probe]:
         return [Probe("commits", 2, 0, 0.0)]
 
+    monkeypatch.setattr("os._exit", sys.exit)
     monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.0)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="73"):
         await watch_progress(probes)
-    assert ends == [73]
     assert caplog.messages[-1].startswith("commits: 2 waiting, and no progress for 0 s: this process ends")
 
 
-def test_a_process_that_was_not_seen_for_its_session_has_ended_and_one_that_was_lives_on(ends: list[int]) -> None:
+def test_a_process_that_was_not_seen_for_its_session_has_ended_and_one_that_was_lives_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os._exit", sys.exit)
     detector = FreezeDetector()
     detector._seen_at -= 20
     detector.check(30)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="72"):
         detector.check(10)
     detector.seen()
     detector.check(10)
-    assert ends == [72]
 
 
 async def for_ever() -> None:

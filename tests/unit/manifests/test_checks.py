@@ -17,6 +17,8 @@ TEXT = {"type": "text", "from": "x"}
 TOO_MANY = {f"f{number}": TEXT for number in range(COLUMNS_MAX + 1)}
 TO_PARENT = {"entity": "x.p", "from": "x"}
 PARENT = {"under": {"entity": "x.p", "column": "p_id"}}
+LONG = f"{'x' * 31}.{'y' * 31}"
+ONLY_Y = {"y": {"title": "Y"}}
 
 
 def problem(entities: Mapping[str, Mapping[str, object]], **file: object) -> Problem | None:
@@ -88,32 +90,22 @@ def test_a_page_is_no_larger_than_the_api_gives() -> None:
     assert reason(shape, size_max=25) == (("paging", "size"), "26 records a page; this API gives at most 25")
 
 
-def test_a_tables_name_fits_into_the_database() -> None:
-    name = f"{'x' * 31}.{'y' * 31}"
-    found = problem({name: {}})
+@pytest.mark.parametrize(
+    ("names", "file", "entity", "place", "said"),
+    [
+        ([LONG], {}, LONG, ("name",), "would have a name of 68 bytes; 63 are possible"),
+        (["a.b_c", "a_b.c"], {}, "a_b.c", ("name",), "its table demo_a_b_c is that of a.b_c, too; rename one of them"),
+        (["x.a"], {"name": "sqlite"}, "", ("name",), ""),
+        ([], {}, "", ("name",), f"has 0 entities; an adapter has 1 to {ENTITIES_MAX}"),
+        ([f"x.a{number}" for number in range(ENTITIES_MAX + 1)], {}, "", ("name",), f"has {ENTITIES_MAX + 1} entities"),
+        (["x.a"], {"products": ONLY_Y}, "", ("products", "y"), "no entity is of this product"),
+        (["x.a", "y.a"], {"products": ONLY_Y}, "", ("products",), "there are entities of x, which is not named here"),
+    ],
+)
+def test_names_that_do_not_fit_the_adapter_are_reported_with_their_place(
+    names: list[str], file: Mapping[str, object], entity: str, place: tuple[str, ...], said: str
+) -> None:
+    found = problem({name: {} for name in names}, **file)
     assert found is not None
-    assert found.reason.endswith("would have a name of 68 bytes; 63 are possible")
-
-
-def test_two_entities_never_share_a_table() -> None:
-    found = problem({"a.b_c": {}, "a_b.c": {}})
-    assert found == Problem("a_b.c", ("name",), "its table demo_a_b_c is that of a.b_c, too; rename one of them")
-
-
-def test_tables_of_others_are_not_for_adapters() -> None:
-    found = problem({"x.a": {}}, name="sqlite")
-    assert found is not None
-    assert (found.entity, found.place) == ("", ("name",))
-
-
-@pytest.mark.parametrize("count", [0, ENTITIES_MAX + 1])
-def test_an_adapter_has_a_bounded_number_of_entities(count: int) -> None:
-    found = problem({f"x.a{number}": {} for number in range(count)})
-    assert found == Problem("", ("name",), f"has {count} entities; an adapter has 1 to {ENTITIES_MAX}")
-
-
-def test_products_and_entities_name_each_other() -> None:
-    found = problem({"x.a": {}}, products={"y": {"title": "Y"}})
-    assert found == Problem("", ("products", "y"), "no entity is of this product")
-    found = problem({"x.a": {}, "y.a": {}}, products={"y": {"title": "Y"}})
-    assert found == Problem("", ("products",), "there are entities of x, which is not named here")
+    assert (found.entity, found.place) == (entity, place)
+    assert said in found.reason

@@ -19,30 +19,6 @@ VERSIONS = {
     "services": ("/services/v2/", "2018-11-01"),
     "calendar": ("/calendar/v2/", "2022-07-07"),
 }
-UNDER = {
-    "people.household_membership": "people.household",
-    "people.field_option": "people.field_definition",
-    "groups.membership": "groups.group",
-    "groups.attendance": "groups.event",
-    "groups.tag": "groups.tag_group",
-    "checkins.event_period": "checkins.event",
-    "checkins.location": "checkins.event",
-    "giving.designation": "giving.donation",
-    "services.plan": "services.service_type",
-    "services.plan_person": "services.plan",
-    "services.item": "services.plan",
-}
-DELTA = {
-    "where-and-order": {
-        "people.person", "people.email", "people.phone_number", "people.household", "people.campus",
-        "people.social_profile", "people.note_category", "people.field_datum", "giving.donation", "giving.batch",
-        "checkins.check_in", "services.plan", "calendar.event_instance", "calendar.resource_booking",
-        "calendar.resource",
-    },
-    "where": {"checkins.event_time", "calendar.event", "calendar.tag", "calendar.tag_group"},
-    "order": {"people.address", "people.note", "services.team", "services.song"},
-    "append": {"people.person_merger"},
-}  # fmt: skip
 HARD = {
     "people.field_definition": {"people.tab"},
     "people.email": {"people.person"},
@@ -83,19 +59,10 @@ def test_each_entity_stands_below_its_product_in_its_version(name: str) -> None:
     assert entity.title
 
 
-def test_children_are_read_under_their_parents() -> None:
-    assert {name: entity.under.entity for name, entity in PCO.entities.items() if entity.under} == UNDER
-
-
 def test_a_child_of_a_child_names_both_ancestors() -> None:
     entity = PCO.entities["services.plan_person"]
     assert entity.path == "/services/v2/service_types/{service_type_id}/plans/{id}/team_members"
     assert path_columns(entity) == ("service_type_id",)
-
-
-def test_deltas_are_read_where_the_api_can() -> None:
-    found = {name: entity.reads.delta.by for name, entity in PCO.entities.items() if entity.reads.delta}
-    assert found == {name: by for by, names in DELTA.items() for name in names}
 
 
 @pytest.mark.parametrize("name", sorted({*HARD, *SOFT}))

@@ -43,10 +43,6 @@ async def begin(batched: Batcher[str, str], *items: str) -> list[asyncio.Task[st
     return tasks
 
 
-async def test_a_call_that_is_alone_runs_at_once() -> None:
-    assert await batcher(Call())("a1") == "A1"
-
-
 @pytest.mark.parametrize(
     ("batch_size_max", "items", "batches"),
     [

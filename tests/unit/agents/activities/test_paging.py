@@ -32,13 +32,6 @@ async def test_pages_in_the_ledger_are_reported_and_not_fetched() -> None:
     assert (done.units, done.records, bench.pages) == (3, 12, [1, 3])
 
 
-async def test_a_lease_read_twice_is_reported_twice_and_fetched_once() -> None:
-    bench = LeaseBench()
-    first, second = await bench.read("a.pet", 3, first=2), await bench.read("a.pet", 3, first=2)
-    assert (first.units, first.records) == (second.units, second.records)
-    assert bench.pages == [2, 3, 4]
-
-
 async def test_a_lease_reads_several_pages_at_once_but_not_all() -> None:
     bench = LeaseBench()
     most = now = 0

@@ -21,11 +21,6 @@ def test_a_whole_lease_is_the_sum_of_its_units() -> None:
     assert (done.end, done.error, done.next_cursor) == (False, None, "next")
 
 
-def test_what_stands_behind_a_failure_is_not_reported() -> None:
-    done = report(LEASE, [UNIT, BUSY, UNIT], 0)
-    assert (done.units, done.error, done.reason, done.after_seconds) == (1, "retryable", "503", 7.5)
-
-
 def test_what_stands_behind_the_end_is_not_reported() -> None:
     done = report(LEASE, [UNIT, LAST, UNIT, BUSY], 0)
     assert (done.units, done.end, done.next_cursor, done.error) == (2, True, None, None)

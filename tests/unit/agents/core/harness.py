@@ -92,7 +92,7 @@ class ProcessorBench:
         return not self.context.puts and not self.context.sent
 
 
-def start(request: str = "request-1", **more: Any) -> StartSync:
+def start(request: str | None = "request-1", **more: Any) -> StartSync:
     return StartSync.model_validate({"org": "acme", "adapter": "toy", "type": "full", "request_id": request, **more})
 
 

@@ -16,6 +16,7 @@ from tests.engine.engine import KEY, Engine
 from tests.engine.worker import Store
 from tests.support.adapters import adapter
 from tests.support.adapters import entity as shaped
+from tests.unit.agents.core.harness import child_done, start
 from topics.catalog import COMMAND_BYTES_MAX, DEAD_LETTERS, WORKFLOW_RETENTION_MS
 from topics.codec import encode, headers, trace_in, trace_of
 from topics.command import Command, TimerDue
@@ -23,7 +24,7 @@ from topics.dead_letters import DeadLetter, from_record
 from topics.errors import Broken
 from topics.kinds import entity, sync
 from topics.kinds.entity import StartEntity
-from topics.kinds.sync import ChildDone, StartSync
+from topics.kinds.sync import ChildDone
 from topics.partitions import partitioner
 
 PARTITIONS = 8
@@ -34,10 +35,6 @@ ELSEWHERE = (HERE + 1) % PARTITIONS
 CHILD = entity.KEY.key("acme", "toy", "a.pet", "full")
 GHOST = entity.KEY.key("acme", "toy", "a.ghost", "full")
 LOG = log_key(KEY, slot_of(T0))
-
-
-def start(request: str | None = "request-1", **more: Any) -> StartSync:
-    return StartSync.model_validate({"org": "acme", "adapter": "toy", "type": "full", "request_id": request, **more})
 
 
 def records(
@@ -80,13 +77,10 @@ def test_a_command_is_decided_in_one_batch_with_what_it_leads_to_in_its_partitio
     assert [out.key for out in batch.changelog] == [LOG, KEY.encode(), CHILD.encode()]
     assert [(out.key, out.value) for out in batch.changelog] == list(batch.changes.items())
     assert {topic for topic, _ in batch.outputs} == {"fetch-page"}
+    child = row(batch, CHILD)
+    assert (child.last_offset, child.seq, child.state.started_at) == ({}, T0, T0)  # of the record that led to it
     due = {key: row(batch, key).due for key in (KEY, CHILD)}
     assert dict(timers.pop_due(max(due.values()))) == due
-
-
-def test_a_local_delivery_moves_no_offset_and_has_the_time_of_the_record_that_led_to_it() -> None:
-    child = row(processed(records(start())), CHILD)
-    assert (child.last_offset, child.seq, child.state.started_at) == ({}, T0, T0)
 
 
 def test_what_follows_for_another_partition_is_published_with_its_id_its_trace_and_its_sender() -> None:
@@ -159,12 +153,6 @@ def test_no_message_stops_its_partition(topic: str, value: bytes | None, heads: 
     assert any(dead_letters(batch) for batch in everywhere)
 
 
-def test_two_commands_of_one_batch_see_each_other() -> None:
-    batch = processed(records(start(), start("request-2")))
-    assert (row(batch, KEY).seq, row(batch, KEY).last_offset) == (T0 + 1, {"start-sync": 1})
-    assert len(outs(batch, "fetch-page")) == 1
-
-
 def test_of_many_requests_that_are_read_again_only_the_rejected_ones_become_dead_letters_again() -> None:
     store = Store()
     ignored = [start(f"ignored-{number}") for number in range(300)]
@@ -179,23 +167,13 @@ def test_of_many_requests_that_are_read_again_only_the_rejected_ones_become_dead
 def test_an_ended_workflow_leaves_the_table_after_its_retention_with_its_requests_and_its_deadline() -> None:
     store, timers = Store(), Timers()
     processed(records(start()), store, timers=timers)
-    done = ChildDone(workflow=KEY, parent_run=T0, entity="a.pet", child_run_id="c@1", outcome="done")
     due = T0 + WORKFLOW_RETENTION_MS
-    over = records(done, topic="control")
+    over = records(child_done(), topic="control")
     over += [one._replace(offset=1) for one in records(TimerDue(workflow=KEY, due=due), topic="control", at=due)]
     batch = processed(over, store, timers=timers)
     assert [(out.key, out.value) for out in batch.changelog[-2:]] == [(LOG, None), (KEY.encode(), None)]
     assert set(store.values) == {CHILD.encode()}
     assert KEY not in dict(timers.pop_due(due))
-
-
-def test_a_timer_that_comes_before_its_time_by_the_brokers_clock_is_delivered_again_when_that_has_passed() -> None:
-    store, timers = Store(), Timers()
-    due = row(processed(records(start()), store, timers=timers), KEY).due
-    early = records(TimerDue(workflow=KEY, due=due), topic="control", at=due - 5_000)
-    assert processed(early, store, timers=timers).changes == {}
-    assert (KEY, due) not in timers.pop_due(T0 + 4_999)
-    assert (KEY, due) in timers.pop_due(T0 + 5_000)
 
 
 async def test_one_run_has_one_trace_from_its_start_down_to_its_pages() -> None:

@@ -37,7 +37,7 @@ def test_a_batch_reads_its_own_writes_and_journals_each_of_them() -> None:
     assert batch.changelog == [Out(b"a", b"1"), Out(b"a", b"2"), Out(b"b", None)]
 
 
-def test_each_target_gets_its_records_in_the_order_of_deciding() -> None:
+def test_each_target_gets_its_records_in_the_order_of_deciding_and_each_source_the_offset_behind_them() -> None:
     outbox = Outbox()
     outbox.add(decided("start-sync", 4, ("control", 1, b"a"), ("control", 0, b"b")))
     outbox.add(decided("control", 9, ("control", 1, b"c")))
@@ -45,14 +45,8 @@ def test_each_target_gets_its_records_in_the_order_of_deciding() -> None:
         ("control", 1): [Out(b"key", b"a"), Out(b"key", b"c")],
         ("control", 0): [Out(b"key", b"b")],
     }
+    assert outbox.handled == {LogPartition("start-sync", 0): 5, CONTROL: 10}
     assert outbox.changelog == {0: [Out(b"key", b"start-sync"), Out(b"key", b"control")]}
-
-
-def test_a_source_may_be_committed_up_to_behind_its_last_record() -> None:
-    outbox = Outbox()
-    outbox.add(decided("control", 4))
-    outbox.add(decided("control", 9))
-    assert outbox.handled == {CONTROL: 10}
 
 
 def test_it_is_full_at_its_maximum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,11 +60,6 @@ def test_a_replay_is_put_and_sent_again_before_it_is_taken_for_a_duplicate(bench
     assert bench.context.redelivered == [True]
 
 
-def test_a_replay_of_one_topic_says_nothing_about_another(running: ProcessorBench) -> None:
-    assert running.offsets == {"start-sync": 0}
-    assert running.deliver(child_done()) == "decided"
-
-
 def test_the_history_has_the_last_notable_transitions_with_their_causes_and_requests(bench: ProcessorBench) -> None:
     for number in range(HISTORY_MAX + 2):
         bench.deliver(start(f"request-{number}"), at=T0 + number)
@@ -169,19 +164,15 @@ def test_a_timer_counts_where_the_brokers_clock_was_put_back_behind_the_time_it_
     assert running.deliver(TimerDue(workflow=KEY, due=running.row.due), at=T0 - 1) == "decided"
 
 
-def test_an_ended_record_leaves_the_table_with_its_requests_after_its_retention(ended: ProcessorBench) -> None:
-    due = T0 + WORKFLOW_RETENTION_MS
-    assert ended.row.due == due
-    assert ended.deliver(TimerDue(workflow=KEY, due=due), at=due - 1) == "ignored"
-    assert ended.deliver(TimerDue(workflow=KEY, due=due), at=due) == "decided"
-    assert (ended.context.stored, ended.context.puts) == ({}, [LOG, KEY])
-
-
-def test_the_requests_of_every_day_leave_the_table_with_their_record(running: ProcessorBench) -> None:
+def test_an_ended_record_leaves_the_table_with_the_requests_of_every_day_after_its_retention(
+    running: ProcessorBench,
+) -> None:
     running.deliver(start("request-2"), at=T0 + DAY_MS)
     running.deliver(child_done(), at=T0 + DAY_MS)
-    due = running.row.due
-    running.deliver(TimerDue(workflow=KEY, due=due), at=due)
+    due = T0 + DAY_MS + WORKFLOW_RETENTION_MS
+    assert running.row.due == due
+    assert running.deliver(TimerDue(workflow=KEY, due=due), at=due - 1) == "ignored"
+    assert running.deliver(TimerDue(workflow=KEY, due=due), at=due) == "decided"
     assert (running.context.stored, running.context.puts) == ({}, [LOG, LOG, KEY])
 
 

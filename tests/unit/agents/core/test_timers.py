@@ -26,11 +26,6 @@ def test_a_deadline_is_delivered_when_it_has_passed_and_again_until_it_is_moved(
     assert made.pop_due(9 * REPEAT_MS) == []
 
 
-def test_a_deadline_that_was_moved_counts_at_its_new_time() -> None:
-    assert timers(("a", 5), ("a", 9)).pop_due(8) == []
-    assert timers(("a", 9), ("a", 5)).pop_due(8) == [("a", 5)]
-
-
 @given(SETS, st.integers(0, 25))
 def test_whatever_was_set_before_the_last_deadline_of_each_counts(entries: list[tuple[str, int]], now: int) -> None:
     last = dict(entries)
@@ -76,17 +71,12 @@ def test_its_memory_is_bounded_by_the_workflows_that_live_and_not_by_their_runs(
     assert made.pop_due(START + 10_000) == [("alive", START + 9_999)]
 
 
-def test_deadlines_are_delivered_by_partition() -> None:
+def test_deadlines_are_delivered_by_partition_and_after_an_assignment_for_those_that_are_held() -> None:
     made = PartitionTimers()
     made.of(3).set("a", Deadline(5), 0)
     made.of(3).set("b", Deadline(9), 0)
     made.of(4).set("c", Deadline(5), 0)
     assert made.pop_due(6) == {3: [("a", 5)], 4: [("c", 5)]}
     assert made.pop_due(6) == {}
-
-
-def test_after_an_assignment_only_the_partitions_that_are_held_count() -> None:
-    made = PartitionTimers()
-    made.of(3).set("a", Deadline(5), 0)
     made.rebuild({4: [("c", Deadline(5))], 5: []}, 0)
     assert made.pop_due(9) == {4: [("c", 5)]}

@@ -1,10 +1,12 @@
+"""The connections file, and the logins and secrets that it refers to."""
+
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from service.api import connections as module
-from service.api.connections import BasicAuth, Connection, Connections, NoAuth, OAuth, read_connections
+from service.api.connections import BasicAuth, Connections, OAuth, read_connections
 from service.api.credentials import SECRET_BYTES_MAX, Login, StaticAccount, resolve
 from topics.errors import Rejected
 
@@ -17,44 +19,29 @@ def connections(tmp_path: Path, text: str) -> Connections:
     return read_connections(path)
 
 
-def basic(secret: str) -> str:
-    return f"acme/pco: {{auth: {{kind: basic, id: 'env:PCO_ID', secret: '{secret}'}}}}\n"
-
-
 def test_an_entry_says_how_an_api_is_reached(tmp_path: Path) -> None:
-    found = connections(
-        tmp_path,
-        """
-        acme/pco:
-          base_url: http://127.0.0.1:8765/
-          auth: {kind: basic, id: "env:PCO_ID", secret: "file:/run/secrets/pco"}
-          concurrency: 4
-        """,
-    ).find("acme", "pco")
+    auth = "{kind: basic, id: 'env:PCO_ID', secret: 'file:/run/secrets/pco'}"
+    text = f"acme/pco: {{base_url: 'http://127.0.0.1:8765/', auth: {auth}, concurrency: 4}}"
+    found = connections(tmp_path, text).find("acme", "pco")
     assert (found.key, found.base_url, found.concurrency) == ("acme/pco", "http://127.0.0.1:8765", 4)
     assert isinstance(found.auth, BasicAuth)
     assert found.auth.secret.get_secret_value() == "file:/run/secrets/pco"
 
 
-def test_no_login_is_said_with_a_word(tmp_path: Path) -> None:
-    assert isinstance(connections(tmp_path, "acme/bench: {auth: none}").find("acme", "bench").auth, NoAuth)
-
-
-def test_a_pattern_serves_all_organisations(tmp_path: Path) -> None:
-    text = "'*/pco': {auth: {kind: basic, id: 'literal:{org}', secret: 'literal:secret-{org}'}}"
-    auth = connections(tmp_path, text).find("org-17", "pco").auth
+def test_a_pattern_serves_all_organisations_without_an_entry_of_their_own(tmp_path: Path) -> None:
+    pattern = "'*/pco': {auth: {kind: basic, id: 'literal:{org}', secret: 'literal:secret-{org}'}, concurrency: 2}"
+    found = connections(tmp_path, f"{pattern}\nacme/pco: {{auth: none, concurrency: 3}}")
+    auth = found.find("org-17", "pco").auth
     assert isinstance(auth, BasicAuth)
     assert (auth.id.get_secret_value(), auth.secret.get_secret_value()) == ("literal:org-17", "literal:secret-org-17")
-
-
-def test_an_organisations_own_entry_comes_before_the_pattern(tmp_path: Path) -> None:
-    found = connections(tmp_path, "'*/pco': {auth: none, concurrency: 2}\nacme/pco: {auth: none, concurrency: 3}")
     assert (found.find("acme", "pco").concurrency, found.find("other", "pco").concurrency) == (3, 2)
 
 
 def test_oauth_names_its_token_endpoint(tmp_path: Path) -> None:
     auth = "{kind: oauth, client_id: 'env:A', client_secret: 'env:B', refresh_token: 'env:C', token_url: 'https://x/t'}"
-    assert isinstance(connections(tmp_path, f"acme/pco: {{auth: {auth}}}").find("acme", "pco").auth, OAuth)
+    found = connections(tmp_path, f"acme/pco: {{auth: {auth}}}").find("acme", "pco").auth
+    assert isinstance(found, OAuth)
+    assert found.token_url == "https://x/t"
 
 
 def test_a_connection_that_is_missing_is_named_with_the_file(tmp_path: Path) -> None:
@@ -136,33 +123,35 @@ def test_an_error_in_the_file_shows_no_secret(tmp_path: Path, text: str) -> None
 
 
 def test_a_connection_shows_no_literal(tmp_path: Path) -> None:
-    assert SECRET not in repr(connections(tmp_path, basic(f"literal:{SECRET}")).find("acme", "pco"))
+    text = f"acme/pco: {{auth: {{kind: bearer, token: 'literal:{SECRET}'}}}}"
+    assert SECRET not in repr(connections(tmp_path, text).find("acme", "pco"))
+
+
+def account(tmp_path: Path, auth: str) -> StaticAccount:
+    environment = {"PCO_ID": "id", "TOKEN": "abc", "BROKEN": f"{SECRET}\r\nX: y"}
+    return StaticAccount(connections(tmp_path, f"acme/pco: {{auth: {auth}}}").find("acme", "pco"), environment)
+
+
+BEARER = "{kind: bearer, token: 'env:TOKEN'}"
+
+
+@pytest.mark.parametrize(("auth", "authorization"), [("none", None), (BEARER, "Bearer abc")])
+async def test_a_login_is_none_or_a_bearer_token_as_it_is(tmp_path: Path, auth: str, authorization: str | None) -> None:
+    assert (await account(tmp_path, auth).login()).authorization == authorization
 
 
 async def test_basic_is_looked_up_for_each_request(tmp_path: Path) -> None:
     file = tmp_path / "secret"
-    found = connections(tmp_path, basic(f"file:{file}")).find("acme", "pco")
-    account = StaticAccount(found, {"PCO_ID": "id"})
-    file.write_text("one\n")
-    assert (await account.login()).authorization == "Basic aWQ6b25l"
-    file.write_text("two")
-    assert (await account.login()).authorization == "Basic aWQ6dHdv"
-
-
-async def test_a_bearer_token_is_sent_as_it_is(tmp_path: Path) -> None:
-    found = connections(tmp_path, "acme/pco: {auth: {kind: bearer, token: 'env:TOKEN'}}").find("acme", "pco")
-    assert (await StaticAccount(found, {"TOKEN": "abc"}).login()).authorization == "Bearer abc"
+    basic = account(tmp_path, f"{{kind: basic, id: 'env:PCO_ID', secret: 'file:{file}'}}")
+    for secret, authorization in (("one\n", "Basic aWQ6b25l"), ("two", "Basic aWQ6dHdv")):
+        file.write_text(secret)
+        assert (await basic.login()).authorization == authorization
 
 
 async def test_a_token_that_no_header_carries_is_rejected_unseen(tmp_path: Path) -> None:
-    found = connections(tmp_path, "acme/pco: {auth: {kind: bearer, token: 'env:TOKEN'}}").find("acme", "pco")
     with pytest.raises(Rejected, match="no header can carry") as caught:
-        await StaticAccount(found, {"TOKEN": f"{SECRET}\r\nX: y"}).login()
+        await account(tmp_path, "{kind: bearer, token: 'env:BROKEN'}").login()
     assert SECRET not in str(caught.value)
-
-
-async def test_without_a_login_no_header_is_sent() -> None:
-    assert (await StaticAccount(Connection("acme", "bench", NoAuth(kind="none")), {}).login()).authorization is None
 
 
 def test_a_login_shows_no_secret() -> None:
@@ -172,25 +161,21 @@ def test_a_login_shows_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "problem"),
+    ("reference", "content", "problem"),
     [
-        ("env:MISSING", "acme/pco: auth.secret refers to env:MISSING, which is not set"),
-        ("env:EMPTY", "acme/pco: auth.secret refers to env:EMPTY, which is not set"),
-        ("file:/nowhere/secret", "refers to file:/nowhere/secret, which cannot be read: No such file or directory"),
+        ("env:MISSING", b"", "env:MISSING, which is not set"),
+        ("env:EMPTY", b"", "env:EMPTY, which is not set"),
+        ("file:/nowhere/secret", b"", "file:/nowhere/secret, which cannot be read: No such file or directory"),
+        ("file:secret", b" \n", "file:secret, which is empty"),
+        ("file:secret", b"\xff", "file:secret, which is not UTF-8 text"),
+        ("file:secret", b"x" * (SECRET_BYTES_MAX + 1), "file:secret, which has more than 64000 bytes: not a secret"),
     ],
 )
-def test_a_secret_that_cannot_be_had_is_named_by_its_reference(reference: str, problem: str) -> None:
+def test_a_secret_that_cannot_be_had_is_named_by_its_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, content: bytes, problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_bytes(content)
     with pytest.raises(Rejected) as caught:
         resolve(SecretStr(reference), {"EMPTY": ""}, "acme/pco: auth.secret")
-    assert problem in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [(b" \n", "is empty"), (b"\xff", "not UTF-8"), (b"x" * (SECRET_BYTES_MAX + 1), "not a secret")],
-)
-def test_a_secret_file_without_a_secret_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
-    file = tmp_path / "secret"
-    file.write_bytes(content)
-    with pytest.raises(Rejected, match=problem):
-        resolve(SecretStr(f"file:{file}"), {}, "acme/pco: auth.secret")
+    assert str(caught.value) == f"acme/pco: auth.secret refers to {problem}"

@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import os
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -15,7 +14,7 @@ from pydantic import SecretStr
 from service.api.connections import Connection, OAuth
 from service.api.credentials import Login
 from service.api.oauth import LOCK_SECONDS_MAX, OAuthAccount, Tokens
-from tests.support.http import MemoryTransport
+from tests.support.http import MemoryTransport, MovedClock
 from topics.errors import Rejected, Retryable
 
 AUTH = OAuth(
@@ -25,21 +24,6 @@ AUTH = OAuth(
     refresh_token=SecretStr("env:PCO_REFRESH"),
     token_url="https://api.example.org/oauth/token",
 )
-
-
-class MovedClock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 5, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-        await asyncio.sleep(0)
 
 
 class Endpoint:
@@ -54,16 +38,12 @@ class Endpoint:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         form = {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
-        assert (form["grant_type"], form["client_id"], form["client_secret"]) == (
-            "refresh_token",
-            "client",
-            "client-secret",
-        )
+        token = form.pop("refresh_token")
+        assert form == {"grant_type": "refresh_token", "client_id": "client", "client_secret": "client-secret"}
         if self.error is not None:
             return self.error
-        if form["refresh_token"] != self.good:
-            said = {"error": "invalid_grant", "error_description": f"{form['refresh_token']} was used"}
-            return httpx.Response(400, json=said)
+        if token != self.good:
+            return httpx.Response(400, json={"error": "invalid_grant", "error_description": f"{token} was used"})
         self.granted += 1
         answer: dict[str, object] = {"access_token": f"access-{self.granted}", "token_type": "bearer"}
         if self.rotates:
@@ -87,15 +67,9 @@ class World:
         return self.home / "credentials" / "acme@pco.json"
 
     def process(self) -> OAuthAccount:
-        return OAuthAccount(
-            Connection("acme", "pco", AUTH),
-            AUTH,
-            self.environment,
-            self.home,
-            MemoryTransport(self.endpoint),
-            self.clock,
-            self.clock.sleep,
-        )
+        transport, clock = MemoryTransport(self.endpoint), self.clock
+        connection = Connection("acme", "pco", AUTH)
+        return OAuthAccount(connection, AUTH, self.environment, self.home, transport, clock, clock.sleep)
 
 
 @pytest.fixture
@@ -107,62 +81,26 @@ def login_of(number: int) -> Login:
     return Login(f"Bearer access-{number}", (f"access-{number}",))
 
 
-async def test_the_first_login_exchanges_the_configured_token(world: World) -> None:
-    assert await world.process().login() == login_of(1)
-
-
-async def test_a_token_is_used_until_shortly_before_its_end(world: World) -> None:
+@pytest.mark.parametrize(
+    ("expires_in", "seconds", "number"),
+    [(7200, 7139, 1), (7200, 7141, 2), ("10", 8, 1), ("10", 9.5, 2), (None, 1e8, 1)],
+)
+async def test_a_token_is_used_until_shortly_before_its_end(
+    world: World, expires_in: object, seconds: float, number: int
+) -> None:
+    world.endpoint.expires_in = expires_in
     account = world.process()
-    await account.login()
-    world.clock.seconds = 7139
     assert await account.login() == login_of(1)
-    world.clock.seconds = 7141
-    assert await account.login() == login_of(2)
+    world.clock.seconds = seconds
+    assert await account.login() == login_of(number)
 
 
-async def test_a_short_token_is_used_too(world: World) -> None:
-    world.endpoint.expires_in = "10"
-    account = world.process()
-    await account.login()
-    world.clock.seconds = 8
-    assert await account.login() == login_of(1)
-
-
-async def test_a_token_without_an_end_is_used_until_it_is_refused(world: World) -> None:
-    world.endpoint.expires_in = None
-    account = world.process()
-    first = await account.login()
-    world.clock.seconds = 1e8
-    assert await account.login() == first
-    assert await account.login(refused=first) == login_of(2)
-
-
-async def test_many_requests_share_one_refresh(world: World) -> None:
-    account = world.process()
-    assert await asyncio.gather(*(account.login() for _ in range(20))) == [login_of(1)] * 20
+async def test_requests_and_processes_share_a_refresh_and_one_for_a_refused_token(world: World) -> None:
+    accounts = [world.process(), world.process()] * 10
+    assert await asyncio.gather(*(account.login() for account in accounts)) == [login_of(1)] * 20
     assert world.endpoint.granted == 1
-
-
-async def test_many_refused_requests_share_one_refresh(world: World) -> None:
-    account = world.process()
-    first = await account.login()
-    assert await asyncio.gather(*(account.login(refused=first) for _ in range(20))) == [login_of(2)] * 20
-    assert world.endpoint.granted == 2
-
-
-async def test_two_processes_share_one_refresh(world: World) -> None:
-    one, two = world.process(), world.process()
-    first, second = await asyncio.gather(one.login(), two.login())
-    assert first == second == login_of(1)
-    assert world.endpoint.granted == 1
-
-
-async def test_who_was_refused_takes_over_what_another_process_has_refreshed(world: World) -> None:
-    one, two = world.process(), world.process()
-    first = await one.login()
-    await two.login()
-    await two.login(refused=first)
-    assert await one.login(refused=first) == login_of(2)
+    refused = login_of(1)
+    assert await asyncio.gather(*(account.login(refused=refused) for account in accounts)) == [login_of(2)] * 20
     assert world.endpoint.granted == 2
 
 
@@ -173,27 +111,20 @@ async def test_a_new_process_uses_the_stored_tokens(world: World) -> None:
     assert await world.process().login() == login_of(2)
 
 
-async def test_tokens_are_for_their_owner_only(world: World) -> None:
+async def test_a_token_is_on_disk_before_it_is_used_for_its_owner_only(world: World) -> None:
     await world.process().login()
-    assert (world.file.stat().st_mode & 0o777, world.file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-
-
-async def test_a_token_is_on_disk_before_it_is_used(world: World) -> None:
-    account = world.process()
-    await account.login()
     assert msgspec.json.decode(world.file.read_bytes(), type=Tokens).refresh_token == "refresh-1"
     assert [path.name for path in sorted(world.file.parent.iterdir())] == ["acme@pco.json", "acme@pco.lock"]
+    assert (world.file.stat().st_mode & 0o777, world.file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
 async def test_tokens_that_could_not_be_written_are_written_first_thing(world: World) -> None:
     account = world.process()
-    world.file.mkdir(parents=True)
-    (world.file / "in the way").touch()
-    world.file.rename(world.file.with_suffix(".new"))
+    in_the_way = world.file.with_suffix(".new")
+    in_the_way.mkdir(parents=True)
     with pytest.raises(Retryable, match=r"acme@pco\.json cannot be written"):
         await account.login()
-    (world.file.with_suffix(".new") / "in the way").unlink()
-    world.file.with_suffix(".new").rmdir()
+    in_the_way.rmdir()
     assert await account.login() == login_of(1)
     assert world.file.is_file()
 
@@ -217,22 +148,24 @@ async def test_a_used_token_asks_for_a_person_and_shows_no_secret(world: World) 
     assert "refresh-0" not in str(caught.value)
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-async def test_an_endpoint_in_trouble_is_worth_another_try(world: World, status: int) -> None:
-    world.endpoint.error = httpx.Response(status, headers={"Retry-After": "7"})
+@pytest.mark.parametrize(
+    ("error", "why", "after_seconds"),
+    [
+        *((httpx.Response(status, headers={"Retry-After": "7"}), str(status), 7) for status in (429, 500, 503)),
+        *((httpx.Response(200, content=body), "without a token", None) for body in (b"<html>", b"{}")),
+        (httpx.Response(200, content=b'{"access_token":5}'), "without a token", None),
+    ],
+)
+async def test_an_endpoint_in_trouble_is_worth_another_try(
+    world: World, error: httpx.Response, why: str, after_seconds: float | None
+) -> None:
+    world.endpoint.error = error
     account = world.process()
-    with pytest.raises(Retryable) as caught:
+    with pytest.raises(Retryable, match=why) as caught:
         await account.login()
-    assert caught.value.after_seconds == 7
+    assert caught.value.after_seconds == after_seconds
     world.endpoint.error = None
     assert await account.login() == login_of(1)
-
-
-@pytest.mark.parametrize("content", [b"<html>", b"{}", b'{"access_token":5}'])
-async def test_an_answer_without_a_token_is_worth_another_try(world: World, content: bytes) -> None:
-    world.endpoint.error = httpx.Response(200, content=content)
-    with pytest.raises(Retryable, match="without a token"):
-        await world.process().login()
 
 
 async def test_a_damaged_file_is_named(world: World) -> None:

@@ -100,6 +100,7 @@ def test_before_anything_was_published_each_says_how_to_begin(tmp_path: Path) ->
 def test_explain_says_what_is_waited_for_and_what_happened(sink: str) -> None:
     text = printed(sink, "explain", "is-stuck")
     assert "waits for 1 entity: a.house backs off before it reads pages 1 to 32 again" in text
+    assert "3 more can start after those" in text
     assert "reason: 503 from the API" in text
     assert "waits for a.house (hard, retrying)" in text
     facts = as_json(sink, "explain", "is-stuck")

@@ -40,14 +40,6 @@ async def test_a_result_is_reported_to_its_workflow_with_the_trace_of_its_comman
     assert trace_in(sent.headers) == trace_of("run")
 
 
-async def test_a_command_that_is_not_done_is_not_committed(bench: FetcherBench) -> None:
-    async with bench.running():
-        await bench.deliver(lease(1))
-        assert bench.begun == [lease(1)]
-    assert bench.consumer.committed == {}
-    assert bench.cancelled == [lease(1)]
-
-
 async def test_a_command_sent_again_while_it_is_unfinished_runs_once(bench: FetcherBench) -> None:
     async with bench.running():
         await bench.deliver(lease(1), lease(1))
@@ -65,27 +57,20 @@ async def test_a_command_sent_again_after_it_is_done_is_reported_again(bench: Fe
     assert len(bench.producer.sent) == 2
 
 
-async def test_a_message_that_is_no_command_becomes_a_dead_letter(bench: FetcherBench) -> None:
-    async with bench.running():
-        await bench.deliver(b"fetch me a page")
-        await bench.until_committed(1)
-    (sent,) = bench.producer.sent
-    letter = from_record(sent.key, sent.value, sent.headers)
-    assert (sent.topic, letter.topic, letter.offset) == ("dead-letters", "fetch-page", 0)
-    assert letter.reason.startswith("not a fetch-page command")
-
-
-async def test_a_command_that_can_never_be_done_becomes_a_dead_letter_and_the_others_continue(
+async def test_what_is_no_command_or_can_never_be_done_becomes_a_dead_letter_and_the_others_continue(
     bench: FetcherBench,
 ) -> None:
     reject = raising(Rejected("workflow key 'x' is none"))
     bench.answer = lambda command: reject(command) if command == lease(1) else result(command)
     bench.may_end.set()
     async with bench.running():
-        await bench.deliver(*leases(2))
-        await bench.until_committed(2)
-    (letter,) = [one for one in bench.producer.sent if one.topic == "dead-letters"]
-    assert from_record(letter.key, letter.value, letter.headers).reason == "workflow key 'x' is none"
+        await bench.deliver(b"fetch me a page", *leases(2))
+        await bench.until_committed(3)
+    sent = [one for one in bench.producer.sent if one.topic == "dead-letters"]
+    letters = [from_record(one.key, one.value, one.headers) for one in sent]
+    assert [(letter.topic, letter.offset) for letter in letters] == [("fetch-page", 0), ("fetch-page", 1)]
+    assert letters[0].reason.startswith("not a fetch-page command")
+    assert letters[1].reason == "workflow key 'x' is none"
 
 
 @pytest.mark.parametrize("error", [KafkaConnectionError("gone"), Broken("impossible")])
@@ -123,14 +108,6 @@ async def test_a_task_beside_the_loop_that_ends_ends_the_process(
         await until(lambda: bool(bench.producer.sent) or task.done())
         with pytest.raises(Broken, match="has ended: ZeroDivisionError"):
             await task
-
-
-async def test_a_commit_that_fails_is_retried(bench: FetcherBench) -> None:
-    bench.may_end.set()
-    bench.consumer.commit_failures = [KafkaConnectionError("gone")] * 3
-    async with bench.running():
-        await bench.deliver(lease(1))
-        await bench.until_committed(1)
 
 
 async def test_the_commands_of_a_revoked_partition_are_cancelled_at_once_and_forgotten(bench: FetcherBench) -> None:
@@ -197,12 +174,15 @@ async def test_a_connection_with_thousands_of_commands_does_not_delay_another_pa
     assert bench.consumer.committed == {TP: 5_000, OTHER: 1}
 
 
-async def test_a_fetcher_that_stops_begins_nothing_more(bench: FetcherBench) -> None:
+async def test_a_fetcher_that_stops_begins_nothing_more_and_commits_nothing_undone(
+    bench: FetcherBench,
+) -> None:
     async with bench.running() as task:
         await bench.deliver(*leases(100))
         bench.stop.set()
         await task
     assert len(bench.begun) == len(bench.cancelled) == concurrency.COMMANDS_PER_CONNECTION
+    assert bench.consumer.committed == {}
 
 
 # Probes: legitimate waiting makes progress, standing still does not.
@@ -216,17 +196,6 @@ async def progress(bench: FetcherBench) -> dict[str, Any]:
     return {probe.name: probe.progress for probe in await bench.fetcher.probes()}
 
 
-async def test_a_command_that_was_read_is_unfinished_and_is_named(bench: FetcherBench) -> None:
-    async with bench.running():
-        await bench.deliver(lease(1))
-        assert await waiting(bench) == {
-            "records to read": 0,
-            "unfinished commands": 1,
-            "commits of offsets": 0,
-            "the command at fetch-page/0/0": 1,
-        }
-
-
 async def test_a_lease_that_hangs_and_is_sent_again_makes_no_progress(bench: FetcherBench) -> None:
     async with bench.running():
         await bench.deliver(lease(1))
@@ -236,19 +205,21 @@ async def test_a_lease_that_hangs_and_is_sent_again_makes_no_progress(bench: Fet
     assert (after["records to read"], after["unfinished commands"]) == (2, before["unfinished commands"])
 
 
-async def test_a_lease_that_ends_is_progress_and_its_offset_is_committed(bench: FetcherBench) -> None:
+async def test_a_command_is_unfinished_and_named_until_it_ends_which_is_progress(bench: FetcherBench) -> None:
+    idle = {"records to read": 0, "unfinished commands": 0, "commits of offsets": 0}
     async with bench.running():
         await bench.deliver(lease(1))
+        assert await waiting(bench) == {**idle, "unfinished commands": 1, "the command at fetch-page/0/0": 1}
         before = await progress(bench)
         bench.may_end.set()
         await bench.until_committed(1)
         after = await progress(bench)
-        assert await waiting(bench) == {"records to read": 0, "unfinished commands": 0, "commits of offsets": 0}
+        assert await waiting(bench) == idle
     assert after["unfinished commands"] > before["unfinished commands"]
     assert after["commits of offsets"] == before["commits of offsets"] + 1
 
 
-async def test_offsets_that_cannot_be_committed_are_waiting(bench: FetcherBench) -> None:
+async def test_offsets_that_cannot_be_committed_are_waiting_and_committed_later(bench: FetcherBench) -> None:
     bench.consumer.commit_failures = [KafkaConnectionError("gone")] * 10_000
     bench.may_end.set()
     async with bench.running():
@@ -256,6 +227,8 @@ async def test_offsets_that_cannot_be_committed_are_waiting(bench: FetcherBench)
         await until(lambda: len(bench.consumer.commit_failures) < 9_998)
         assert (await waiting(bench))["commits of offsets"] == 1
         assert (await progress(bench))["commits of offsets"] == 0
+        bench.consumer.commit_failures.clear()
+        await bench.until_committed(1)
 
 
 async def test_records_that_the_broker_has_and_the_consumer_does_not_get_are_waiting(bench: FetcherBench) -> None:

@@ -51,16 +51,6 @@ async def test_an_entity_that_backs_off_says_when_it_continues_and_why_and_queue
     assert reason.next_at == engine.entity("a.house").due
 
 
-async def test_an_entity_that_waits_names_what_it_needs_and_the_run_what_it_waits_for() -> None:
-    found = explained(await engine_with("a.house", DOWN))
-    assert one(found, "a.pet").waits == "waits for a.house (hard, retrying)"
-    assert one(found, "a.guest").waits == "waits for a.pet (soft, waiting)"
-    assert found.sentence == (
-        "waits for 1 entity: a.house backs off before it reads pages 1 to 32 again (in 8 s: 503 from the API); "
-        "3 more can start after those"
-    )
-
-
 async def test_an_entity_below_another_counts_parents() -> None:
     reason = one(explained(await engine_with("a.room", DOWN)), "a.room")
     assert reason.waits == "backs off before it reads parents 1 to 32 of a.house again"

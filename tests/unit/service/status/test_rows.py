@@ -72,12 +72,6 @@ def test_the_newest_record_of_a_run_counts_in_any_order(order: list[tuple[int, i
     assert len(status_rows(SHIPPED, records).timeline) == 3
 
 
-def test_two_runs_of_one_workflow_are_two_rows() -> None:
-    later = msgspec.structs.replace(MAIN, run=T0 + 5)
-    rows = run_rows(record(MAIN, 1), record(later, 2))
-    assert [(row["workflow"], row["run_id"]) for row in rows] == [(MAIN.key, MAIN.run_id), (MAIN.key, later.run_id)]
-
-
 def test_a_record_without_a_state_has_no_rows() -> None:
     assert status_rows(SHIPPED, [record(None)]) == StatusRows((), ())
 

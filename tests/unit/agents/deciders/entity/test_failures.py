@@ -1,3 +1,7 @@
+from typing import Any
+
+import pytest
+
 from agents.core.retry import LEASE
 from agents.deciders.entity.failures import FENCED_MAX
 from agents.deciders.entity.window import LEASE_DEADLINE_MS
@@ -72,15 +76,11 @@ def test_a_rejected_lease_fails_the_entity_with_its_reason_and_what_was_committe
     spread.then(close("failed")).having(status="finishing", reason="403 forbidden", leases=(), units=F + 3, pages=F + 3)
 
 
-def test_a_fenced_run_continues_under_a_newer_number() -> None:
-    fenced = started().when(failed(1, "fenced", reason="newer run"), at=T0 + 9)
-    fenced.then(sole(1, 1, F, run=T0 + 9)).having(run=T0 + 9, fenced=1, units=0, started_at=T0)
+@pytest.mark.parametrize(("newest", "run"), [(None, T0 + 9), (T0 + 3_600_000, T0 + 3_600_001)])
+def test_a_fenced_run_continues_under_a_higher_number_than_any_that_the_database_knows(newest: Any, run: int) -> None:
+    fenced = started().when(failed(1, "fenced", reason="newer run", newest=newest), at=T0 + 9)
+    fenced.then(sole(1, 1, F, run=run)).having(run=run, fenced=1, units=0, started_at=T0)
     fenced.with_event("fenced (newer run); continues as run")
-
-
-def test_a_fenced_run_takes_a_higher_number_than_any_that_the_database_knows() -> None:
-    fenced = started().when(failed(1, "fenced", newest=T0 + 3_600_000), at=T0 + 9)
-    fenced.then(sole(1, 1, F, run=T0 + 3_600_001)).having(run=T0 + 3_600_001, fenced=1)
 
 
 def test_an_entity_that_is_fenced_again_and_again_fails() -> None:

@@ -1,6 +1,5 @@
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,14 +25,6 @@ async def start_with(java: Path, port: int | None = None) -> None:
     await start(java.parent, port or free_port(), java, java.parent / "jars", print, SystemClock())
 
 
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        yield int(holder.getsockname()[1])
-
-
 @pytest.mark.parametrize("record", [None, "", "{", '{"pid": "x"}', "17", f'{{"pid": {os.getpid()}, "port": 9092}}'])
 def test_without_a_record_or_with_one_that_is_broken_or_of_another_program_no_broker_is_found(
     record: str | None, tmp_path: Path
@@ -44,12 +35,12 @@ def test_without_a_record_or_with_one_that_is_broken_or_of_another_program_no_br
 
 
 @pytest.mark.parametrize("distance", [0, 1], ids=["port", "controller_port"])
-async def test_a_taken_port_is_named(
-    distance: int, taken_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_taken_port_is_named(distance: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PORTS_SECONDS_MAX", 0)
-    with pytest.raises(Rejected, match=rf"port {taken_port} on 127.0.0.1 cannot be used.*set SLUICE_KAFKA_PORT"):
-        await start_with(java_that("exit 0", tmp_path), taken_port - distance)
+    port = free_port()
+    why = rf"port {port + distance} on 127.0.0.1 cannot be used.*set SLUICE_KAFKA_PORT"
+    with socket.create_server(("127.0.0.1", port + distance)), pytest.raises(Rejected, match=why):
+        await start_with(java_that("exit 0", tmp_path), port)
 
 
 async def test_a_format_that_fails_says_why_and_leaves_no_data(tmp_path: Path) -> None:

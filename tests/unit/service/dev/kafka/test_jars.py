@@ -42,19 +42,13 @@ async def fetch(cache: Path, repository: module.Download) -> Path:
     return await fetch_jars(cache, print, SystemClock(), JARS, repository)
 
 
-async def test_jars_are_fetched_once(tmp_path: Path) -> None:
+async def test_jars_are_fetched_once_even_if_two_begin_together(tmp_path: Path) -> None:
     repository = Repository()
-    place = await fetch(tmp_path, repository)
+    place, _ = await asyncio.gather(fetch(tmp_path, repository), fetch(tmp_path, repository))
     found = {file.name: file.read_bytes() for file in place.iterdir()}
     assert found == {"broker-1.0.jar": b"one jar", "log-1.0.jar": b"another"}
     assert await fetch(tmp_path, repository) == place
     assert sorted(repository.served) == ["broker-1.0.jar", "log-1.0.jar"]
-
-
-async def test_two_at_once_fetch_once(tmp_path: Path) -> None:
-    repository = Repository()
-    await asyncio.gather(fetch(tmp_path, repository), fetch(tmp_path, repository))
-    assert len(repository.served) == len(JARS)
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda jar: jar.write_bytes(b"anothex")], ids=["lost", "damaged"])
@@ -67,23 +61,21 @@ async def test_a_jar_that_is_lost_or_damaged_is_noticed_and_fetched_again(
     assert jar.read_bytes() == b"another"
 
 
-async def test_a_jar_with_other_contents_is_not_taken(tmp_path: Path) -> None:
-    with pytest.raises(Retryable, match=r"org.example:log:1.0 was downloaded with a wrong SHA-256"):
-        await fetch(tmp_path, Repository({**CONTENTS, "log": b"evil"}))
+@pytest.mark.parametrize(
+    ("repository", "why"),
+    [
+        (Repository({**CONTENTS, "log": b"evil"}), r"org.example:log:1.0 was downloaded with a wrong SHA-256"),
+        (unplugged, r"could not fetch org.example:.*network is unreachable.*check the network"),
+    ],
+    ids=["other_contents", "no_network"],
+)
+async def test_a_fetch_that_fails_says_why_and_leaves_nothing_behind_not_even_of_one_that_was_killed(
+    repository: module.Download, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / "kafka-4.3.1-partial-x1").mkdir()
+    with pytest.raises(Retryable, match=why):
+        await fetch(tmp_path, repository)
     assert names_in(tmp_path) == ["kafka-4.3.1.lock"]
-
-
-async def test_without_network_nothing_is_left_behind_and_the_sentence_says_so(tmp_path: Path) -> None:
-    with pytest.raises(Retryable, match=r"could not fetch org.example:.*network is unreachable.*check the network"):
-        await fetch(tmp_path, unplugged)
-    assert names_in(tmp_path) == ["kafka-4.3.1.lock"]
-
-
-async def test_the_directory_of_a_killed_fetch_is_removed(tmp_path: Path) -> None:
-    left_behind = tmp_path / "kafka-4.3.1-partial-x1"
-    left_behind.mkdir()
-    await fetch(tmp_path, Repository())
-    assert not left_behind.exists()
 
 
 async def test_a_cache_that_cannot_be_written_is_rejected(tmp_path: Path) -> None:

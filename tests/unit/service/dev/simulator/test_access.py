@@ -1,6 +1,5 @@
 """Credentials, tokens and limits of the simulated API."""
 
-import base64
 from typing import Any
 
 import httpx
@@ -39,25 +38,12 @@ async def test_a_wrong_token_is_answered_in_html(api: Api, auth: tuple[str, str]
     assert answer.headers["www-authenticate"].startswith("Basic")
 
 
-async def test_a_basic_scheme_may_be_written_in_any_case(api: Api) -> None:
-    encoded = base64.b64encode(b"acme:secret-acme").decode()
-    answer = await api.get(PEOPLE, auth=None, headers={"Authorization": f"basic {encoded}"})
-    assert answer.status_code == 200
-
-
 async def test_an_access_token_works_until_it_expires(api: Api) -> None:
     tokens = (await token(api, grant_type="authorization_code", code="code-beta")).json()
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
     assert (await api.get(PEOPLE, auth=None, headers=bearer)).status_code == 200
     api.clock.advance(tokens["expires_in"])
     assert "(BABOON)" in (await api.get(PEOPLE, auth=None, headers=bearer)).json()["errors"][0]["detail"]
-
-
-async def test_a_forged_access_token_is_no_token(api: Api) -> None:
-    forged = {"Authorization": "Bearer access.acme.9999999999.00000000000000000000000000000000"}
-    answer = await api.get(PEOPLE, auth=None, headers=forged)
-    assert answer.status_code == 401
-    assert "(CAPUCHIN)" in answer.text
 
 
 async def test_a_refresh_token_works_once_and_outlives_a_restart(api: Api) -> None:
@@ -73,20 +59,14 @@ async def test_an_unknown_client_gets_no_token(api: Api) -> None:
     assert (status, problem["error"]) == (401, "invalid_client")
 
 
-async def test_tokens_may_be_asked_for_in_json(api: Api) -> None:
-    form = CLIENT | {"grant_type": "authorization_code", "code": "code-acme"}
-    assert (await api.send("POST", "/oauth/token", json=form, auth=None)).json()["token_type"] == "bearer"
-    torn = await api.send("POST", "/oauth/token", content=b"{", headers={"content-type": "application/json"})
-    assert torn.json()["error"] == "invalid_request"
-
-
-async def test_requests_over_the_limit_are_rejected_and_counted() -> None:
+async def test_requests_over_the_limit_are_rejected_and_counted_for_each_organisation() -> None:
     api = Api(rate_limit=True, rate_requests=2)
     counts = [(await api.get(PEOPLE)).headers["x-pco-api-request-rate-count"] for _ in range(3)]
     refused = await api.get(PEOPLE)
     assert counts == ["1", "2", "3"]
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "20")
     assert "4 of 2 requests per 20 seconds" in refused.text
+    assert (await api.get(PEOPLE, auth=("beta", "secret-beta"))).status_code == 200
 
 
 async def test_the_window_begins_with_its_first_request_and_ends_as_a_whole() -> None:
@@ -96,12 +76,6 @@ async def test_the_window_begins_with_its_first_request_and_ends_as_a_whole() ->
     assert (await api.get(PEOPLE)).headers["retry-after"] == "1"
     api.clock.advance(0.5)
     assert (await api.get(PEOPLE)).headers["x-pco-api-request-rate-count"] == "1"
-
-
-async def test_organisations_do_not_share_a_limit() -> None:
-    api = Api(rate_limit=True, rate_requests=1)
-    await api.get(PEOPLE)
-    assert (await api.get(PEOPLE, auth=("beta", "secret-beta"))).status_code == 200
 
 
 async def test_deep_offsets_have_a_lower_limit_and_the_period_may_be_in_words() -> None:
