@@ -64,7 +64,7 @@ def run_worker(settings: Settings, name: str, registry: Registry = SHIPPED) -> N
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     adapters = load_with(settings.manifests).adapters
-    run_app(build_app(config, registry, adapters, lambda: int(clock.now().timestamp() * 1000)), loop)
+    run_app(build_app(config, registry, adapters, clock.steady_ms), loop)
 
 
 def run_fetcher(

@@ -11,7 +11,7 @@ from tables.row import HEAD
 from topics.catalog import DAY_MS, MESSAGE_RETENTION_MS
 from topics.errors import Broken, Rejected, shortened
 
-REQUESTS_MAX = 5_000  # of one workflow and day; one more is rejected
+REQUESTS_MAX = 1_000  # of one workflow and day; one more is rejected
 SLOTS = MESSAGE_RETENTION_MS // DAY_MS + 1  # as long as Kafka may deliver a request again
 ID_CHARS = 16  # of a command's id: 64 bits distinguish some thousand requests
 REJECTION_CHARS = 100

@@ -16,7 +16,7 @@ COUNT_MAX = 2**53 - 1  # the largest integer that every JSON reader and every da
 
 
 def _storable(reason: str) -> str:
-    return shortened(reason).replace("\0", "\ufffd")
+    return shortened(reason).replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]

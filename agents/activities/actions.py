@@ -31,6 +31,7 @@ async def run_action(activities: Mapping[str, Activity], command: RunAction) -> 
         _check_size(command.input, "input")
         result = await activity(command)
         _check_size(result, "result")
+        return _complete(command, result=result)
     except Retryable as error:
         return _failed(command, "retryable", str(error), error.after_seconds)
     except Rejected as error:
@@ -42,7 +43,6 @@ async def run_action(activities: Mapping[str, Activity], command: RunAction) -> 
     except Exception as error:  # a bug in one activity fails its workflow, with the reason, and nothing else
         log.exception("action failed unexpectedly", extra={"sluice.workflow": command.workflow})
         return _failed(command, "rejected", f"unexpected {type(error).__name__}: {error}")
-    return _complete(command, result=result)
 
 
 def _check_size(payload: Payload, what: str) -> None:

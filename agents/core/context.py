@@ -36,7 +36,8 @@ class BatchContext:
         self._partition_of = partition_of
         self._sent_by = sent_by
         self._local: deque[LocalDelivery] = deque()
-        self._resent: set[str] = set()
+        self._met: set[tuple[str, str]] = set()
+        self._logs: dict[bytes, RequestLog] = {}
         self._rows: dict[str, Row[Any] | None] = {}
         self._deadlines: dict[str, Deadline] = {}
         self._postponed: list[tuple[str, int, int]] = []
@@ -60,10 +61,14 @@ class BatchContext:
 
     def get_requests(self, key: str, slot: int) -> RequestLog:
         """The workflow's request log in a slot (tables.requests), an empty one if there is none."""
-        value = self._batch.get(log_key(key, slot))
-        return RequestLog() if value is None else decode_requests(value)
+        name = log_key(key, slot)
+        if name not in self._logs:
+            value = self._batch.get(name)
+            self._logs[name] = RequestLog() if value is None else decode_requests(value)
+        return self._logs[name]
 
     def put_requests(self, key: str, slot: int, log: RequestLog | None) -> None:
+        self._logs[log_key(key, slot)] = log or RequestLog()
         self._batch.put(log_key(key, slot), None if log is None else encode_requests(log))
 
     def send(self, command: Command, trace: str, redelivered: bool = False) -> None:
@@ -84,10 +89,10 @@ class BatchContext:
     def next_local(self) -> LocalDelivery | None:
         return self._local.popleft() if self._local else None
 
-    def first_redelivery(self, key: str) -> bool:
-        """True the first time in a batch: a workflow resends its pending commands once because of local deliveries."""
-        is_first = key not in self._resent
-        self._resent.add(key)
+    def is_first(self, what: str, key: str) -> bool:
+        """True the first time in a batch: what a workflow does once, however many of its records are replayed."""
+        is_first = (what, key) not in self._met
+        self._met.add((what, key))
         return is_first
 
     def postpone(self, key: str, due: int, milliseconds: int) -> None:

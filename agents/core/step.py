@@ -130,7 +130,7 @@ class Step:
         if self._delivery.offset is not None or stored.state is None:
             return "ignored"
         is_repeated = self._delivery.redelivered or stored.epoch < self._delivery.epoch
-        if not is_repeated or not self._context.first_redelivery(self._key):
+        if not is_repeated or not self._context.is_first("resend", self._key):
             return "ignored"
         self._resend(row)
         return "replayed"
@@ -150,7 +150,8 @@ class Step:
 
     def _resend(self, row: Row[Any]) -> None:
         """Put and send again: a crash may have lost either, and neither does harm twice."""
-        self._requests.put_again()
+        if self._context.is_first("put requests", self._key):
+            self._requests.put_again()
         self._context.put(self._key, row)
         if row.state is not None:
             for command in self._decider.pending_commands(row.state):
@@ -161,7 +162,8 @@ class Step:
         if self._command.is_request:
             if reason := self._requests.rejection():
                 raise Rejected(reason)
-            self._requests.check_bound()  # one that was too many is in no log
+            if not self._requests.is_duplicate():
+                self._requests.check_bound()  # one that was too many is in no log
         elif not isinstance(self._command, TimerDue):
             self._decider.decide(row.state, self._command, self._delivery.at)
 

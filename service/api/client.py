@@ -23,7 +23,7 @@ from service.api.oauth import OAuthAccount
 from service.api.requests import PageRequest
 from service.api.transport import Transport
 from service.clock import Clock
-from topics.errors import Retryable, SluiceError
+from topics.errors import Retryable
 
 RETRY_SECONDS_MAX = 180.0  # from the first attempt's failure; no attempt begins after it
 PATIENCE_SECONDS_MAX = 90.0  # a server that asks for a longer wait makes its page Retryable, with the time
@@ -121,8 +121,7 @@ class ApiClient:
             if login.authorization != refused.authorization:
                 response = await self._send(state, call, login)
         if not response.is_success:
-            error = error_for(response, call.name, call.request.is_under_parent, self._clock.now())
-            raise _without_secrets(error, login)
+            raise error_for(response, call.name, call.request.is_under_parent, self._clock.now(), login.hide)
         try:
             return read(response.body)
         except Retryable as failure:
@@ -170,8 +169,3 @@ def _headers(adapter: AdapterFile, entity: Entity) -> dict[str, str]:
     for more in (adapter.headers, entity.headers):
         headers.update((name.lower(), value) for name, value in more.items())
     return headers
-
-
-def _without_secrets(error: SluiceError, login: Login) -> SluiceError:
-    sentence = login.hide(str(error))
-    return Retryable(sentence, error.after_seconds) if isinstance(error, Retryable) else type(error)(sentence)

@@ -1,6 +1,7 @@
 """Errors by status: whether a request is repeated, and the API's own words about it. Pure."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -24,13 +25,16 @@ class Gone(Rejected):
     """404 or 410 below a parent: the parent no longer exists, and has no children."""
 
 
-def error_for(response: Response, what: str, is_under_parent: bool, now: datetime) -> Retryable | Rejected:
-    """The error that a response without success stands for. `what` names method, path and connection."""
+def error_for(
+    response: Response, what: str, is_under_parent: bool, now: datetime, hide: Callable[[str], str]
+) -> Retryable | Rejected:
+    """The error that a response without success stands for. `what` names method, path and connection; `hide` takes the
+    secrets out of the API's own words."""
     status = response.status
     if 300 <= status < 400:
         place = _host(response.headers.get("location", ""))
         return Rejected(f"{what} answered {_named(status)} to {place}: redirects are not followed; put right base_url")
-    quoted = _quoted(response.body[:QUOTED_BYTES_MAX])
+    quoted = _quoted(response.body[:QUOTED_BYTES_MAX], hide)
     sentence = f"{what} answered {_named(status)}" + (f": {quoted}" if quoted else "")
     if status in _RETRYABLE or status >= 500:
         return Retryable(sentence, retry_after(response.headers, now))
@@ -66,12 +70,12 @@ def _host(location: str) -> str:
         return "an unreadable address"
 
 
-def _quoted(body: bytes) -> str:
+def _quoted(body: bytes, hide: Callable[[str], str]) -> str:
     """The API's own words, on one line, shortened."""
     try:
-        text = _from_json(msgspec.json.decode(body))
+        text = hide(_from_json(msgspec.json.decode(body)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        text = _TAG.sub(" ", body.decode(errors="replace"))
+        text = hide(_TAG.sub(" ", hide(body.decode(errors="replace"))))
     words = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return shortened(words, EXCERPT_CHARS_MAX)
 

@@ -125,11 +125,11 @@ class OAuthAccount:
     def _check(self, response: Response, login: Login) -> None:
         if response.is_success:
             return
-        error = error_for(response, self._what, False, self._clock.now())
+        error = error_for(response, self._what, False, self._clock.now(), login.hide)
         if isinstance(error, Retryable):
-            raise Retryable(login.hide(str(error)), error.after_seconds)
+            raise error
         raise Rejected(
-            f"{login.hide(str(error))}. Authorise Sluice again and put the new refresh token where "
+            f"{error}. Authorise Sluice again and put the new refresh token where "
             "auth.refresh_token of the connection refers to"
         )
 

@@ -1,7 +1,7 @@
 """The fetcher's consumer: commands read ahead within a bound per partition, offsets committed in order."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -18,6 +18,7 @@ POLL_RECORDS_MAX = 500
 POLL_MS = 200
 # Unfinished commands of one partition; at the maximum it is paused until half of them are done. Others are read.
 UNFINISHED_PER_PARTITION_MAX = 1_000
+UNCOMMITTED_PER_PARTITION_MAX = 10_000  # likewise; those behind one that takes long
 
 Revoked = Callable[[set[TopicPartition]], Awaitable[None]]
 
@@ -71,7 +72,10 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         return self._trackers.get(fetched.tp) is fetched.tracker
 
     async def commit(self) -> None:
-        done = {tp: one.next_offset for tp, one in self._trackers.items() if one.next_offset is not None}
+        await self._commit(self._trackers)
+
+    async def _commit(self, trackers: Mapping[TopicPartition, OffsetTracker]) -> None:
+        done = {tp: one.next_offset for tp, one in trackers.items() if one.next_offset is not None}
         if not done:
             return
         try:
@@ -81,8 +85,8 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             return
         self.commits += 1
         for tp, offset in done.items():
-            if tp in self._trackers and self._trackers[tp].next_offset == offset:
-                self._trackers[tp].next_offset = None
+            if tp in trackers and trackers[tp].next_offset == offset:
+                trackers[tp].next_offset = None
 
     @property
     def uncommitted(self) -> int:
@@ -94,22 +98,24 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Stop at once: another process continues from the last commit, and pages would be fetched twice."""
-        lost = set(revoked)
-        await self._on_revoked(lost)
-        await self.commit()
-        for tp in lost:
-            self._trackers.pop(tp, None)
-        self._paused -= lost
+        lost = {tp: self._trackers.pop(tp, OffsetTracker()) for tp in revoked}
+        self._paused -= lost.keys()
+        await self._on_revoked(set(lost))
+        await self._commit(lost)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         for tp in assigned:
             self._trackers.setdefault(tp, OffsetTracker())  # `poll` may return its first records before this call
 
     def _pause_or_resume(self) -> None:
-        full = {tp for tp, one in self._trackers.items() if len(one) >= UNFINISHED_PER_PARTITION_MAX} - self._paused
-        free = {tp for tp in self._paused if len(self._trackers[tp]) <= UNFINISHED_PER_PARTITION_MAX // 2}
+        full = {tp for tp, one in self._trackers.items() if _load(one) >= 1.0} - self._paused
+        free = {tp for tp in self._paused if _load(self._trackers[tp]) <= 0.5}
         if full:
             self._consumer.pause(*full)
         if free:
             self._consumer.resume(*free)
         self._paused = (self._paused | full) - free
+
+
+def _load(tracker: OffsetTracker) -> float:
+    return max(len(tracker) / UNFINISHED_PER_PARTITION_MAX, tracker.uncommitted / UNCOMMITTED_PER_PARTITION_MAX)

@@ -18,7 +18,7 @@ from service.fetcher.publisher import ResultPublisher
 from service.fetcher.scheduler import FairQueue
 from service.kafka.client import ClientArguments
 from topics.command import Command
-from topics.errors import Rejected
+from topics.errors import Broken, Rejected
 from topics.partitions import PartitionOf
 
 log = logging.getLogger("sluice.fetcher")
@@ -64,6 +64,7 @@ class Fetcher:
         self._liveness = liveness or Liveness()
         self._queue: FairQueue[InFlight] = FairQueue(concurrency.COMMANDS_PER_CONNECTION)
         self._tasks: dict[asyncio.Task[None], InFlight] = {}
+        self._cancelled: set[asyncio.Task[None]] = set()
         self._ids: set[str] = set()
         self._failure: BaseException | None = None
         self._consumer = CommandConsumer(client, name, registry.catalog.data, self._revoked)
@@ -129,7 +130,11 @@ class Fetcher:
         self._ids.discard(item.id)
         self._queue.done(connection)
         self._liveness.steps += 1
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task in self._cancelled:
+            self._cancelled.discard(task)
+        elif task.cancelled():
+            self._failure = self._failure or Broken(f"the command at {item.position} was cancelled from within")
+        elif (error := task.exception()) is not None:
             self._failure = self._failure or error
         self._dispatch()
 
@@ -143,6 +148,7 @@ class Fetcher:
 
     async def _cancel(self, tasks: Iterable["asyncio.Task[None]"]) -> None:
         cancelled = list(tasks)
+        self._cancelled.update(cancelled)
         for task in cancelled:
             task.cancel()
         await asyncio.gather(*cancelled, return_exceptions=True)

@@ -55,7 +55,8 @@ class FairQueue(Generic[T]):
 
 
 class OffsetTracker:
-    """Offsets of one partition: all below `next_offset` are done. Memory: unfinished records, bounded by the reader."""
+    """Offsets of one partition: all below `next_offset` are done. Memory: the records from the first
+    unfinished one on, bounded by the reader."""
 
     def __init__(self) -> None:
         self._begun: deque[int] = deque()
@@ -65,6 +66,11 @@ class OffsetTracker:
     def __len__(self) -> int:
         """The number of unfinished records."""
         return len(self._begun) - len(self._ended)
+
+    @property
+    def uncommitted(self) -> int:
+        """The number of records from the first unfinished one on."""
+        return len(self._begun)
 
     def begin(self, offset: int) -> None:
         """Count the record as unfinished. Offsets begin in rising order."""

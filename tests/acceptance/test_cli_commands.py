@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +39,6 @@ async def document(made: Installation, *arguments: str, exit_code: int = 0) -> A
     result = await run(made, *arguments, "--json")
     assert result.exit_code == exit_code, (result.output, result.exception)
     return json.loads(result.stdout)
-
-
-async def eventually(made: Installation, is_so: Callable[[Any], bool], *arguments: str) -> Any:
-    """The document of a command, once it is so."""
-    async with asyncio.timeout(60):
-        while not is_so(found := await document(made, *arguments)):
-            await asyncio.sleep(0.5)
-    return found
 
 
 async def test_two_organisations_are_followed_to_their_ends(broker: LiveBroker, tmp_path: Path) -> None:
@@ -94,7 +85,9 @@ async def test_the_newest_dead_letters_come_first_and_the_others_are_counted(
 ) -> None:
     async with installation(broker, tmp_path, None, *ORGS) as made:
         await made.produce("start-sync", *(b"no command %d" % number for number in range(5)), key=b"one partition")
-        await eventually(made, lambda found: len(found["letters"]) == 5, "dead-letters", "list")
+        async with asyncio.timeout(60):
+            while len((await document(made, "dead-letters", "list"))["letters"]) < 5:
+                await asyncio.sleep(0.5)
         listed = await document(made, "dead-letters", "list", "--limit", "2")
         assert [letter["origin"].split("/")[2] for letter in listed["letters"]] == ["4", "3"]
         assert listed["more"] == 3

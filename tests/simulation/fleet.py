@@ -37,7 +37,13 @@ class Fleet(Generic[P]):
     async def drain(self) -> bool:
         moved = False
         for process in list(self.live.values()):
-            moved |= await process.drain()
+            try:
+                moved |= await process.drain()
+            except Died:
+                self._end(process)
+                self.down.append(self._static(process))
+                await self.restart()
+                moved = True
         return moved
 
     async def join(self) -> None:

@@ -1,7 +1,6 @@
 """A whole installation of real processes that tests may kill: simulator, worker, fetcher, projector, on a broker."""
 
 import asyncio
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -74,7 +73,7 @@ class Installation:
 
     def stop_all(self) -> None:
         for process in self.processes.values():
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
         for process in self.processes.values():
             try:
                 process.wait(15)

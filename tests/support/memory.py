@@ -37,7 +37,6 @@ class MemorySink:
     def __init__(self) -> None:
         self.rows: dict[str, dict[tuple[str, str], RowWrite]] = {}
         self.runs: dict[str, _Run] = {}
-        self.commits = 0
 
     async def prepare(self, adapter: Adapter) -> None: ...
 
@@ -69,7 +68,6 @@ class MemorySink:
         return LeaseState(True, tuple(lines))
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
-        self.commits += 1
         return [self._commit(page) for page in pages]
 
     def _commit(self, page: PageWrite) -> PageOutcome:
@@ -112,15 +110,13 @@ class MemorySink:
 class ListSource:
     """Serves `data[entity]` (keys; under a parent: `data[entity/parent]`) and counts each page that it serves.
 
-    `trouble` may raise for a page, before it is served.
+    What `trouble` gives for a page is raised before it is served.
     """
 
-    def __init__(
-        self, data: dict[str, list[str]], trouble: Callable[[FetchRequest], SluiceError | None] | None = None
-    ) -> None:
+    def __init__(self, data: dict[str, list[str]]) -> None:
         self.data = data
         self.served: list[tuple[str, str, int]] = []
-        self.trouble = trouble
+        self.trouble: Callable[[FetchRequest], SluiceError | None] | None = None
         self.on_fetch: Callable[[FetchRequest], None] = lambda request: None
 
     async def fetch(self, request: FetchRequest) -> PageBody | None:

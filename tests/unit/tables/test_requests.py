@@ -54,7 +54,7 @@ def test_a_full_day_of_requests_is_a_record_that_kafka_takes_and_one_more_is_rej
     requests = [LoggedRequest(request(n)[:16], f"start-sync@{10**15 + n}", "x" * 100) for n in range(REQUESTS_MAX)]
     full = RequestLog(requests=tuple(requests), day=T0 // DAY_MS)
     assert len(encode_requests(full)) < RECORD_BYTES_MAX
-    with pytest.raises(Rejected, match="5,000 requests on one day, the most that are remembered"):
+    with pytest.raises(Rejected, match="1,000 requests on one day, the most that are remembered"):
         full.adding(request(REQUESTS_MAX), HERE, T0, 1)
     assert len(full.adding(request(REQUESTS_MAX), HERE, T0 + DAY_MS, 1).requests) == 1
 

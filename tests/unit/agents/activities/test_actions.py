@@ -1,5 +1,7 @@
 """What becomes of an action: every error is reported to its workflow, and only Broken ends the process."""
 
+from typing import Any
+
 import pytest
 
 from agents.activities.actions import Cancelled
@@ -39,6 +41,13 @@ def runner(result: Payload | Exception, bench: LeaseBench | None = None) -> Acti
         return result
 
     return ActivityRunner(bench.reader, bench.database, {"send": send})
+
+
+@pytest.mark.parametrize("result", [None, ["sent"], {"at": RUN, 1: 2}, {"names": {"a"}}])
+async def test_a_result_that_is_no_json_object_is_the_actions_error(result: Any) -> None:
+    done = await runner(result).run(run_action())
+    assert isinstance(done, ActionComplete)
+    assert (done.error, done.reason.partition(":")[0]) == ("rejected", "unexpected ValidationError")
 
 
 async def test_the_result_is_reported_for_the_attempt_it_belongs_to() -> None:

@@ -65,6 +65,23 @@ def test_a_request_that_an_older_program_remembered_in_its_record_is_a_duplicate
     assert bench.deliver(start("request-0")) == "duplicate"
 
 
+def test_a_replayed_duplicate_is_no_request_too_many(bench: ProcessorBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "REQUESTS_MAX", 3)
+    duplicate = bench.delivery(start())
+    assert bench.process(duplicate) == "duplicate"
+    for number in (2, 3):
+        bench.deliver(start(f"request-{number}"))
+    assert bench.process(duplicate) == "replayed"
+
+
+def test_the_requests_are_put_once_for_all_replays_of_a_batch(bench: ProcessorBench) -> None:
+    deliveries = [bench.delivery(start(f"request-{number}")) for number in (2, 3)]
+    for delivery in deliveries:
+        bench.process(delivery)
+    outcomes = [(bench.process(delivery), bench.context.puts) for delivery in deliveries]
+    assert outcomes == [("replayed", [f"log:{KEY}", KEY]), ("replayed", [KEY])]
+
+
 def test_more_requests_than_are_remembered_of_a_day_are_rejected_until_the_next_one(
     bench: ProcessorBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ from service.api.http import USER_AGENT
 from service.api.requests import page_request
 from tests.support.adapters import adapter, entity
 from tests.support.http import MemoryTransport, MovedClock
-from topics.errors import Rejected, Retryable
+from topics.errors import EXCERPT_CHARS_MAX, Rejected, Retryable
 
 SECRET = "pco-secret-77"
 BASE = "https://api.example.org"
@@ -224,6 +224,14 @@ async def test_no_error_shows_a_secret_that_the_api_says_back(
     assert SECRET not in str(caught.value)
     assert SECRET not in caplog.text + str([vars(record) for record in caplog.records])
     assert "***" in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["{}{}", '{{"message": "{}{}"}}', "<p>{}{}</p>"])
+async def test_a_secret_is_redacted_before_the_apis_words_are_cut(form: str) -> None:
+    said = form.format("x" * (EXCERPT_CHARS_MAX - 5), SECRET)
+    with pytest.raises(Rejected) as caught:
+        await World(answer(409, said.encode()), auth=BASIC).get()
+    assert f"x{SECRET[:3]}" not in str(caught.value)
 
 
 async def test_an_error_shows_no_query() -> None:

@@ -29,24 +29,19 @@ async def transport(*options: Any) -> AsyncIterator[HttpTransport]:
     await made.close()
 
 
-async def test_a_page_request_has_these_headers() -> None:
-    async with transport() as sender, server(saying(answer(b"{}"))) as there:
-        await get(sender, there.url)
-    lines = there.callers[0].asked[0].decode().lower().split("\r\n")
-    assert lines[0] == "get /x?key=pco-secret-77 http/1.1"
-    host = there.url.removeprefix("http://").partition("/")[0]
-    expected = ["accept-encoding: gzip", "accept: text/x", "authorization: basic ea==", f"host: {host}"]
-    assert sorted(filter(None, lines[1:])) == [*expected, f"user-agent: {USER_AGENT}"]
+FORM = ["connection: keep-alive", "content-length: 14", "content-type: application/x-www-form-urlencoded"]
 
 
-async def test_a_token_request_is_a_form() -> None:
+@pytest.mark.parametrize(("ask", "method", "own"), [(get, "get", ["authorization: basic ea=="]), (post, "post", FORM)])
+async def test_a_page_request_and_the_form_for_a_token_have_these_headers(
+    ask: Ask, method: str, own: list[str]
+) -> None:
     async with transport() as sender, server(saying(answer(b"{}"))) as there:
-        assert (await post(sender, there.url)).body == b"{}"
-    asked = there.callers[0].asked[0].decode().lower()
-    assert asked.startswith("post /x?key=")
-    for header in ("content-type: application/x-www-form-urlencoded", "content-length: 14", "accept-encoding: gzip"):
-        assert f"\r\n{header}\r\n" in asked
-    assert f"\r\nuser-agent: {USER_AGENT}\r\n" in asked
+        assert (await ask(sender, there.url)).body == b"{}"
+    first, *headers = there.callers[0].asked[0].decode().lower().strip().split("\r\n")
+    assert first == f"{method} /x?key=pco-secret-77 http/1.1"
+    always = ["accept-encoding: gzip", "accept: text/x", f"host: 127.0.0.1:{there.port}", f"user-agent: {USER_AGENT}"]
+    assert sorted(headers) == sorted([*always, *own])
 
 
 @both

@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import httpx
 import msgspec
@@ -26,18 +26,30 @@ AUTH = OAuth(
 )
 
 
-class Endpoint:
-    """Gives out access-1, access-2, … for refresh tokens that serve once."""
+class World:
+    """A token endpoint, which gives out access-1, access-2, …; a state directory, and any number of processes."""
 
-    def __init__(self) -> None:
-        self.good = "refresh-0"
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.clock = MovedClock()
+        self.environment = {"PCO_REFRESH": "refresh-0"}
+        self.good = "refresh-0"  # serves once
         self.granted = 0
         self.expires_in: object = 7200
         self.rotates = True
         self.error: httpx.Response | None = None
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        form = {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
+    @property
+    def file(self) -> Path:
+        return self.home / "credentials" / "acme@pco.json"
+
+    def process(self) -> OAuthAccount:
+        transport, clock = MemoryTransport(self._answer), self.clock
+        connection = Connection("acme", "pco", AUTH)
+        return OAuthAccount(connection, AUTH, self.environment, self.home, transport, clock, clock.sleep)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        form = dict(parse_qsl(request.content.decode()))
         token = form.pop("refresh_token")
         assert form == {"grant_type": "refresh_token", "client_id": "client", "client_secret": "client-secret"}
         if self.error is not None:
@@ -51,25 +63,6 @@ class Endpoint:
         if self.expires_in is not None:
             answer["expires_in"] = self.expires_in
         return httpx.Response(200, json=answer)
-
-
-class World:
-    """A token endpoint, a state directory, and any number of processes."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.endpoint = Endpoint()
-        self.clock = MovedClock()
-        self.environment = {"PCO_REFRESH": "refresh-0"}
-
-    @property
-    def file(self) -> Path:
-        return self.home / "credentials" / "acme@pco.json"
-
-    def process(self) -> OAuthAccount:
-        transport, clock = MemoryTransport(self.endpoint), self.clock
-        connection = Connection("acme", "pco", AUTH)
-        return OAuthAccount(connection, AUTH, self.environment, self.home, transport, clock, clock.sleep)
 
 
 @pytest.fixture
@@ -88,7 +81,7 @@ def login_of(number: int) -> Login:
 async def test_a_token_is_used_until_shortly_before_its_end(
     world: World, expires_in: object, seconds: float, number: int
 ) -> None:
-    world.endpoint.expires_in = expires_in
+    world.expires_in = expires_in
     account = world.process()
     assert await account.login() == login_of(1)
     world.clock.seconds = seconds
@@ -98,10 +91,10 @@ async def test_a_token_is_used_until_shortly_before_its_end(
 async def test_requests_and_processes_share_a_refresh_and_one_for_a_refused_token(world: World) -> None:
     accounts = [world.process(), world.process()] * 10
     assert await asyncio.gather(*(account.login() for account in accounts)) == [login_of(1)] * 20
-    assert world.endpoint.granted == 1
+    assert world.granted == 1
     refused = login_of(1)
     assert await asyncio.gather(*(account.login(refused=refused) for account in accounts)) == [login_of(2)] * 20
-    assert world.endpoint.granted == 2
+    assert world.granted == 2
 
 
 async def test_a_new_process_uses_the_stored_tokens(world: World) -> None:
@@ -130,19 +123,19 @@ async def test_tokens_that_could_not_be_written_are_written_first_thing(world: W
 
 
 async def test_an_endpoint_that_does_not_rotate_keeps_its_token(world: World) -> None:
-    world.endpoint.rotates = False
+    world.rotates = False
     account = world.process()
     assert await account.login(refused=await account.login()) == login_of(2)
 
 
 async def test_a_newly_configured_token_counts_instead_of_the_stored_ones(world: World) -> None:
     await world.process().login()
-    world.environment["PCO_REFRESH"] = world.endpoint.good = "refresh-new"
+    world.environment["PCO_REFRESH"] = world.good = "refresh-new"
     assert await world.process().login() == login_of(2)
 
 
 async def test_a_used_token_asks_for_a_person_and_shows_no_secret(world: World) -> None:
-    world.endpoint.good = "refresh-99"
+    world.good = "refresh-99"
     with pytest.raises(Rejected, match=r"acme/pco: .*invalid_grant.*Authorise Sluice again") as caught:
         await world.process().login()
     assert "refresh-0" not in str(caught.value)
@@ -159,12 +152,12 @@ async def test_a_used_token_asks_for_a_person_and_shows_no_secret(world: World) 
 async def test_an_endpoint_in_trouble_is_worth_another_try(
     world: World, error: httpx.Response, why: str, after_seconds: float | None
 ) -> None:
-    world.endpoint.error = error
+    world.error = error
     account = world.process()
     with pytest.raises(Retryable, match=why) as caught:
         await account.login()
     assert caught.value.after_seconds == after_seconds
-    world.endpoint.error = None
+    world.error = None
     assert await account.login() == login_of(1)
 
 
@@ -200,7 +193,7 @@ async def test_who_is_cancelled_takes_no_token_along(world: World) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert await account.login() == login_of(1)
-    assert world.endpoint.granted == 1
+    assert world.granted == 1
 
 
 def test_tokens_show_no_secret() -> None:

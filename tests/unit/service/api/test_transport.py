@@ -125,7 +125,6 @@ async def test_an_answer_over_a_bound_is_rejected(
     async with server(keeping(said)) as there:
         with pytest.raises(Rejected, match=rf"^acme/pco: \w+ /x had {why}$"):
             await ask(transport, there.url)
-        await there.callers[0].wait_until_gone()
 
 
 async def test_a_connection_is_used_again(transport: HttpTransport) -> None:

@@ -66,3 +66,38 @@ async def test_a_paused_partition_that_was_revoked_is_read_when_it_comes_back_an
     assert full.commands.uncommitted == 0
     await full.poll()
     assert full.kafka.paused() == {TP}
+
+
+async def test_a_partition_whose_first_command_takes_long_is_paused_at_a_bound_of_uncommitted_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consumer, "UNCOMMITTED_PER_PARTITION_MAX", 3)
+    full = Full(monkeypatch)
+    await full.commands.start()
+    full.kafka.append(TP, *[b"command"] * 3)
+    first, *others = await full.commands.poll()
+    for fetched in others:
+        fetched.done()
+    assert full.kafka.paused() == {TP}
+    first.done()
+    await full.poll()
+    assert full.kafka.paused() == set()
+
+
+async def test_what_was_read_of_a_partition_is_not_held_while_its_revocation_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = Full(monkeypatch)
+    held: list[bool] = []
+
+    async def on_revoked(lost: set[TopicPartition]) -> None:
+        held.extend(map(full.commands.holds, full.unfinished))
+
+    full.commands = CommandConsumer({}, "fetcher-1", ["fetch-page"], on_revoked)
+    await full.commands.start()
+    full.kafka.append(TP, b"command", b"command")
+    full.unfinished = await full.commands.poll()
+    full.unfinished[0].done()
+    await full.kafka.rebalance(TP)
+    assert held == [False, False]
+    assert full.kafka.committed == {TP: 1}
