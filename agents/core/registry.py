@@ -4,7 +4,7 @@ Nothing else in the engine knows a kind by name.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, Union
 
 import msgspec
@@ -24,12 +24,14 @@ S = TypeVar("S")
 class WorkflowState(Protocol):
     """Properties that every state has, whatever its kind. Times are Unix ms on the broker's clock, 0 for none.
 
-    `run` grows from run to run; `trace` is the run whose trace this one belongs to. `due` is the deadline that the
-    state sets itself: an ended one needs none, its record leaves the table after the kind's retention.
+    `run` grows from run to run; `trace` is the id of the run that started this one, or its own. `due` is the deadline
+    that the state sets itself: an ended one needs none, its record leaves the table after the kind's retention.
     """
 
     @property
     def key(self) -> str: ...
+    @property
+    def org(self) -> str: ...
     @property
     def run(self) -> int: ...
     @property
@@ -39,6 +41,10 @@ class WorkflowState(Protocol):
     @property
     def status(self) -> str: ...
     @property
+    def reason(self) -> str: ...
+    @property
+    def started_at(self) -> int: ...
+    @property
     def has_ended(self) -> bool: ...
     @property
     def ended_at(self) -> int: ...
@@ -47,24 +53,11 @@ class WorkflowState(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RunStatus:
-    """What the status tables show of a run of any kind. `details` are the kind's own, by name (JSON values).
-
-    `parent_run_id` is empty for a run that nobody asked for but a request. Times are Unix ms, 0 for none.
-    """
-
-    org: str
-    status: str
-    reason: str
-    started_at: int
-    ended_at: int
-    parent_run_id: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Kind(Generic[S]):
-    """One kind of workflow. `transitions` are its legal changes of status; the first status is where a run begins."""
+    """One kind of workflow. `transitions` are its legal changes of status; the first status is where a run begins.
+
+    `details` are what the status tables show of a run beside what all kinds have, by name (JSON values).
+    """
 
     key: KeyPattern
     topics: Sequence[TopicSpec]
@@ -72,7 +65,7 @@ class Kind(Generic[S]):
     state: type[S]
     transitions: Mapping[Any, Sequence[Any]]
     decider: Callable[[Mapping[str, Adapter]], Decider[S]]
-    status: Callable[[S], RunStatus]
+    details: Callable[[S], Mapping[str, Any]]
     retention_ms: int = WORKFLOW_RETENTION_MS
 
     @property

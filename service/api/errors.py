@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
+from http.client import responses
 from urllib.parse import urlsplit
 
 import msgspec
@@ -57,10 +57,7 @@ def retry_after(headers: Headers, now: datetime) -> float | None:
 
 
 def _named(status: int) -> str:
-    try:
-        return f"{status} ({HTTPStatus(status).phrase})"
-    except ValueError:
-        return str(status)
+    return f"{status} ({responses[status]})" if status in responses else str(status)
 
 
 def _host(location: str) -> str:

@@ -63,18 +63,17 @@ def when(ms: int) -> datetime | None:
 def _run_values(registry: Registry, row: Row[Any]) -> Values:
     state: Any = row.state
     kind = registry.kind(state.key)
-    shown = kind.status(state)
     return (
         state.run_id,
         kind.name,
         state.key,
-        shown.parent_run_id,
-        shown.org,
-        shown.status,
-        shown.reason,
-        when(shown.started_at),
-        when(shown.ended_at),
-        _encode(shown.details).decode(),
+        "" if state.trace == state.run_id else state.trace,
+        state.org,
+        state.status,
+        state.reason,
+        when(state.started_at),
+        when(state.ended_at),
+        _encode(kind.details(state)).decode(),
         row.epoch,
         row.seq,
         _encode(state).decode(),
