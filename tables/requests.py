@@ -47,6 +47,10 @@ class RequestLog(msgspec.Struct, frozen=True, omit_defaults=True):
         accepted = [one for one in self.requests if one.id == request[:ID_CHARS] and not one.rejection]
         return any(one.position != position or not position for one in accepted)
 
+    def has(self, request: str, position: str) -> bool:
+        """Whether the request of this message is in the log."""
+        return any((one.id, one.position) == (request[:ID_CHARS], position) for one in self.requests)
+
     def rejection(self, request: str, position: str) -> str:
         """Why the request of this message was rejected; empty if it was not."""
         place = (request[:ID_CHARS], position)

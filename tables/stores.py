@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import faust
-from faust.types import TP
 from rocksdict import WriteBatch
 
 from tables.requests import is_request_log
@@ -49,7 +48,6 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "options": dict(OPTIONS)})
         self.epochs: dict[int, int] = {}  # by partition that is held: above every record met so far
-        self._next: dict[int, int] = {}  # by partition: the offset that our next record in the changelog should have
         self._delivered: dict[Any, int] = {}
         self.app.strict_tables.append(self)
 
@@ -83,10 +81,7 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
 
     def begin_epochs(self, partitions: Iterable[int], generation: int, now_ms: int) -> None:
         """To be called when these partitions have been restored, and are held from now on: an epoch of its own."""
-        held = list(partitions)
-        self.epochs = {partition: next_epoch(generation, now_ms, self._newest(partition)) for partition in held}
-        read = {one: self.data.persisted_offset(TP(self.changelog_topic_name, one)) for one in held}
-        self._next = {partition: 0 if offset is None else offset + 1 for partition, offset in read.items()}
+        self.epochs = {partition: next_epoch(generation, now_ms, self._newest(partition)) for partition in partitions}
 
     def _newest(self, partition: int) -> int:
         return max((epoch_of(value) for _, value in self._records(partition)), default=0)
@@ -101,18 +96,9 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
                 found.next()
             found.status()  # an iterator that meets a damaged block just ends
 
-    def note_delivered(self, tp: Any, first: int, last: int) -> None:
-        """The broker has confirmed our records `first` to `last`; the store's position follows with the next commit.
-
-        A record in front of them that is not ours is one of a process that was frozen. The store lacks it, so the
-        process ends, with its position in front of it: the next restore reads it, as that of any other process does.
-        """
-        expected = self._next.get(tp.partition)
-        if expected == first:
-            self._next[tp.partition] = last + 1
-            self._delivered[tp] = last
-        elif expected is not None and expected < first:
-            self.app.die(f"another process wrote to {tp.topic}/{tp.partition} at {expected}: a restart reads it")
+    def note_delivered(self, tp: Any, offset: int) -> None:
+        """The broker has confirmed the changelog up to `offset`; the store learns of it with the next commit."""
+        self._delivered[tp] = offset
 
     def persist_offsets(self) -> None:
         """The store was written before the changelog, so it is never behind what is noted here."""

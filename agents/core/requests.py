@@ -25,6 +25,11 @@ class Requests:
         command, position, oldest = self._delivery.command, self._delivery.position, day_of(self._delivery.at) - SLOTS
         return any(log.day > oldest and log.is_duplicate(command.id, position) for _, log in self._logs())
 
+    def is_logged(self) -> bool:
+        """Whether the log has the delivered request, from this very message."""
+        log = self._context.get_requests(self._key, self._slot)
+        return log.has(self._delivery.command.id, self._delivery.position)
+
     def check_bound(self) -> None:
         """Rejected if the workflow has had too many of them today."""
         self._with_delivered("")

@@ -162,8 +162,8 @@ class Step:
         if self._command.is_request:
             if reason := self._requests.rejection():
                 raise Rejected(reason)
-            if not self._requests.is_duplicate():
-                self._requests.check_bound()  # one that was too many is in no log
+            if not self._requests.is_duplicate() and not self._requests.is_logged():
+                self._requests.add()  # Rejected, if it was one too many; else its log was lost
         elif not isinstance(self._command, TimerDue):
             self._decider.decide(row.state, self._command, self._delivery.at)
 

@@ -49,9 +49,9 @@ class Deliveries:
         topic: str,
         partition: int,
         outs: Iterable[Out],
-        on_delivered: Callable[[Any, int, int], None] | None = None,
+        on_delivered: Callable[[Any, int], None] | None = None,
     ) -> None:
-        """Send records in order. `on_delivered(topic_partition, first, last)`: the offsets of each confirmed batch."""
+        """Send records in order. `on_delivered(topic_partition, last_offset)` is called for each confirmed batch."""
         self.check()
         batch = producer.create_batch()
         for out in outs:
@@ -70,7 +70,7 @@ class Deliveries:
         batch: Any,
         topic: str,
         partition: int,
-        on_delivered: Callable[[Any, int, int], None] | None,
+        on_delivered: Callable[[Any, int], None] | None,
     ) -> None:
         batch.close()
         count = batch.record_count()
@@ -84,7 +84,7 @@ class Deliveries:
                 self.fail(Retryable(f"publishing to {topic}/{partition} failed: {error!r}"))
             elif on_delivered is not None:
                 metadata = future.result()
-                on_delivered(metadata.topic_partition, metadata.offset, metadata.offset + count - 1)
+                on_delivered(metadata.topic_partition, metadata.offset + count - 1)
 
         future.add_done_callback(done)
 

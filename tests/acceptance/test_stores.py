@@ -89,9 +89,8 @@ class RealStore:
         self.table.restore(PARTITION, changelog(*changes), self.table.persisted_offset(CHANGELOG))
 
     def confirm(self, offset: int) -> None:
-        table = self.hold()
-        table.note_delivered(CHANGELOG, table._next[PARTITION], offset)
-        table.persist_offsets()
+        self.table.note_delivered(CHANGELOG, offset)
+        self.table.persist_offsets()
 
     def take_copy(self) -> None:
         self.close()
@@ -198,29 +197,14 @@ async def test_a_changelog_is_restored_in_chunks_with_its_position(real: RealSto
 
 async def test_the_position_is_what_the_broker_has_confirmed(real: RealStore) -> None:
     table = real.hold()
-    table.note_delivered(CHANGELOG, 0, 8)
+    table.note_delivered(CHANGELOG, 8)
     assert table.persisted_offset(CHANGELOG) is None
     table.persist_offsets()
     assert real.reopen().persisted_offset(CHANGELOG) == 8
 
 
-async def test_a_record_of_another_process_ends_this_one_with_its_position_in_front_of_it(real: RealStore) -> None:
-    table = real.hold()
-    reasons: list[str] = []
-    table.app.die = reasons.append
-    for first, last in ((0, 3), (5, 8), (9, 9)):
-        table.note_delivered(CHANGELOG, first, last)
-    table.persist_offsets()
-    assert table.persisted_offset(CHANGELOG) == 3
-    assert set(reasons) == {f"another process wrote to {CHANGELOG.topic}/{PARTITION} at 4: a restart reads it"}
-    table.restore(PARTITION, [*changelog((b"b", row(1)), first=4), *changelog((b"a", row(2)), first=9)], 3)
-    real.hold().note_delivered(CHANGELOG, 10, 11)
-    table.persist_offsets()
-    assert real.reopen().persisted_offset(CHANGELOG) == 11
-
-
 async def test_a_revoked_partition_stays_closed(real: RealStore) -> None:
-    real.hold().note_delivered(CHANGELOG, 0, 8)
+    real.hold().note_delivered(CHANGELOG, 8)
     real.close()
     real.table.persist_offsets()
     assert PARTITION not in real.table.data._dbs
@@ -228,7 +212,7 @@ async def test_a_revoked_partition_stays_closed(real: RealStore) -> None:
 
 async def test_what_was_confirmed_before_a_revocation_is_forgotten(real: RealStore) -> None:
     table = real.hold()
-    table.note_delivered(CHANGELOG, 0, 8)
+    table.note_delivered(CHANGELOG, 8)
     table.forget_delivered()
     table.persist_offsets()
     assert table.persisted_offset(CHANGELOG) is None

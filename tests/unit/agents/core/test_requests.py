@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from tables import requests
+from tables.requests import slot_of
 from tests.engine.clock import T0
 from tests.engine.engine import KEY
 from tests.unit.agents.core.harness import DAY_MS, ProcessorBench, child_done, start
@@ -72,6 +73,15 @@ def test_a_replayed_duplicate_is_no_request_too_many(bench: ProcessorBench, monk
     for number in (2, 3):
         bench.deliver(start(f"request-{number}"))
     assert bench.process(duplicate) == "replayed"
+
+
+def test_a_replayed_request_that_lost_its_log_is_a_duplicate_afterwards(bench: ProcessorBench) -> None:
+    """A process that was frozen wrote both, and only its record was restored."""
+    delivery = bench.delivery(start("request-2"))
+    bench.process(delivery)
+    bench.context.put_requests(KEY, slot_of(T0), None)
+    assert bench.process(delivery) == "replayed"
+    assert bench.deliver(start("request-2")) == "duplicate"
 
 
 def test_the_requests_are_put_once_for_all_replays_of_a_batch(bench: ProcessorBench) -> None:
