@@ -56,14 +56,14 @@ def no_memory_of_requests() -> Iterator[None]:
 
 @contextmanager
 def request_log_behind_the_record() -> Iterator[None]:
-    """A crash between the two loses the request and keeps what it led to."""
+    """A crash between the two loses the request and keeps what it led to; and no replay adds it to the log again."""
 
     def remember(self: Any, row: Row[Any], decision: Decision[Any]) -> None:
         self._context.put(self._key, self._folded(row, decision))
         if self._command.is_request and decision.state is not None:
             self._requests.add()
 
-    with patch.object(Step, "_remember", remember):
+    with patch.object(Step, "_remember", remember), patch.object(Requests, "is_logged", lambda self: True):
         yield
 
 
