@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.house import PACKAGES, ROOT, product_modules, pyproject
 
-FILE_LINES_MAX = 400
+FILE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 60
 FUNCTION_LINES_MEDIAN_MAX = 8
 LINES_PER_IGNORE_MIN = 500
