@@ -47,14 +47,10 @@ class RequestLog(msgspec.Struct, frozen=True, omit_defaults=True):
         accepted = [one for one in self.requests if one.id == request[:ID_CHARS] and not one.rejection]
         return any(one.position != position or not position for one in accepted)
 
-    def has(self, request: str, position: str) -> bool:
-        """Whether the request of this message is in the log."""
-        return any((one.id, one.position) == (request[:ID_CHARS], position) for one in self.requests)
-
-    def rejection(self, request: str, position: str) -> str:
-        """Why the request of this message was rejected; empty if it was not."""
+    def find(self, request: str, position: str) -> LoggedRequest | None:
+        """The request of this message; None if the log does not have it."""
         place = (request[:ID_CHARS], position)
-        return next((one.rejection for one in self.requests if (one.id, one.position) == place), "")
+        return next((one for one in self.requests if (one.id, one.position) == place), None)
 
     def adding(self, request: str, position: str, at: int, epoch: int, rejection: str = "") -> "RequestLog":
         """With a request more, which came at `at` (Unix ms); Rejected if there are REQUESTS_MAX of its day already.

@@ -25,11 +25,6 @@ class Requests:
         command, position, oldest = self._delivery.command, self._delivery.position, day_of(self._delivery.at) - SLOTS
         return any(log.day > oldest and log.is_duplicate(command.id, position) for _, log in self._logs())
 
-    def is_logged(self) -> bool:
-        """Whether the log has the delivered request, from this very message."""
-        log = self._context.get_requests(self._key, self._slot)
-        return log.has(self._delivery.command.id, self._delivery.position)
-
     def check_bound(self) -> None:
         """Rejected if the workflow has had too many of them today."""
         self._with_delivered("")
@@ -42,10 +37,21 @@ class Requests:
         with suppress(Rejected):  # one too many: that is why it is rejected
             self.add(reason)
 
-    def rejection(self) -> str:
-        """Why the delivered request was rejected when it was first met; empty if it was not."""
-        log = self._context.get_requests(self._key, self._slot)
-        return log.rejection(self._delivery.command.id, self._delivery.position)
+    def replay(self) -> None:
+        """Rejected, as when the delivered request was first met: its dead letter may be lost."""
+        logged = self._log().find(self._delivery.command.id, self._delivery.position)
+        if logged is None:
+            self.add_lost()
+        elif logged.rejection:
+            raise Rejected(logged.rejection)
+
+    def add_lost(self) -> None:
+        """A replayed request that is in no log was a duplicate, or its log is lost, or it was one too many: Rejected.
+
+        A newer day's log, in the place of its own, is left as it is.
+        """
+        if self._log().day <= day_of(self._delivery.at) and not self.is_duplicate():
+            self.add()
 
     def put_again(self, epoch: int = 0) -> None:
         """Every log, under this epoch at least: a crash may have kept them from the changelog."""
@@ -56,10 +62,12 @@ class Requests:
         for slot, _ in self._logs():
             self._context.put_requests(self._key, slot, None)
 
+    def _log(self) -> RequestLog:
+        return self._context.get_requests(self._key, self._slot)
+
     def _with_delivered(self, rejection: str) -> RequestLog:
         delivery = self._delivery
-        log = self._context.get_requests(self._key, self._slot)
-        return log.adding(delivery.command.id, delivery.position, delivery.at, delivery.epoch, rejection)
+        return self._log().adding(delivery.command.id, delivery.position, delivery.at, delivery.epoch, rejection)
 
     def _logs(self) -> Iterator[tuple[int, RequestLog]]:
         for slot in range(SLOTS):

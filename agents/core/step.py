@@ -36,7 +36,7 @@ class Step:
         row = self._adopt_epoch(stored)
         if row.has_folded(self._delivery.topic, self._delivery.offset):
             self._resend(row)
-            self._reject_again(row)
+            self._replay(row)
             return "replayed"
         if self._command.is_request and self._is_duplicate(row):
             return "duplicate"
@@ -157,13 +157,10 @@ class Step:
             for command in self._decider.pending_commands(row.state):
                 self._context.send(command, row.state.trace, redelivered=True)
 
-    def _reject_again(self, row: Row[Any]) -> None:
+    def _replay(self, row: Row[Any]) -> None:
         """The dead letter of a rejected command may be lost: Rejected, as the first time."""
         if self._command.is_request:
-            if reason := self._requests.rejection():
-                raise Rejected(reason)
-            if not self._requests.is_duplicate() and not self._requests.is_logged():
-                self._requests.add()  # Rejected, if it was one too many; else its log was lost
+            self._requests.replay()
         elif not isinstance(self._command, TimerDue):
             self._decider.decide(row.state, self._command, self._delivery.at)
 

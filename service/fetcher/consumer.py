@@ -97,11 +97,16 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         return await unread(self._consumer)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Stop at once: another process continues from the last commit, and pages would be fetched twice."""
+        """Stop at once: another process continues from the last commit, and pages would be fetched twice.
+
+        Nothing of these partitions is held meanwhile, nor what a poll still returns of them.
+        """
         lost = {tp: self._trackers.pop(tp, OffsetTracker()) for tp in revoked}
         self._paused -= lost.keys()
         await self._on_revoked(set(lost))
         await self._commit(lost)
+        for tp in lost:
+            self._trackers.pop(tp, None)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         for tp in assigned:

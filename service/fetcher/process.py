@@ -130,12 +130,11 @@ class Fetcher:
         self._ids.discard(item.id)
         self._queue.done(connection)
         self._liveness.steps += 1
-        if task in self._cancelled:
-            self._cancelled.discard(task)
-        elif task.cancelled():
+        if not task.cancelled():
+            self._failure = self._failure or task.exception()
+        elif task not in self._cancelled:
             self._failure = self._failure or Broken(f"the command at {item.position} was cancelled from within")
-        elif (error := task.exception()) is not None:
-            self._failure = self._failure or error
+        self._cancelled.discard(task)
         self._dispatch()
 
     async def _revoked(self, lost: set[TopicPartition]) -> None:

@@ -55,8 +55,10 @@ class FairQueue(Generic[T]):
 
 
 class OffsetTracker:
-    """Offsets of one partition: all below `next_offset` are done. Memory: the records from the first
-    unfinished one on, bounded by the reader."""
+    """Offsets of one partition: all below `next_offset` are done.
+
+    Memory: the records from the first unfinished one on, bounded by the reader.
+    """
 
     def __init__(self) -> None:
         self._begun: deque[int] = deque()

@@ -63,7 +63,7 @@ def request_log_behind_the_record() -> Iterator[None]:
         if self._command.is_request and decision.state is not None:
             self._requests.add()
 
-    with patch.object(Step, "_remember", remember), patch.object(Requests, "is_logged", lambda self: True):
+    with patch.object(Step, "_remember", remember), patch.object(Requests, "add_lost", lambda self: None):
         yield
 
 
@@ -98,7 +98,7 @@ def ids_that_are_drawn() -> Iterator[None]:
 @contextmanager
 def no_rejection_on_replay() -> Iterator[None]:
     """What was rejected before a crash has no dead letter afterwards."""
-    with patch.object(Step, "_reject_again", lambda self, row: None):
+    with patch.object(Step, "_replay", lambda self, row: None):
         yield
 
 

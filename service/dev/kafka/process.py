@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from service.clock import Clock
 
 POLL_SECONDS = 0.05
@@ -77,6 +75,8 @@ def _signal(pid: int, mark: str, number: signal.Signals) -> None:
 
 def _command_line(pid: int) -> str:
     """The command line; empty if there is no such process."""
+    import psutil  # here: an optional extra, needed only where the embedded broker runs
+
     try:
         return " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:

@@ -32,8 +32,10 @@ def test_a_request_is_a_duplicate_if_it_was_accepted_from_another_message_or_pas
 
 def test_a_rejected_request_is_rejected_again_and_may_come_again_in_another_message() -> None:
     log = RequestLog().adding(request(1), HERE, T0, 1, "run is in progress" + "!" * 500)
-    assert log.rejection(request(1), HERE) == "run is in progress" + "!" * 81 + "…"
-    assert (log.rejection(request(1), ELSEWHERE), log.is_duplicate(request(1), ELSEWHERE)) == ("", False)
+    logged = log.find(request(1), HERE)
+    assert logged is not None
+    assert logged.rejection == "run is in progress" + "!" * 81 + "…"
+    assert (log.find(request(1), ELSEWHERE), log.is_duplicate(request(1), ELSEWHERE)) == (None, False)
 
 
 def test_the_same_message_again_takes_its_own_place() -> None:

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from tables import requests
-from tables.requests import slot_of
+from tables.requests import SLOTS, slot_of
 from tests.engine.clock import T0
 from tests.engine.engine import KEY
 from tests.unit.agents.core.harness import DAY_MS, ProcessorBench, child_done, start
@@ -82,6 +82,14 @@ def test_a_replayed_request_that_lost_its_log_is_a_duplicate_afterwards(bench: P
     bench.context.put_requests(KEY, slot_of(T0), None)
     assert bench.process(delivery) == "replayed"
     assert bench.deliver(start("request-2")) == "duplicate"
+
+
+def test_a_replayed_request_leaves_a_newer_days_log_in_its_place(bench: ProcessorBench) -> None:
+    old, week_later = bench.delivery(start("request-2")), T0 + SLOTS * DAY_MS
+    bench.process(old)
+    bench.deliver(start("request-3"), at=week_later)
+    assert bench.process(old) == "replayed"
+    assert bench.deliver(start("request-3"), at=week_later) == "duplicate"
 
 
 def test_the_requests_are_put_once_for_all_replays_of_a_batch(bench: ProcessorBench) -> None:

@@ -89,9 +89,12 @@ async def test_what_was_read_of_a_partition_is_not_held_while_its_revocation_is_
 ) -> None:
     full = Full(monkeypatch)
     held: list[bool] = []
+    late: list[Fetched] = []
 
     async def on_revoked(lost: set[TopicPartition]) -> None:
         held.extend(map(full.commands.holds, full.unfinished))
+        full.kafka.append(TP, b"command")
+        late.extend(await full.commands.poll())
 
     full.commands = CommandConsumer({}, "fetcher-1", ["fetch-page"], on_revoked)
     await full.commands.start()
@@ -99,5 +102,5 @@ async def test_what_was_read_of_a_partition_is_not_held_while_its_revocation_is_
     full.unfinished = await full.commands.poll()
     full.unfinished[0].done()
     await full.kafka.rebalance(TP)
-    assert held == [False, False]
+    assert (held, [full.commands.holds(fetched) for fetched in late]) == ([False, False], [False])
     assert full.kafka.committed == {TP: 1}

@@ -123,6 +123,21 @@ async def test_the_commands_of_a_revoked_partition_are_cancelled_at_once_and_for
     assert bench.consumer.committed == {OTHER: 1}
 
 
+async def test_a_command_that_breaks_an_invariant_while_it_is_cancelled_ends_the_process(bench: FetcherBench) -> None:
+    async def breaks(command: Command) -> Command:
+        try:
+            await bench.may_end.wait()
+        finally:
+            raise Broken("impossible")
+
+    bench.fetcher._run = breaks
+    async with bench.running() as task:
+        await bench.deliver(lease(1))
+        await bench.consumer.listener.on_partitions_revoked([TP])
+        with pytest.raises(Broken, match="impossible"):
+            await task
+
+
 async def test_a_partition_that_comes_back_begins_at_its_last_commit(bench: FetcherBench) -> None:
     async with bench.running():
         await bench.deliver(*leases(2))
