@@ -30,7 +30,6 @@ YIELD_SECONDS = 0.001  # in a long poll, so that what was published goes out whi
 EXIT_DIE_WAS_SLOW = 70
 EXIT_STOP_WAS_SLOW = 71
 
-
 Handler = Callable[[Batch], None]
 Restored = Callable[[Sequence[int]], None]
 

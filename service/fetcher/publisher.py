@@ -19,7 +19,6 @@ from topics.partitions import PartitionOf
 PUBLISH_TIMEOUT_MS = 60_000
 RESULTS_PER_BATCH_MAX = 500
 
-
 Result = tuple[Command, Headers]
 
 
