@@ -28,11 +28,13 @@ from service.clock import SystemClock
 from service.fetcher.liveness import Liveness, WatchedTransport
 from service.fetcher.process import Fetcher
 from service.kafka.client import client_arguments
+from service.kafka.cluster import open_cluster
 from service.kafka.topics import check_topics
 from service.settings import Settings, environment
 from service.sinks import open_sink
 from service.status import open_status
 from service.status.projector import project
+from tables.logs import LogIdentity
 from topics.partitions import partitioner
 
 ROLES = ("worker", "fetcher", "projector")
@@ -60,11 +62,17 @@ def run_worker(settings: Settings, name: str, registry: Registry = SHIPPED) -> N
         password=kafka["sasl_plain_password"],
         sasl_mechanism=kafka["sasl_mechanism"],
         ssl_context=kafka["ssl_context"],
+        stops_at_loss=settings.lost_records == "stop",
     )
+
+    async def find_logs(known: Mapping[tuple[str, int], int | None]) -> Mapping[tuple[str, int], LogIdentity]:
+        async with open_cluster(kafka) as cluster:
+            return await cluster.find_logs(known)
+
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     adapters = load_with(settings.manifests).adapters
-    run_app(build_app(config, registry, adapters, clock.steady_ms), loop)
+    run_app(build_app(config, registry, adapters, clock.steady_ms, find_logs), loop)
 
 
 def run_fetcher(
@@ -88,7 +96,8 @@ def run_fetcher(
         source = open_source(settings, clock, WatchedTransport(open_transport(settings), liveness))
         runner = ActivityRunner(LeaseReader(source, database, adapters, clock), database, activities)
         partition_of = partitioner(settings.partitions)
-        fetcher = Fetcher(client_arguments(settings), name, registry, runner.run, partition_of, liveness)
+        stops_at_loss = settings.lost_records == "stop"
+        fetcher = Fetcher(client_arguments(settings), name, registry, runner.run, partition_of, liveness, stops_at_loss)
         try:
             await fetcher.run(stop)
         finally:

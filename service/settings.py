@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     partitions: PositiveInt = Field(8, description="Partitions of every keyed topic and of the table. For ever.")
     replication: PositiveInt = Field(1, description="Replicas of every topic.")
 
+    lost_records: Literal["continue", "stop"] = Field(
+        "continue",
+        description="When records left Kafka before they were read (retention, or deleted): say so, ask again for what "
+        "is waited for and continue behind them; or stop, and stay stopped, until this says continue.",
+    )
+
     sink: str = Field(
         "sqlite:///.sluice/sluice.db",
         description="Where rows go: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE.",

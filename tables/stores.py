@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import faust
 from rocksdict import WriteBatch
 
+from tables.logs import KEY as LOGS_KEY
 from tables.requests import is_request_log
 from tables.row import Deadline, deadline_of, epoch_of, guard_of, next_epoch
 from topics.errors import Broken
@@ -78,6 +79,12 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
         for key, value in self._records(partition):
             if not is_request_log(key) and (deadline := deadline_of(value)) is not None:
                 yield key.decode(), deadline
+
+    def workflows(self, partition: int) -> Iterator[tuple[str, bytes]]:
+        """Key and record of every workflow."""
+        for key, value in self._records(partition):
+            if not is_request_log(key) and key != LOGS_KEY:
+                yield key.decode(), value
 
     def begin_epochs(self, partitions: Iterable[int], generation: int, now_ms: int) -> None:
         """To be called when these partitions have been restored, and are held from now on: an epoch of its own."""

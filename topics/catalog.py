@@ -78,4 +78,5 @@ class Catalog:
             spec.name: tuple(command for command in every if command.topic == spec.name) for spec in self.topics
         }
         self.control: tuple[str, ...] = tuple(spec.name for spec in self.topics if spec.plane == "control")
+        self.request_topics: frozenset[str] = frozenset(command.topic for command in every if command.is_request)
         self.data: tuple[str, ...] = tuple(spec.name for spec in self.topics if spec.plane == "data")

@@ -11,11 +11,12 @@ from typing import Any
 
 import faust
 
-from agents.core.batch import Batch
+from agents.core.batch import Batch, Out
 from agents.core.outbox import Outbox, check_order
 from agents.failpoints import failpoints
 from agents.faust.consumer import StrictTransport
 from agents.faust.producer import Deliveries
+from agents.faust.reading import Reading
 from agents.faust.watchdog import watch, worker_probes
 from agents.watchdog import FreezeDetector, watch_progress
 from tables.stores import StrictTable
@@ -54,12 +55,19 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         return StrictTransport(self.conf.broker_producer, self)
 
     def handle_batches(
-        self, channel: Any, table: StrictTable, handler: Handler, now_ms: Callable[[], int], on_restored: Restored
+        self,
+        channel: Any,
+        table: StrictTable,
+        handler: Handler,
+        now_ms: Callable[[], int],
+        on_restored: Restored,
+        reading: Reading,
     ) -> None:
         """Give every batch of the channel's topics to `handler`. One handler per table: two would lose updates.
 
-        `on_restored` gets the partitions that are held from now on, before the first batch.
+        `on_restored` gets the partitions that are held from now on, before `reading` begins.
         """
+        self.reading = reading
         self._handlers.update({topic: (handler, table) for topic in channel.topics})
 
         async def restored() -> None:
@@ -119,7 +127,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         producer = self.producer._producer
         for table, outbox in self._outboxes.items():
             for partition, outs in outbox.changelog.items():
-                await self.deliveries.send(producer, table.changelog_topic_name, partition, outs, table.note_delivered)
+                await self.publish_records(table, partition, outs)
             if failpoints.armed and outbox.changelog:
                 await failpoints.reach("after_changelog")
             for (topic, target), outs in outbox.outputs.items():
@@ -136,6 +144,11 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         """
         is_passed_on = topic in self._handlers and topic != Control.topic
         return not is_passed_on and topic != DEAD_LETTERS and await failpoints.reach("emit")
+
+    async def publish_records(self, table: StrictTable, partition: int, outs: Sequence[Out]) -> None:
+        """Send records to the table's changelog."""
+        producer = self.producer._producer
+        await self.deliveries.send(producer, table.changelog_topic_name, partition, outs, table.note_delivered)
 
     @property
     def decided(self) -> dict[Any, int]:
@@ -155,6 +168,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
     async def on_start(self) -> None:
         await super().on_start()
         self.add_future(watch(self))
+        self.add_future(self.reading.watch(self))
         self.add_future(watch_progress(partial(worker_probes, self)))
 
     async def on_stop(self) -> None:

@@ -88,7 +88,7 @@ async def test_a_command_whose_result_cannot_be_published_or_that_breaks_an_inva
         await bench.deliver(lease(1))
         with pytest.raises(Broken if isinstance(error, asyncio.CancelledError) else type(error)):
             await task
-    assert bench.consumer.committed == {}
+    assert bench.consumer.committed_offsets == {}
 
 
 @pytest.mark.parametrize("beside", ["the commits", "the watch for progress", "the watch for freezes"])
@@ -120,7 +120,7 @@ async def test_the_commands_of_a_revoked_partition_are_cancelled_at_once_and_for
         bench.may_end.set()
         await bench.until_committed(1, OTHER)
         assert len(bench.begun) == concurrency.COMMANDS_PER_CONNECTION + 1
-    assert bench.consumer.committed == {OTHER: 1}
+    assert bench.consumer.committed_offsets == {OTHER: 1}
 
 
 async def test_a_command_that_breaks_an_invariant_while_it_is_cancelled_ends_the_process(bench: FetcherBench) -> None:
@@ -156,7 +156,7 @@ async def test_an_assignment_that_is_announced_after_its_first_records_commits_n
         await bench.deliver(b"no command")
         await until(lambda: len(bench.producer.sent) == 1)
         await turns(20)
-        assert bench.consumer.committed == {}
+        assert bench.consumer.committed_offsets == {}
         bench.may_end.set()
         await bench.until_committed(2)
 
@@ -174,7 +174,7 @@ async def test_records_that_were_fetched_before_a_rebalance_do_not_run_after_it(
         await bench.deliver(b"no command", lease(1))
         await turns(20)
         assert bench.begun == []
-    assert bench.consumer.committed == {}
+    assert bench.consumer.committed_offsets == {}
 
 
 async def test_a_connection_with_thousands_of_commands_does_not_delay_another_partition(bench: FetcherBench) -> None:
@@ -187,7 +187,7 @@ async def test_a_connection_with_thousands_of_commands_does_not_delay_another_pa
         assert bench.consumer.positions[TP] < UNFINISHED_PER_PARTITION_MAX + POLL_RECORDS_MAX
         bench.may_end.set()
         await bench.until_committed(5_000)
-    assert bench.consumer.committed == {TP: 5_000, OTHER: 1}
+    assert bench.consumer.committed_offsets == {TP: 5_000, OTHER: 1}
 
 
 async def test_a_fetcher_that_stops_begins_nothing_more_and_commits_nothing_undone(
@@ -198,7 +198,7 @@ async def test_a_fetcher_that_stops_begins_nothing_more_and_commits_nothing_undo
         bench.stop.set()
         await task
     assert len(bench.begun) == len(bench.cancelled) == concurrency.COMMANDS_PER_CONNECTION
-    assert bench.consumer.committed == {}
+    assert bench.consumer.committed_offsets == {}
 
 
 # Probes: legitimate waiting makes progress, standing still does not.
