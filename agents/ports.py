@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from agents.ledger import BEGINNING, Extent, LedgerSums, Proof
 from manifests.entity import Adapter, Entity
 from topics.command import NO_COUNTS, Counts, RunOutcome
 from topics.ids import run_id
@@ -42,27 +43,30 @@ class LeaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class LedgerLine:
-    """A committed page. `parent` is empty where the entity stands at the top level."""
+    """A committed page. `parent` is empty where the entity stands at the top level. A repair has a negative number."""
 
     parent: str
     page: int
     counts: Counts
     is_last: bool
     next_cursor: str | None
+    extent: Extent = BEGINNING
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
     """Whether the run may write, and which of the requested pages the ledger holds already.
 
-    `done`: it may not, because it is complete; a run that was closed in any other way has no counts. `newest` is the
-    highest number of its workflow that is known, where the run is not open.
+    `done`: it may not, because it is complete; a run that was closed in any other way has no counts. `unproven` is why
+    such a run may lack a record. `newest` is the highest number of its workflow that is known, where the run is not
+    open.
     """
 
     is_open: bool
     lines: tuple[LedgerLine, ...] = ()
     done: Counts | None = None
     newest: int | None = None
+    unproven: str = ""
 
 
 class RowWrite(msgspec.Struct, frozen=True):
@@ -90,13 +94,19 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageBody:
-    """The content of a page. `records` counts rows and rejected ones; `total` is the source's claim, a hint only."""
+    """The content of a page. `records` counts all that it has, `total` is the source's claim, a hint only.
+
+    `first` and `last` are the positions of its first and last record, None where they do not ascend as the manifest
+    says (see Extent). Rows and rejected records are those that were asked for.
+    """
 
     rows: tuple[RowWrite, ...]
     rejected: tuple[RejectedRecord, ...]
     next: str | None
     total: int | None
     records: int
+    first: str | None = None
+    last: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,7 @@ class PageWrite:
     is_last: bool
     next_cursor: str | None
     fetched_at: datetime
+    extent: Extent = BEGINNING
 
     @property
     def counts(self) -> Counts:
@@ -134,10 +145,11 @@ class PageOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """A run that is to be closed, and as what."""
+    """A run that is to be closed, and as what; with the proof of one that read everything."""
 
     run: RunRef
     outcome: RunOutcome
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +169,50 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
+class ParentsRequest:
+    """Up to `limit` rows of an entity behind the key `after`, with the columns that their children's path names.
+
+    `unread_by`: only those whose children that run (by id) has not read to their end.
+    """
+
+    adapter: str
+    entity: Entity
+    org: str
+    columns: Sequence[str]
+    after: str | None
+    limit: int
+    unread_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which records of a page are wanted: without the first `overlap`, which the page before has too, and none beyond
+    the positions `after` (exclusive) and `before` (inclusive)."""
+
+    overlap: int = 0
+    after: str | None = None
+    before: str | None = None
+
+
+EVERYTHING = Cut()
+
+
+@dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """A page of an entity: by its number, or by the link that the page before named; for a child under its parent."""
+    """A page of an entity: from the record at `start` on, or by a link that a page named; for a child under its parent.
+
+    `page` is its number in the run, for sentences.
+    """
 
     org: str
     adapter: Adapter
     entity: Entity
-    page: int
+    page: int = 1
+    start: int | None = 0
+    size: int = 100
     link: str | None = None
     parent: Parent | None = None
+    cut: Cut = EVERYTHING
 
 
 class Clock(Protocol):
@@ -214,10 +261,12 @@ class Sink(Protocol):
         """
         ...
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        """Up to `limit` rows of a parent entity in key order (by bytes), behind the key `after`."""
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        """Rows of a parent entity in key order (by bytes)."""
+        ...
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        """Of an open run."""
         ...
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:

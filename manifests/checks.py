@@ -11,6 +11,7 @@ from manifests.graph import adapter_edges, hard_loop, loop_text, unknown_target
 ENTITIES_MAX = 200  # of one adapter: a main sync keeps a line for each of them in its record
 COLUMNS_MAX = 200
 TABLE_NAME_BYTES_MAX = 63  # PostgreSQL cuts longer names off
+ORDER_TYPES = ("integer", "text", "timestamp")
 RESERVED_ADAPTERS = frozenset({"sluice", "sqlite"})  # sluice_… are our own tables, sqlite_… SQLite's
 
 Found = Iterator[tuple[tuple[str | int, ...], str]]
@@ -93,6 +94,10 @@ def _reads(adapter: Adapter, entity: Entity) -> Found:
     size_max = adapter.file.size_max
     if size_max is not None and entity.paging.size > size_max:
         yield ("paging", "size"), f"{entity.paging.size} records a page; this API gives at most {size_max}"
+    order = entity.reads.full.order
+    for number, field in enumerate(order.by if order else ()):
+        if field.type not in ORDER_TYPES:
+            yield ("reads", "full", "order", "by", number), f"is {field.type}; an order is by {', '.join(ORDER_TYPES)}"
     delta = entity.reads.delta
     times = {field.source for field in entity.fields.values() if field.type == "timestamp"} | {entity.updated_at}
     if delta and delta.field not in times:

@@ -66,16 +66,34 @@ class OffsetPaging(Shape):
 
 
 class LinkPaging(Shape):
-    """Each page names the next one by a link; read one after another."""
+    """Each page names the next one by a link; read one after another.
+
+    `stable` says, with its evidence, that the links lead past every record that exists from the first page to the last,
+    whatever is inserted or deleted meanwhile. Links with an offset are not stable; name their order instead.
+    """
 
     style: Literal["link"]
     size: PositiveInt = 100
+    stable: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+
+
+class Order(Shape):
+    """An order in which the API lists the records, and which never changes: a new record comes last, and none moves.
+
+    Pages of such a list overlap by one record. By that a read proves that it missed nothing, whatever was inserted or
+    deleted meanwhile. `by` are the paths whose values ascend, the first one first; together they are unique.
+    `parameter` asks the API for the order; without it, the order is the API's own.
+    """
+
+    by: Annotated[tuple[FieldSource, ...], Field(min_length=1, max_length=4)]
+    parameter: str | None = None
+    evidence: Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
 class FullRead(Shape):
-    """Everything, in an order that does not move while it is read."""
+    """Everything, in the API's own order if `order` is not given: then no read can prove that it is complete."""
 
-    order: str | None = None
+    order: Order | None = None
     query: dict[str, str] = {}
 
 

@@ -8,12 +8,14 @@ Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 une
 the record without its top-level `links`: links say where a record is served, not what it says.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from agents.ports import PageBody, RejectedRecord, RowWrite
+from agents.ports import EVERYTHING, Cut, PageBody, RejectedRecord, RowWrite
+from agents.records.position import positions
 from agents.records.values import (
     CONVERT,
     INTEGER_MAX,
@@ -36,7 +38,7 @@ _LINKS = "links"
 _NOTHING: Mapping[str, Any] = {}
 
 
-def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "") -> PageBody:
+def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "", cut: Cut = EVERYTHING) -> PageBody:
     """The rows of one page, and the records that cannot be rows. `parent` is the key of the row it was read under.
 
     Retryable if the body is not JSON or has no list of records where the adapter says.
@@ -47,7 +49,7 @@ def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "
         if len(_readers) >= READERS_MAX:
             _readers.clear()
         reader = _readers[key] = RecordReader(adapter, entity)
-    return reader.read(body, parent)
+    return reader.read(body, parent, cut)
 
 
 class _Column(NamedTuple):
@@ -69,6 +71,7 @@ class RecordReader:
         self._key_paths = tuple(_path(key) for key in entity.key)
         self._plain_key = entity.key[0] if len(entity.key) == len(self._key_paths[0]) == 1 else None
         self._is_under = entity.under is not None
+        self._order = entity.reads.full.order
         self._holders: list[tuple[int, str]] = []
         self._holder_of: dict[tuple[str, ...], int] = {(): 0}
         required = {name for name, reference in entity.references.items() if reference.required}
@@ -81,22 +84,36 @@ class RecordReader:
         if entity.updated_at is not None:
             self._columns.append(self._column("updated_at", entity.updated_at, "timestamp", False))
 
-    def read(self, body: bytes, parent: str) -> PageBody:
+    def read(self, body: bytes, parent: str, cut: Cut) -> PageBody:
         document, is_suspect = parse(body)
         records = _dig(document, self._records)
         if type(records) is not list:
             raise Retryable(
                 f"the answer has no list of records at {'.'.join(self._records)}: it starts with {start(body)}"
             )
+        first, last, wanted = self._placed(records, cut)
         rows: list[RowWrite] = []
         rejected: list[RejectedRecord] = []
-        for record in records:
+        for record in wanted:
             found = self._read_record(record, parent, is_suspect)
             if isinstance(found, RowWrite):
                 rows.append(found)
             else:
                 rejected.append(found)
-        return PageBody(tuple(rows), tuple(rejected), self._link(document), self._count(document), len(records))
+        link, total = self._link(document), self._count(document)
+        return PageBody(tuple(rows), tuple(rejected), link, total, len(records), first, last)
+
+    def _placed(self, records: list[Any], cut: Cut) -> tuple[str | None, str | None, list[Any]]:
+        """Where the page begins and ends, and the records of it that are wanted."""
+        found = positions(records, self._order) if self._order is not None and records else None
+        if found is None:
+            keys = [] if self._order is not None or not records else [self._key_or_none(records[i]) for i in (0, -1)]
+            return (*(keys or (None, None)), records[cut.overlap :])
+        if cut.after is None and cut.before is None:
+            return found[0], found[-1], records[cut.overlap :]
+        begin = bisect_right(found, cut.after) if cut.after is not None else 0
+        end = bisect_right(found, cut.before) if cut.before is not None else len(found)
+        return found[0], found[-1], records[begin:end]
 
     def _read_record(self, record: Any, parent: str, is_suspect: bool) -> RowWrite | RejectedRecord:
         key = ""
@@ -127,6 +144,15 @@ class RecordReader:
         key = ":".join(parts)
         if len(key) > KEY_CHARS_MAX:
             raise InvalidValue(f"key: {len(key)} characters, at most {KEY_CHARS_MAX} ({shown(key)})")
+        return key
+
+    def _key_or_none(self, record: Any) -> str | None:
+        try:
+            key = self._key(record) if type(record) is dict else None
+            if key is not None:
+                check_storable(key)
+        except InvalidValue:
+            return None
         return key
 
     def _values(self, record: dict[str, Any], parent: str) -> tuple[tuple[object, ...], datetime | None]:

@@ -23,9 +23,10 @@ class ApiSource:
         file, entity = request.adapter.file, request.entity
         connection = self._find(request.org, request.adapter.name)
         base_url = connection.base_url or file.base_url
-        wanted = page_request(file, entity, request.org, base_url, request.page, request.link, request.parent)
+        asked = (request.start, request.size, request.link, request.parent)
+        wanted = page_request(file, entity, request.org, base_url, *asked)
         parent = request.parent.key if request.parent else ""
-        read = partial(read_page, adapter=file, entity=entity, parent=parent)
+        read = partial(read_page, adapter=file, entity=entity, parent=parent, cut=request.cut)
         try:
             return await self._client.get(connection, file, entity, wanted, read)
         except Gone:

@@ -5,7 +5,19 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agents.ports import PAGES_PER_COMMIT_MAX, PageOutcome, PageWrite, Parent, RejectedRecord, Sink
+import msgspec
+
+from agents.ledger import LedgerSums
+from agents.ports import (
+    PAGES_PER_COMMIT_MAX,
+    PageOutcome,
+    PageWrite,
+    Parent,
+    ParentsRequest,
+    RejectedRecord,
+    RunEnd,
+    Sink,
+)
 from agents.records.reader import KEY_CHARS_MAX
 from manifests.entity import Entity, FieldType
 from service.sinks.schema import as_text, entity_table
@@ -51,15 +63,20 @@ class SqlSink(Sink):
         outcomes = dict(zip(first, await self._write(list(first.values())), strict=True))
         return [_outcome(outcomes[_identity(page)], page is not first[_identity(page)]) for page in pages]
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        table = entity_table(adapter, entity)
-        types = table.types_of(columns)
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        table = entity_table(request.adapter, request.entity)
+        types = table.types_of(request.columns)
         named = "".join(f', "{name}"' for name in types)
-        query = self.sql["parents"].format(columns=named, table=table.name)
-        found = await self.fetch(query, org, after or "", min(limit, PARENTS_READ_MAX))
+        arguments: list[object] = [request.org, request.after or "", min(request.limit, PARENTS_READ_MAX)]
+        name = "parents"
+        if request.unread_by is not None:
+            name, arguments = "unread_parents", [*arguments, request.unread_by]
+        found = await self.fetch(self.sql[name].format(columns=named, table=table.name), *arguments)
         return [_parent(key, types, values) for key, *values in found]
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        (sums,) = await self.fetch(self.sql["ledger_sums"], run)
+        return LedgerSums(*sums)
 
     async def records(self, table: str, org: str) -> AsyncIterator[tuple[str, str]]:
         """Key and raw JSON of each row of an organisation, in byte order of the keys. For checks, not for syncs."""
@@ -137,3 +154,8 @@ def rejection_places(page: PageWrite) -> list[str]:
     return [
         "" if record.key else f"{page.parent}/{page.page}/{position}" for position, record in enumerate(page.rejected)
     ]
+
+
+def proof_text(end: RunEnd) -> str | None:
+    """The run's proof as JSON."""
+    return None if end.proof is None else msgspec.json.encode(end.proof).decode()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from agents.ledger import BEGINNING, Extent
 from agents.ports import (
     LeaseRequest,
     LeaseState,
@@ -80,8 +81,9 @@ def page(
     entity: Entity = CONTACT,
     is_last: bool = False,
     next_cursor: str | None = None,
+    extent: Extent = BEGINNING,
 ) -> PageWrite:
-    return PageWrite(of, entity, parent, number, rows, tuple(rejected), is_last, next_cursor, NOON)
+    return PageWrite(of, entity, parent, number, rows, tuple(rejected), is_last, next_cursor, NOON, extent)
 
 
 def committed(records: int, rejected: int = 0) -> PageOutcome:

@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 def commit_statement(table: EntityTable) -> str:
     """The statement for every commit to a table, with the same text each time: asyncpg prepares it once per connection.
 
-    Rows are one JSON document ($11), an array each, with `raw`, which is jsonb anyway, inside. This takes the fetcher
+    Rows are one JSON document ($15), an array each, with `raw`, which is jsonb anyway, inside. This takes the fetcher
     half the time of one array per column.
     """
     names = [f'"{column.name}"' for column in table.columns]
@@ -92,6 +92,10 @@ def ledger_arguments(pages: Sequence[PageWrite], moment: datetime) -> list[objec
         [page.next_cursor for page in pages],
         [page.fetched_at for page in pages],
         moment,
+        [page.extent.start for page in pages],
+        [page.extent.first for page in pages],
+        [page.extent.last for page in pages],
+        [page.extent.total for page in pages],
     ]
 
 

@@ -10,10 +10,18 @@ select
 from sluice_open_leases($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as lease
 
 -- name: close_runs
-select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)
+select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: parents
 select id{columns} from "{table}" where org = $1 and id > $2 order by id limit $3
+
+-- name: unread_parents
+select id{columns} from "{table}" as parent where org = $1 and id > $2 and not exists (
+    select from sluice_pages as line where line.run_id = $4 and line.parent = parent.id and line.is_last
+) order by id limit $3
+
+-- name: ledger_sums
+select count(*), count(*) filter (where page < 0), count(distinct parent) from sluice_pages where run_id = $1
 
 -- name: count
 select count(*) from "{table}" where org = $1
@@ -28,8 +36,11 @@ where exists (select from "{table}" as stored where stored.org = listed.org)
 with page as materialized (
     select * from unnest(
         $1::int[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[], $8::text[],
-        $9::timestamptz[]
-    ) as page (ord, run_id, parent, page, records, rejected, is_last, next_cursor, fetched_at)
+        $9::timestamptz[], $11::bigint[], $12::text[], $13::text[], $14::bigint[]
+    ) as page (
+        ord, run_id, parent, page, records, rejected, is_last, next_cursor, fetched_at, start_offset, first_position,
+        last_position, total
+    )
 ),
 open_run as materialized (
     select run_id, org, adapter, entity, type from sluice_runs
@@ -37,8 +48,10 @@ open_run as materialized (
 ),
 line as (
     insert into sluice_pages as stored
-        (run_id, parent, page, records, rejected, is_last, next_cursor, committed_at)
-    select run_id, parent, page, records, rejected, is_last, next_cursor, $10::timestamptz
+        (run_id, parent, page, records, rejected, is_last, next_cursor, committed_at, start_offset, first_position,
+        last_position, total)
+    select run_id, parent, page, records, rejected, is_last, next_cursor, $10::timestamptz, start_offset,
+        first_position, last_position, total
     from page join open_run using (run_id)
     order by run_id, parent collate "C", page
     on conflict (run_id, parent, page) do update set committed_at = stored.committed_at
@@ -61,7 +74,7 @@ incoming as (
     select distinct on (fresh.org, record.id collate "C")
         fresh.org, fresh.type as source, fresh.run_id, fresh.page, fresh.fetched_at, record.*
     from (
-        select {fields}, _position from jsonb_array_elements($11) with ordinality as sent (record, _position)
+        select {fields}, _position from jsonb_array_elements($15) with ordinality as sent (record, _position)
     ) as record
     join fresh on fresh.ord = record._ord
     order by fresh.org, record.id collate "C", record.source_updated_at desc nulls last, record._position desc
@@ -103,7 +116,7 @@ refused as (
     select distinct on (fresh.org, fresh.adapter, fresh.entity, record.key collate "C", record.place collate "C")
         fresh.org, fresh.adapter, fresh.entity, record.key, record.place, fresh.run_id, fresh.parent, fresh.page,
         record.reason, record.raw, $10
-    from unnest($12::int[], $13::text[], $14::text[], $15::text[], $16::text[]) with ordinality
+    from unnest($16::int[], $17::text[], $18::text[], $19::text[], $20::text[]) with ordinality
         as record (ord, key, place, reason, raw, position)
     join fresh using (ord)
     order by fresh.org, fresh.adapter, fresh.entity, record.key collate "C", record.place collate "C",

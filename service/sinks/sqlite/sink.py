@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class SqliteSink(SqlSink):
             return PageOutcome("already", known.counts, known.is_last, known.next_cursor)
         counts = page.counts
         line = (run.id, page.parent, page.page, counts.records, counts.rejected, page.is_last, page.next_cursor, now)
-        connection.execute(SQL["insert_line"], line)
+        connection.execute(SQL["insert_line"], (*line, *astuple(page.extent)))
         connection.executemany(upsert(entity_table(run.adapter, page.entity)), stored_rows(page))
         owner = (run.org, run.adapter, run.entity)
         connection.executemany(

@@ -11,8 +11,10 @@ where excluded.source_updated_at > stored.source_updated_at
     )
 
 -- name: insert_line
-insert into sluice_pages (run_id, parent, page, records, rejected, is_last, next_cursor, committed_at)
-values (?, ?, ?, ?, ?, ?, ?, ?)
+insert into sluice_pages
+    (run_id, parent, page, records, rejected, is_last, next_cursor, committed_at, start_offset, first_position,
+    last_position, total)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_rejected
 insert into rejected_records
@@ -25,11 +27,21 @@ on conflict (org, adapter, entity, record_key, place) do update set
 -- name: parents
 select id{columns} from "{table}" where org = ? and id > ? order by id limit ?
 
+-- name: unread_parents
+select id{columns} from "{table}" as parent where org = ?1 and id > ?2 and not exists (
+    select 1 from sluice_pages as line where line.run_id = ?4 and line.parent = parent.id and line.is_last
+) order by id limit ?3
+
+-- name: ledger_sums
+select count(*), count(*) filter (where page < 0), count(distinct parent) from sluice_pages where run_id = ?
+
 -- name: count
 select count(*) from "{table}" where org = ?
 
 -- name: run
-select state, pages, records, rejected from sluice_runs where run_id = ?
+select state, pages, records, rejected,
+    case when proof ->> 'complete' = 0 then proof ->> 'reason' else '' end as unproven
+from sluice_runs where run_id = ?
 
 -- name: newest_run
 select max(number) from sluice_runs where workflow = ?
@@ -43,7 +55,7 @@ insert into sluice_runs
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: close_run
-update sluice_runs set state = ?, closed_at = ? where run_id = ? and state = 'open'
+update sluice_runs set state = ?, closed_at = ?, proof = ? where run_id = ? and state = 'open'
 
 -- name: fold_lines
 update sluice_runs set pages = sluice_runs.pages + folded.pages, records = sluice_runs.records + folded.records,
@@ -58,13 +70,16 @@ where run_id = :run_id
 delete from sluice_pages where run_id = ?
 
 -- name: lines_by_page
-select parent, page, records, rejected, is_last, next_cursor from sluice_pages
+select parent, page, records, rejected, is_last, next_cursor, start_offset, first_position, last_position, total
+from sluice_pages
 where run_id = ? and parent = '' and page >= ? and page < ? order by page
 
 -- name: lines_by_parent
-select parent, page, records, rejected, is_last, next_cursor from sluice_pages
+select parent, page, records, rejected, is_last, next_cursor, start_offset, first_position, last_position, total
+from sluice_pages
 where run_id = ? and parent = ? order by page
 
 -- name: line
-select parent, page, records, rejected, is_last, next_cursor from sluice_pages
+select parent, page, records, rejected, is_last, next_cursor, start_offset, first_position, last_position, total
+from sluice_pages
 where run_id = ? and parent = ? and page = ?
