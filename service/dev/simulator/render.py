@@ -9,9 +9,10 @@ import msgspec
 from service.dev.simulator.catalog import EDGES, ENTITIES, TOP_LEVEL, Edge
 from service.dev.simulator.draw import Pointer
 from service.dev.simulator.query import Query, abilities, select
+from service.dev.simulator.record import Record
 from service.dev.simulator.routes import Listing, Root, Single
 from service.dev.simulator.schema import Entity, Relation
-from service.dev.simulator.store import Organisation, Record
+from service.dev.simulator.store import Organisation
 
 Json = dict[str, Any]
 

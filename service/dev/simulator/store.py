@@ -1,29 +1,16 @@
 """Records of an organisation. A collection is generated at its first use, and then changed in place."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
-
-import msgspec
 
 from service.dev.simulator.catalog import EDGES, ENTITIES, Edge, shape
-from service.dev.simulator.draw import Draw, Pointer
-from service.dev.simulator.schema import Entity, Fan, Relation, Values
+from service.dev.simulator.draw import Draw
+from service.dev.simulator.record import Record, Target, pointers, repeated_ids
+from service.dev.simulator.schema import Entity, Fan, Relation
+from service.dev.simulator.selection import Selection
 
 SELECTIONS_MAX = 64  # filtered and ordered lists kept for an organisation; the oldest is dropped
 
-Target = Pointer | tuple[Pointer, ...] | None
-
-
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """One resource. `parent` is the parent's id in its path, empty at the top level."""
-
-    id: str
-    parent: str
-    attributes: Any
-    targets: dict[str, Target]
-
-
-Selection = tuple[Record, ...]
+SelectionKey = tuple[str, object]  # an entity, and which of its records in which order
 
 
 class Organisation:
@@ -35,7 +22,7 @@ class Organisation:
         self._draws: dict[str, Draw] = {}
         self._records: dict[str, dict[str, Record]] = {}
         self._indexes: dict[tuple[str, str], dict[str, list[Record]]] = {}
-        self._selections: dict[object, Selection] = {}
+        self._selections: dict[SelectionKey, Selection] = {}
 
     def records(self, entity: str) -> dict[str, Record]:
         """By id, in the order of ids as numbers."""
@@ -72,10 +59,10 @@ class Organisation:
         above = self.path(ENTITIES[entity.under], parent) if parent else f"/{entity.product}/v2"
         return f"{above}/{entity.segment}/{record.id}"
 
-    def selection(self, key: object) -> Selection | None:
+    def selection(self, key: SelectionKey) -> Selection | None:
         return self._selections.get(key)
 
-    def remember(self, key: object, selection: Selection) -> None:
+    def remember(self, key: SelectionKey, selection: Selection) -> None:
         if len(self._selections) >= SELECTIONS_MAX:
             del self._selections[next(iter(self._selections))]
         self._selections[key] = selection
@@ -90,16 +77,20 @@ class Organisation:
         return self._record(entity, draw, parent)
 
     def put(self, entity: str, record: Record) -> None:
+        old = self.find(entity, record.id)
         self.records(entity)[record.id] = record
-        self._forget()
+        self._replace(entity, old, record)
 
     def remove(self, entity: str, id: str) -> None:
-        self.records(entity).pop(id, None)
-        self._forget()
+        self._replace(entity, self.records(entity).pop(id, None), None)
 
-    def _forget(self) -> None:
-        self._indexes.clear()
-        self._selections.clear()
+    def _replace(self, entity: str, old: Record | None, new: Record | None) -> None:
+        """In what is derived from the entity's records."""
+        for key in [key for key in self._indexes if key[0] == entity]:
+            del self._indexes[key]
+        for (of, _), selection in self._selections.items():
+            if of == entity:
+                selection.replace(old, new)
 
     def _made(self, entity: Entity) -> Iterator[Record]:
         draw = self._draws[entity.name] = Draw(self.shape, entity.name)
@@ -125,25 +116,6 @@ class Organisation:
             values["updated_at"] = draw.updated
         values.update(repeated_ids(entity, targets))
         return Record(str(self.shape.number(entity.name, draw.index)), parent, entity.struct(**values), targets)
-
-
-def repeated_ids(entity: Entity, targets: dict[str, Target]) -> Values:
-    """The attributes that repeat a to-one relationship's id, in the type the API gives them."""
-    repeated: Values = {}
-    for name, target in targets.items():
-        attribute = f"{name}_id"
-        if attribute in entity.attributes:
-            id = target.id if isinstance(target, Pointer) else None
-            repeated[attribute] = int(id) if id and entity.attributes[attribute] == "integer" else id
-    return repeated
-
-
-def pointers(record: Record, relation: str) -> tuple[Pointer, ...]:
-    """The targets of a relationship, to-one or to-many."""
-    target = record.targets.get(relation)
-    if target is None:
-        return ()
-    return (target,) if isinstance(target, Pointer) else target
 
 
 def _relation(edge: Edge) -> Relation:

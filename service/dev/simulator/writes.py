@@ -12,8 +12,9 @@ import msgspec
 from service.clock import Clock
 from service.dev.simulator.catalog import EDGES, ENTITIES, Edge
 from service.dev.simulator.draw import Pointer
+from service.dev.simulator.record import Record, Target, pointers, repeated_ids
 from service.dev.simulator.schema import Entity, Relation, Values
-from service.dev.simulator.store import Organisation, Record, Target, edges_to, own_children, pointers, repeated_ids
+from service.dev.simulator.store import Organisation, edges_to, own_children
 from topics.errors import Rejected
 
 PERSON = "people.person"
