@@ -16,6 +16,7 @@ from service.dev.simulator.config import SimulatorConfig
 from service.dev.simulator.counters import Counters
 from service.dev.simulator.faults import HANG_SECONDS_MAX, Faults, FaultSpec
 from service.dev.simulator.limits import Limiter
+from service.dev.simulator.moves import Moves
 from service.dev.simulator.pages import Page, PageCache
 from service.dev.simulator.query import Query
 from service.dev.simulator.render import Writer
@@ -65,7 +66,8 @@ class Simulator:
         self._faults = Faults(config.seed)
         self._counters = Counters(config.journal)
         self._cache = PageCache()
-        self._admin = Admin(self._orgs, self._counters, self._faults, self._cache, clock)
+        self._moves = Moves(clock, self._cache)
+        self._admin = Admin(self._orgs, self._counters, self._faults, self._cache, self._moves, clock)
         self._requests = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -116,6 +118,7 @@ class Simulator:
         self, request: Request, requested_at: datetime, headers: tuple[Header, ...], receive: Receive, send: Send
     ) -> None:
         org = request.org.name
+        self._moves.catch_up(org)
         key = (org, request.path, request.query, request.root.encode())
         page = self._cache.find(key)
         found = None if page else resolve(request.org, request.path)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from service.dev.simulator.catalog import EDGES, ENTITIES, Edge, shape
 from service.dev.simulator.draw import Draw
-from service.dev.simulator.record import Record, Target, pointers, repeated_ids
+from service.dev.simulator.lives import Lives
+from service.dev.simulator.record import Record, Target, number_of, pointers, repeated_ids
 from service.dev.simulator.schema import Entity, Fan, Relation
 from service.dev.simulator.selection import Selection
 
@@ -21,7 +22,8 @@ class Organisation:
         self.shape = shape(name, seed, people)
         self._draws: dict[str, Draw] = {}
         self._records: dict[str, dict[str, Record]] = {}
-        self._indexes: dict[tuple[str, str], dict[str, list[Record]]] = {}
+        self.lives = Lives()
+        self._indexes: dict[Edge, dict[str, dict[str, Record]]] = {}
         self._selections: dict[SelectionKey, Selection] = {}
 
     def records(self, entity: str) -> dict[str, Record]:
@@ -36,20 +38,12 @@ class Organisation:
 
     def children(self, edge: Edge, parent: str) -> list[Record]:
         """The edge's records below the parent with this id, in the order of ids as numbers."""
-        key = (edge.child, edge.via)
-        index = self._indexes.get(key)
+        index = self._indexes.get(edge)
         if index is None:
-            index = self._indexes[key] = self._indexed(edge)
-        return index.get(parent, [])
-
-    def _indexed(self, edge: Edge) -> dict[str, list[Record]]:
-        index: dict[str, list[Record]] = {}
-        type = ENTITIES[_relation(edge).to].type if edge.via else ""
-        for record in self.records(edge.child).values():
-            ids = (p.id for p in pointers(record, edge.via) if p.type == type) if edge.via else (record.parent,)
-            for id in ids:
-                index.setdefault(id, []).append(record)
-        return index
+            index = self._indexes[edge] = {}
+            for record in self.records(edge.child).values():
+                _index(index, edge, None, record)
+        return sorted(index.get(parent, {}).values(), key=number_of)
 
     def path(self, entity: Entity, record: Record) -> str:
         """The record's own path below the API's root."""
@@ -86,8 +80,9 @@ class Organisation:
 
     def _replace(self, entity: str, old: Record | None, new: Record | None) -> None:
         """In what is derived from the entity's records."""
-        for key in [key for key in self._indexes if key[0] == entity]:
-            del self._indexes[key]
+        for edge, index in self._indexes.items():
+            if edge.child == entity:
+                _index(index, edge, old, new)
         for (of, _), selection in self._selections.items():
             if of == entity:
                 selection.replace(old, new)
@@ -116,6 +111,23 @@ class Organisation:
             values["updated_at"] = draw.updated
         values.update(repeated_ids(entity, targets))
         return Record(str(self.shape.number(entity.name, draw.index)), parent, entity.struct(**values), targets)
+
+
+def _index(index: dict[str, dict[str, Record]], edge: Edge, old: Record | None, new: Record | None) -> None:
+    """Enter a record below each of its parents, in place of what it was before."""
+    if old is not None:
+        for id in _parents(edge, old):
+            del index[id][old.id]
+    if new is not None:
+        for id in _parents(edge, new):
+            index.setdefault(id, {})[new.id] = new
+
+
+def _parents(edge: Edge, record: Record) -> Iterable[str]:
+    if not edge.via:
+        return (record.parent,)
+    type = ENTITIES[_relation(edge).to].type
+    return {pointer.id for pointer in pointers(record, edge.via) if pointer.type == type}
 
 
 def _relation(edge: Edge) -> Relation:
