@@ -4,6 +4,32 @@ Not part of the simulated API: no credentials, no rate limit, not counted. GET: 
 `expected` (org, entity, hidden=include), `faults`, `lives` (org, entity). POST, with a JSON object: `insert`, `edit`,
 `delete`, `merge`, `move`, `faults`; with nothing: `counters/reset`, `faults/clear`, `move/stop`.
 
+Kinds of `faults` that are failures (faults.FaultSpec says whom they hit, how often, how long):
+
+- `rate_limit`: 429 with `retry_after` seconds, up to a week
+- `error`, `html`: `status` with a JSON or an HTML body
+- `hang`: no response until the client disconnects
+- `half_body`: the connection closes in the middle of the body
+- `slow`: the right response after `delay_ms`
+- `no_permission`: lists are empty with 200, and records are 404, as for a user without the permission
+
+Kinds that make listings unkind; `size` is each one's own number, `offset` the page that has it, if not all:
+
+- `capped_pages`: never more than `size` records, whatever per_page says; the next page begins behind them
+- `short_page`: the first `size` records of the page only; links and total as they were
+- `empty_page`: no records; links and total as they were (with `no_next` beside it: no link either)
+- `missing_list`, `null_list`: the document is `{}`; its `data` is null
+- `many_records`: `size` tiny records on one page, 2.2 million in 31 MB
+- `ignores_offset`: page 1 whatever the offset, and a next page for ever
+- `clamps_offset`: behind the end, the last page again
+- `no_next`: neither link nor offset of a next page
+- `link_cycle`: the next page of page `size` is page 1
+- `links_elsewhere`: the next page is on another host
+- `long_link`: the link to the next page is `size` characters longer, 1.2 million
+- `no_total`, `over_claimed_total`: no total; `size` records too many in it
+- `cursor`: the next page begins behind the last record, wherever that stands by then; no offsets
+- `page_token`: the next page begins at an offset, hidden in a token
+
 `move` lets records of an entity come, change and go by themselves (moves.MoveSpec). `lives` has, for each record that
 is there or was there: its birth and its death (Unix seconds; null: before the first one, not yet), and the clock's
 times of now, `now` and `monotonic`, by which a reader converts them.

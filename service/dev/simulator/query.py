@@ -57,7 +57,7 @@ class Query:
             fields={match[1]: frozenset(_list(value)) for match, value in fields if match},
         )
 
-    def text(self, **changes: int) -> str:
+    def text(self, **changes: int | str) -> str:
         """The query as the API writes it in links: sorted by name, brackets as they are."""
         pairs = dict(self.pairs) | {name: str(value) for name, value in changes.items()}
         return "&".join(f"{quote(name, safe='[]')}={quote(value, safe='')}" for name, value in sorted(pairs.items()))

@@ -39,9 +39,9 @@ class Selection(Sequence[Record]):
         if new is not None and self._selects(new):
             insort(self._records, new, key=self._key)
 
-    def behind(self, key: Any) -> int:
-        """The number of records whose key is not above this one: where a page that follows it begins."""
-        return bisect_right(self._records, key, key=self._key)
+    def behind(self, record: Record) -> int:
+        """The index of the first record behind this one, which may be gone."""
+        return bisect_right(self._records, self._key(record), key=self._key)
 
     def _selects(self, record: Record) -> bool:
         return all(test(record) for test in self._tests)
