@@ -27,7 +27,10 @@ TRANSITIONS: dict[EntityStatus, tuple[EntityStatus, ...]] = {
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):
-    """Units [first, first + units) are out to a fetcher, or wait until `resume_at` (Unix ms) to be sent again."""
+    """Units [first, first + units) are out to a fetcher, or wait until `resume_at` (Unix ms) to be sent again.
+
+    `pauses`: how many of the attempts ended because the API asked for a pause.
+    """
 
     number: int
     first: int
@@ -35,6 +38,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     cursor: str | None = None
     attempt: int = 1
     resume_at: int = 0
+    pauses: int = 0
 
     @property
     def end(self) -> int:

@@ -142,7 +142,7 @@ async def test_a_retry_after_in_seconds_or_as_a_date_is_waited_for_and_one_witho
 
 async def test_a_wait_that_is_too_long_for_a_page_is_retryable_with_the_time() -> None:
     world = World(answer(503, retry_after="3600"))
-    with pytest.raises(Retryable) as caught:
+    with pytest.raises(Retryable, match=r"503 \(Service Unavailable\); it asks for a wait of 3600 s") as caught:
         await world.get()
     assert (len(world.asked), world.clock.slept, caught.value.after_seconds) == (1, [], 3600.0)
     assert PATIENCE_SECONDS_MAX < 3600
