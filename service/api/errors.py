@@ -18,7 +18,8 @@ QUOTED_BYTES_MAX = 64_000  # of an error body that is looked at
 
 _RETRYABLE = frozenset({408, 429})
 _GONE = frozenset({404, 410})
-_TAG = re.compile(r"<(script|style|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+# What is not closed reaches to the end: each character is looked at once, whatever stands there.
+_TAG = re.compile(r"<(script|style|head)\b.*?(?:</\1>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
 class Gone(Rejected):

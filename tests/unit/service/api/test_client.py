@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -210,6 +211,15 @@ async def test_the_apis_own_words_are_quoted_shortened(body: bytes, said: str) -
     with pytest.raises(Rejected) as caught:
         await World(answer(409, body)).get()
     assert str(caught.value) == f"acme/pco: GET /people/v2/emails answered 409 (Conflict){said}"
+
+
+@pytest.mark.parametrize("piece", [b"<", b"<head ", b"<script>", b"[", b'{"errors":[', b"\xff"])
+async def test_an_error_is_quoted_in_no_time_whatever_its_body_holds(piece: bytes) -> None:
+    """64 KB of them took four seconds and more, in which nothing else ran."""
+    began = time.process_time()
+    with pytest.raises(Rejected, match="409"):
+        await World(answer(409, piece * 500_000)).get()
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("status", [200, 401, 422, 503])
