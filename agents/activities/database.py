@@ -105,12 +105,11 @@ class Database:
         while True:
             try:
                 return await call()
-            except Retryable as error:
+            except Retryable:
                 if DATABASE.is_exhausted(attempt):
                     raise
-                wait = DATABASE.wait_seconds(attempt, error.after_seconds)
+            await self._sleep(DATABASE.wait_seconds(attempt))
             attempt += 1
-            await self._sleep(wait)
 
 
 def _batcher(call: BatchCall[T, R]) -> Batcher[T, R]:

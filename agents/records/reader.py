@@ -9,29 +9,29 @@ the record without its top-level `links`: links say where a record is served, no
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from agents.ports import EVERYTHING, Cut, PageBody, RejectedRecord, RowWrite
+from agents.records.document import DocumentReader, Unread, dig, path_of
 from agents.records.position import positions
 from agents.records.values import (
     CONVERT,
     INTEGER_MAX,
     InvalidValue,
+    check_nesting,
     check_storable,
     encode,
-    parse,
     shown,
-    start,
     storable_text,
 )
 from manifests.entity import AdapterFile, Entity, FieldType, columns
-from topics.errors import Retryable
 
 RECORD_BYTES_MAX = 1_000_000  # canonical JSON of one record; a longer one is rejected
 KEY_CHARS_MAX = 500  # an index entry of PostgreSQL takes about 2,700 bytes; a longer key is rejected
+SLICE_RECORDS = 250  # that are read at once
 READERS_MAX = 1_000  # compiled entities that are kept; at the maximum all are compiled anew
 
 _LINKS = "links"
@@ -39,9 +39,23 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "", cut: Cut = EVERYTHING) -> PageBody:
-    """The rows of one page, and the records that cannot be rows. `parent` is the key of the row it was read under.
+    """The rows of one page, read at once: see `reading`."""
+    steps = reading(body, adapter, entity, parent, cut)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            page: PageBody = end.value
+            return page
 
-    Retryable if the body is not JSON or has no list of records where the adapter says.
+
+def reading(
+    body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "", cut: Cut = EVERYTHING
+) -> Generator[None, None, PageBody]:
+    """The rows of one page, and the records that cannot be rows, in steps of a few milliseconds. `parent` is the key of
+    the row it was read under.
+
+    Retryable if the body is not JSON or has no list of records where the adapter says, Rejected if it is over a bound.
     """
     key = (id(adapter), id(entity))
     reader = _readers.get(key)
@@ -65,10 +79,8 @@ class RecordReader:
 
     def __init__(self, adapter: AdapterFile, entity: Entity) -> None:
         self._of = (adapter, entity)  # held, so that their ids stay theirs while this reader is cached
-        self._records = _path(adapter.body.records)
-        self._next = _path(adapter.body.next)
-        self._total = _path(adapter.body.total)
-        self._key_paths = tuple(_path(key) for key in entity.key)
+        self._documents = DocumentReader(adapter.body)
+        self._key_paths = tuple(path_of(key) for key in entity.key)
         self._plain_key = entity.key[0] if len(entity.key) == len(self._key_paths[0]) == 1 else None
         self._is_under = entity.under is not None
         self._order = entity.reads.full.order
@@ -84,24 +96,21 @@ class RecordReader:
         if entity.updated_at is not None:
             self._columns.append(self._column("updated_at", entity.updated_at, "timestamp", False))
 
-    def read(self, body: bytes, parent: str, cut: Cut) -> PageBody:
-        document, is_suspect = parse(body)
-        records = _dig(document, self._records)
-        if type(records) is not list:
-            raise Retryable(
-                f"the answer has no list of records at {'.'.join(self._records)}: it starts with {start(body)}"
-            )
-        first, last, wanted = self._placed(records, cut)
+    def read(self, body: bytes, parent: str, cut: Cut) -> Generator[None, None, PageBody]:
+        document = yield from self._documents.read(body)
+        first, last, wanted = self._placed(document.records, cut)
         rows: list[RowWrite] = []
         rejected: list[RejectedRecord] = []
-        for record in wanted:
-            found = self._read_record(record, parent, is_suspect)
+        for number, record in enumerate(wanted, start=1):
+            found = self._read_record(record, parent, document.is_suspect)
             if isinstance(found, RowWrite):
                 rows.append(found)
             else:
                 rejected.append(found)
-        link, total = self._link(document), self._count(document)
-        return PageBody(tuple(rows), tuple(rejected), link, total, len(records), first, last)
+            if number % SLICE_RECORDS == 0:
+                yield
+        total, records = _count(document.total), len(document.records)
+        return PageBody(tuple(rows), tuple(rejected), document.next, total, records, first, last)
 
     def _placed(self, records: list[Any], cut: Cut) -> tuple[str | None, str | None, list[Any]]:
         """Where the page begins and ends, and the records of it that are wanted."""
@@ -118,6 +127,8 @@ class RecordReader:
     def _read_record(self, record: Any, parent: str, is_suspect: bool) -> RowWrite | RejectedRecord:
         key = ""
         try:
+            if isinstance(record, Unread):
+                return RejectedRecord(key, record.reason, record.text)
             if type(record) is not dict:
                 raise InvalidValue(f"the record is not an object ({shown(record)})")
             found = self._key(record)
@@ -138,7 +149,7 @@ class RecordReader:
             plain = record.get(self._plain_key)
             if type(plain) is str and 0 < len(plain) <= KEY_CHARS_MAX:
                 return plain
-        parts = [_key_part(_dig(record, path), path) for path in self._key_paths]
+        parts = [_key_part(dig(record, path), path) for path in self._key_paths]
         if len(parts) > 1:
             parts = [part.replace("%", "%25").replace(":", "%3A") for part in parts]
         key = ":".join(parts)
@@ -185,32 +196,12 @@ class RecordReader:
             self._holder_of[path] = len(self._holders)
         return self._holder_of[path]
 
-    def _link(self, document: Any) -> str | None:
-        found = _dig(document, self._next) if self._next else None
-        if found is None or found == "":
-            return None
-        if type(found) is not str:
-            raise Retryable(f"the answer's {'.'.join(self._next)} is not a link: {shown(found)}")
-        return found
-
-    def _count(self, document: Any) -> int | None:
-        found = _dig(document, self._total) if self._total else None
-        return found if type(found) is int and 0 <= found <= INTEGER_MAX else None
-
 
 _readers: dict[tuple[int, int], RecordReader] = {}
 
 
-def _path(dotted: str | None) -> tuple[str, ...]:
-    return tuple(dotted.split(".")) if dotted else ()
-
-
-def _dig(value: Any, path: tuple[str, ...]) -> Any:
-    for field in path:
-        if type(value) is not dict:
-            return None
-        value = value.get(field)
-    return value
+def _count(total: Any) -> int | None:
+    return total if type(total) is int and 0 <= total <= INTEGER_MAX else None
 
 
 def _opened(value: Any, field: str) -> Mapping[str, Any]:
@@ -231,6 +222,7 @@ def _key_part(value: Any, path: tuple[str, ...]) -> str:
 def _canonical(record: dict[str, Any]) -> tuple[str, bytes]:
     """The record's canonical text, and the hash of what it says."""
     raw = content = encode(record)
+    check_nesting(record, raw)
     if _LINKS in record:
         content = encode({field: value for field, value in record.items() if field != _LINKS})
     if len(raw) > RECORD_BYTES_MAX:

@@ -4,13 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlsplit
 
 from agents.ports import Parent
+from agents.records.document import LINK_CHARS_MAX
 from manifests.entity import AdapterFile, Entity, OffsetPaging
 from topics.errors import Rejected
-
-LINK_CHARS_MAX = 8_000  # of a link to the next page; what servers commonly take as an address
 
 BASES_REMEMBERED_MAX = 10_000
 _PLAIN_LINK = re.compile(r"/[A-Za-z0-9_-][A-Za-z0-9_/-]*(\?[A-Za-z0-9_=&%-]*)?")
@@ -37,6 +36,12 @@ class PageRequest:
     def path(self) -> str:
         return self.target.partition("?")[0]
 
+    @property
+    def page(self) -> tuple[str, list[str]]:
+        """The page by its path and its parameters, in whatever order and however encoded."""
+        path, _, query = unquote(self.target).partition("?")
+        return path, sorted(query.split("&"))
+
 
 def page_request(
     adapter: AdapterFile,
@@ -61,6 +66,17 @@ def page_request(
         return PageRequest(origin, _linked(origin + path, link), parent is not None)
     query = urlencode(_query(adapter, entity, start or 0, size), quote_via=quote)
     return PageRequest(origin, f"{path}?{query}", parent is not None)
+
+
+def check_next(first: PageRequest, here: PageRequest, following: PageRequest) -> None:
+    """Rejected if the link on page `here` leads to that page itself, or back to the first one: it would never end."""
+    page = following.page
+    for name, known in (("to the page that it stands on", here), ("back to the first page", first)):
+        if page == known.page:
+            raise Rejected(
+                f"the link to the next page leads {name} ({following.path}): it is not followed, since that would "
+                "never end; put right the adapter's body.next, or report it to those who run the API"
+            )
 
 
 @lru_cache(maxsize=BASES_REMEMBERED_MAX)
@@ -100,12 +116,12 @@ def _linked(here: str, link: str) -> str:
         raise Rejected(f"the link to the next page has {len(link)} characters, at most {LINK_CHARS_MAX}")
     try:
         target = urlsplit(urljoin(here, link))
-        is_same_host = _host(target) == _host(urlsplit(here))
+        is_same_host = target.scheme in _DEFAULT_PORT and _host(target) == _host(urlsplit(here))
     except ValueError:
         raise Rejected("the link to the next page is not an address") from None
     if not is_same_host:
         raise Rejected(
-            f"the link to the next page leads to {target.hostname}, not to the connection's host: "
+            f"the link to the next page leads to {target.scheme}://{target.hostname}, not to the connection's host: "
             "it is not followed; put right base_url in the connections file"
         )
     path = quote(target.path, safe="/%:@!$&'()*+,;=~") or "/"

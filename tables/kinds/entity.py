@@ -29,7 +29,8 @@ TRANSITIONS: dict[EntityStatus, tuple[EntityStatus, ...]] = {
 class Lease(msgspec.Struct, frozen=True, array_like=True):
     """Units [first, first + units) are out to a fetcher, or wait until `resume_at` (Unix ms) to be sent again.
 
-    `closing`: none are; the fetcher completes the run and closes it.
+    `closing`: none are; the fetcher completes the run and closes it. `pauses`: how many of the attempts ended because
+    the API asked for a pause.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     cursor: str | None = None
     attempt: int = 1
     resume_at: int = 0
+    pauses: int = 0
     closing: bool = False
 
     @property

@@ -58,6 +58,7 @@ def lease_rest(state: EntityState, lease: Lease, done: PageDone) -> EntityState:
 
 
 def with_deadline(state: EntityState, at: int) -> EntityState:
-    """With the time of the next retry as the deadline, or else that of the leases that are out."""
-    retries = [lease.resume_at for lease in state.leases if lease.resume_at]
-    return msgspec.structs.replace(state, due=min(retries, default=at + LEASE_DEADLINE_MS))
+    """With the deadline of whatever comes first: a retry, or the leases that are out. A pause may last for hours."""
+    deadline = at + LEASE_DEADLINE_MS
+    due = min((lease.resume_at or deadline for lease in state.leases), default=deadline)
+    return msgspec.structs.replace(state, due=due)

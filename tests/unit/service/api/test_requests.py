@@ -1,12 +1,17 @@
 """Addresses of pages: by offset, by link, under a parent."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyreqwest.http import Url
 
 from agents.ports import Parent
+from agents.records.document import LINK_CHARS_MAX
 from manifests.entity import Entity
-from service.api.requests import LINK_CHARS_MAX, page_request
+from service.api.requests import page_request
 from tests.support.adapters import adapter
 from topics.errors import Rejected
 
@@ -109,7 +114,13 @@ def test_of_a_link_path_and_query_are_used_as_they_are(link: str, target: str) -
         "//evil.example.org/x",
         "https://api.example.org:8443/x",
         "https://api.example.org@evil.example.org/x",
-        "ftp://api.example.net/x",
+        r"https://api.example.org\@evil.example.org/x",
+        r"https://api.example.org\.evil.example.org/x",
+        "https://api.example.org%2eevil.example.org/x",
+        "ht\ntps://evil.example.org/x",
+        "ftp://api.example.org/x",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
         "https://[::1/x",
         "https://api.example.org:port/x",
     ],
@@ -117,6 +128,41 @@ def test_of_a_link_path_and_query_are_used_as_they_are(link: str, target: str) -
 def test_a_link_to_another_host_is_not_followed(link: str) -> None:
     with pytest.raises(Rejected, match="the link to the next page"):
         by_link(link)
+
+
+LINK_PARTS = (
+    "https:",
+    "http:",
+    "ftp:",
+    "//",
+    "/",
+    "\\",
+    "@",
+    ":",
+    "?",
+    "#",
+    ".",
+    "..",
+    "%2f",
+    "%5c",
+    "\t",
+    "\n",
+    " ",
+    "é",
+)
+HOSTS = ("api.example.org", "evil.example.org", "u:p", "443", "80", "8443", "x")
+
+
+@given(st.lists(st.sampled_from((*LINK_PARTS, *HOSTS)), max_size=9).map("".join))
+def test_whatever_a_link_looks_like_nothing_is_sent_but_to_the_connections_own_host(link: str) -> None:
+    with suppress(Rejected):
+        address = Url(by_link(link))  # as the HTTP client understands it
+        assert (address.scheme, address.host_str, address.port, address.username) == (
+            "https",
+            "api.example.org",
+            None,
+            "",
+        )
 
 
 def test_a_link_over_the_maximum_is_rejected() -> None:
