@@ -3,19 +3,24 @@
 A record that cannot be a row is rejected with its reason, and its page is committed without it. A body that is no page
 at all is Retryable: half a response or a proxy's HTML page is a passing fault.
 
+A key is text. Where the manifest says `key_type: integer` it is a whole number, stored as its digits. The other type
+is rejected: `1` and `"1"` would be one row. The key's parts, and in front of them the parent's key where the manifest
+says `under.key`, are joined by ":"; in a key of several, ":" and "%" are percent-encoded, so that none collide.
+
 Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 unescaped, the last of duplicate keys.
-`RowWrite.raw` is the canonical JSON of the record; `content_hash` is BLAKE2b (16 bytes) over the canonical JSON of
-the record without its top-level `links`: links say where a record is served, not what it says.
+`RowWrite.raw` is the canonical JSON of the record. `content_hash` covers all that is stored (see `_content_hash`).
 """
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from agents.ports import PageBody, RejectedRecord, RowWrite
 from agents.records.values import (
     CONVERT,
+    CONVERTER_VERSION,
     INTEGER_MAX,
     InvalidValue,
     check_storable,
@@ -32,14 +37,15 @@ RECORD_BYTES_MAX = 1_000_000  # canonical JSON of one record; a longer one is re
 KEY_CHARS_MAX = 500  # an index entry of PostgreSQL takes about 2,700 bytes; a longer key is rejected
 READERS_MAX = 1_000  # compiled entities that are kept; at the maximum all are compiled anew
 
-_LINKS = "links"
+HASH_BYTES = 16
 _NOTHING: Mapping[str, Any] = {}
 
 
 def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "") -> PageBody:
     """The rows of one page, and the records that cannot be rows. `parent` is the key of the row it was read under.
 
-    Retryable if the body is not JSON or has no list of records where the adapter says.
+    Retryable if the body is not JSON or has no list of records where the adapter says. A list that is left out because
+    it is empty is an empty list: the total is 0, or nothing else is in the document (`{}`, `{"data": null}`).
     """
     key = (id(adapter), id(entity))
     reader = _readers.get(key)
@@ -58,6 +64,9 @@ class _Column(NamedTuple):
     is_required: bool
 
 
+Hash = Callable[[bytes], Any]
+
+
 class RecordReader:
     """One entity's records, compiled: which objects of a record to open, and what to take from each."""
 
@@ -67,8 +76,12 @@ class RecordReader:
         self._next = _path(adapter.body.next)
         self._total = _path(adapter.body.total)
         self._key_paths = tuple(_path(key) for key in entity.key)
-        self._plain_key = entity.key[0] if len(entity.key) == len(self._key_paths[0]) == 1 else None
+        self._key_type: type = int if entity.key_type == "integer" else str
         self._is_under = entity.under is not None
+        self._is_parent_in_key = entity.under is not None and entity.under.key
+        is_plain = len(entity.key) == len(self._key_paths[0]) == 1 and not self._is_parent_in_key
+        self._plain_key = entity.key[0] if is_plain and self._key_type is str else None
+        self._specification = _specification(entity)
         self._holders: list[tuple[int, str]] = []
         self._holder_of: dict[tuple[str, ...], int] = {(): 0}
         required = {name for name, reference in entity.references.items() if reference.required}
@@ -83,51 +96,63 @@ class RecordReader:
 
     def read(self, body: bytes, parent: str) -> PageBody:
         document, is_suspect = parse(body)
+        total = self._count(document)
         records = _dig(document, self._records)
+        if records is None and (total == 0 or _is_left_out(document, self._records)):
+            records = []
         if type(records) is not list:
             raise Retryable(
                 f"the answer has no list of records at {'.'.join(self._records)}: it starts with {start(body)}"
             )
+        hash_of = _content_hash(self._specification, parent)
         rows: list[RowWrite] = []
         rejected: list[RejectedRecord] = []
         for record in records:
-            found = self._read_record(record, parent, is_suspect)
+            found = self._read_record(record, parent, hash_of, is_suspect)
             if isinstance(found, RowWrite):
                 rows.append(found)
             else:
                 rejected.append(found)
-        return PageBody(tuple(rows), tuple(rejected), self._link(document), self._count(document), len(records))
+        return PageBody(tuple(rows), tuple(rejected), self._link(document), total, len(records))
 
-    def _read_record(self, record: Any, parent: str, is_suspect: bool) -> RowWrite | RejectedRecord:
+    def _read_record(self, record: Any, parent: str, hash_of: Hash, is_suspect: bool) -> RowWrite | RejectedRecord:
         key = ""
         try:
             if type(record) is not dict:
                 raise InvalidValue(f"the record is not an object ({shown(record)})")
-            found = self._key(record)
+            found = self._key(record, parent)
             if is_suspect:
                 check_storable(found)
             key = found
             if is_suspect:
                 check_storable(record)
             values, updated_at = self._values(record, parent)
-            raw, content_hash = _canonical(record)
+            raw = encode(record)
+            if len(raw) > RECORD_BYTES_MAX:
+                raise InvalidValue(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
         except InvalidValue as invalid:
             return RejectedRecord(key, str(invalid), storable_text(record))
-        return RowWrite(key, values, raw, content_hash, updated_at)
+        return RowWrite(key, values, raw.decode(), hash_of(raw).digest(), updated_at)
 
-    def _key(self, record: dict[str, Any]) -> str:
-        """The key's parts joined by ":"; in a key of several, ":" and "%" are percent-encoded, so that none collide."""
+    def _key(self, record: dict[str, Any], parent: str) -> str:
         if self._plain_key is not None:
             plain = record.get(self._plain_key)
             if type(plain) is str and 0 < len(plain) <= KEY_CHARS_MAX:
                 return plain
-        parts = [_key_part(_dig(record, path), path) for path in self._key_paths]
+        parts = [parent] if self._is_parent_in_key else []
+        parts += [self._key_part(_dig(record, path), path) for path in self._key_paths]
         if len(parts) > 1:
             parts = [part.replace("%", "%25").replace(":", "%3A") for part in parts]
         key = ":".join(parts)
         if len(key) > KEY_CHARS_MAX:
             raise InvalidValue(f"key: {len(key)} characters, at most {KEY_CHARS_MAX} ({shown(key)})")
         return key
+
+    def _key_part(self, value: Any, path: tuple[str, ...]) -> str:
+        if type(value) is self._key_type and value != "":
+            return str(value)
+        wanted = "text" if self._key_type is str else "a whole number"
+        raise InvalidValue(f"key: {'.'.join(path)} is not {wanted}, as the manifest's key_type says ({shown(value)})")
 
     def _values(self, record: dict[str, Any], parent: str) -> tuple[tuple[object, ...], datetime | None]:
         """The typed values in the order of the entity's columns, and the source's own time."""
@@ -194,19 +219,29 @@ def _opened(value: Any, field: str) -> Mapping[str, Any]:
     raise InvalidValue(f"{field}: not an object ({shown(value)})")
 
 
-def _key_part(value: Any, path: tuple[str, ...]) -> str:
-    if type(value) is int:
-        return str(value)
-    if type(value) is str and value:
-        return value
-    raise InvalidValue(f"key: {'.'.join(path)} is neither text nor a whole number ({shown(value)})")
+def _is_left_out(document: Any, path: tuple[str, ...]) -> bool:
+    """Whether the document holds nothing but the way to a list of records, and there null or nothing."""
+    for field in path:
+        if type(document) is not dict or document.keys() - {field}:
+            return False
+        document = document.get(field)
+        if document is None:
+            return True
+    return False
 
 
-def _canonical(record: dict[str, Any]) -> tuple[str, bytes]:
-    """The record's canonical text, and the hash of what it says."""
-    raw = content = encode(record)
-    if _LINKS in record:
-        content = encode({field: value for field, value in record.items() if field != _LINKS})
-    if len(raw) > RECORD_BYTES_MAX:
-        raise InvalidValue(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
-    return raw.decode(), blake2b(content, digest_size=16).digest()
+def _specification(entity: Entity) -> bytes:
+    """Digest of how a record becomes a row: a changed column, or another converter, makes all rows different ones.
+
+    BLAKE2b over the canonical JSON of [converter's version, [[name, type, path] of each column], path of the time].
+    """
+    specification = [CONVERTER_VERSION, columns(entity), entity.updated_at]
+    return blake2b(encode(specification), digest_size=HASH_BYTES).digest()
+
+
+def _content_hash(specification: bytes, parent: str) -> Hash:
+    """BLAKE2b over a record's canonical JSON, personalised by its entity's specification; below a parent, salted with
+    the digest of the parent's key: the same content under another parent is another row.
+    """
+    salt = blake2b(parent.encode(), digest_size=HASH_BYTES).digest() if parent else b""
+    return partial(blake2b, digest_size=HASH_BYTES, person=specification, salt=salt)
