@@ -56,6 +56,9 @@ class Under(Shape):
 
     entity: EntityName
     column: Column
+    key: bool = Field(
+        False, description="Ids are unique only under a parent: its key becomes the first part of the key."
+    )
 
 
 class OffsetPaging(Shape):
@@ -136,6 +139,10 @@ class Entity(Shape):
     key: Annotated[tuple[Dotted, ...], Field(min_length=1)] = Field(
         ("id",), description="The paths in a record whose values make its key."
     )
+    key_type: Literal["text", "integer"] = Field(
+        "text",
+        description='The type of these values. A record with another one is rejected: 1 and "1" are not one key.',
+    )
     updated_at: Dotted | None = Field(None, description="The path of the source's own time of the last change.")
     headers: Headers = Field({}, description="Headers besides those of the adapter and of the product.")
     paging: Annotated[OffsetPaging | LinkPaging, Field(discriminator="style")] = OffsetPaging()
@@ -214,6 +221,11 @@ class Adapter(Shape):
     @property
     def name(self) -> str:
         return self.file.name
+
+
+def is_key_joined(entity: Entity) -> bool:
+    """Whether a row's key has several parts. It is no value of the API then: no path and no reference can name it."""
+    return len(entity.key) > 1 or (entity.under is not None and entity.under.key)
 
 
 def columns(entity: Entity) -> tuple[ColumnSpec, ...]:

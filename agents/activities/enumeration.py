@@ -7,7 +7,8 @@ closed stays closed, whatever moves later. So the number of repairs is about tha
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from agents.activities.coverage import Gap, Span, first_gap, offset_of, spans
+from agents.activities.coverage import Gap, Span, first_gap, spans
+from agents.activities.gap_search import GapSearch
 from agents.activities.layout import Layout
 from agents.activities.pages import Page, Pages, within
 from agents.ports import Cut, LedgerLine, Parent
@@ -30,11 +31,11 @@ class Enumeration:
 
     async def repair(self, must_stop: Callable[[], bool]) -> bool:
         """Close every gap that can be closed; False if time is up before that. At least one page is read."""
-        known = self._last_repair()
+        search = GapSearch(self.layout.size, self._last_repair())
         while (gap := self._gap()) is not None and self.repairs < self._repairs_max():
             if self.counts.pages and must_stop():
                 return False
-            known = await self._repair(gap, known)
+            search = await self._repair(gap, search.of(gap))
         return True
 
     @property
@@ -91,27 +92,13 @@ class Enumeration:
     def _repairs_max(self) -> int:
         return REPAIRS_MIN + REPAIRS_PER_PAGE_MAX * (len(self.lines) - self.repairs)
 
-    async def _repair(self, gap: Gap, known: Span | None) -> Span | None:
-        """Read the page that should hold the records on both sides of the gap. `known` is the last page that was read
-        here, as it was then; this one is returned."""
-        address = replace(self.layout.at(self._start(gap, known)), cut=Cut(0, gap.after, gap.before))
+    async def _repair(self, gap: Gap, search: GapSearch) -> GapSearch:
+        """Read the page that should hold the records on both sides of the gap."""
+        start = search.start(spans(line for line in self.lines.values() if line.page > 0))
+        address = replace(self.layout.at(start), cut=Cut(0, gap.after, gap.before))
         page = await self.pages.fetch(min(0, *self.lines) - 1, address, self.layout, None, self.parent)
         await self._commit(within(page, gap.after, gap.before))
-        if page.body.first is not None and page.body.last is not None:
-            return Span(page.body.first, page.body.last, page.extent.start or 0)
-        return known._replace(start=known.start - self.layout.size) if known else None
-
-    def _start(self, gap: Gap, known: Span | None) -> int:
-        """From the side of the gap that is nearer to what is known: on that side, records are counted in full."""
-        size = self.layout.size
-        is_behind = gap.before is not None and (known is None or gap.after is None or known.after > gap.after)
-        anchor = (gap.before if is_behind else gap.after) or ""
-        lead = size * 3 // 4 if is_behind else size // 2
-        if known is not None and known.after <= anchor <= known.to:
-            return max(offset_of([known], anchor, size) - lead, 0)
-        read = spans(line for line in self.lines.values() if line.page > 0)
-        moved = offset_of(read, known.after, size) - known.start if known else 0
-        return max(offset_of(read, anchor, size) - lead - moved, 0)
+        return search.having_read(start, page.body.first, page.body.last)
 
     async def _commit(self, page: Page) -> None:
         outcome = await self.pages.commit(page)

@@ -3,14 +3,18 @@
 A record that cannot be a row is rejected with its reason, and its page is committed without it. A body that is no page
 at all is Retryable: half a response or a proxy's HTML page is a passing fault.
 
+A key is text. Where the manifest says `key_type: integer` it is a whole number, stored as its digits. The other type
+is rejected: `1` and `"1"` would be one row. The key's parts, and in front of them the parent's key where the manifest
+says `under.key`, are joined by ":"; in a key of several, ":" and "%" are percent-encoded, so that none collide.
+
 Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 unescaped, the last of duplicate keys.
-`RowWrite.raw` is the canonical JSON of the record; `content_hash` is BLAKE2b (16 bytes) over the canonical JSON of
-the record without its top-level `links`: links say where a record is served, not what it says.
+`RowWrite.raw` is the canonical JSON of the record. `content_hash` covers all that is stored (see `_content_hash`).
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -19,6 +23,7 @@ from agents.records.document import DocumentReader, Unread, dig, path_of
 from agents.records.position import positions
 from agents.records.values import (
     CONVERT,
+    CONVERTER_VERSION,
     INTEGER_MAX,
     InvalidValue,
     check_nesting,
@@ -34,7 +39,7 @@ KEY_CHARS_MAX = 500  # an index entry of PostgreSQL takes about 2,700 bytes; a l
 SLICE_RECORDS = 250  # that are read at once
 READERS_MAX = 1_000  # compiled entities that are kept; at the maximum all are compiled anew
 
-_LINKS = "links"
+HASH_BYTES = 16
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -56,6 +61,7 @@ def reading(
     the row it was read under.
 
     Retryable if the body is not JSON or has no list of records where the adapter says, Rejected if it is over a bound.
+    A list that is left out because it is empty is an empty list (agents.records.document).
     """
     key = (id(adapter), id(entity))
     reader = _readers.get(key)
@@ -74,6 +80,9 @@ class _Column(NamedTuple):
     is_required: bool
 
 
+Hash = Callable[[bytes], Any]
+
+
 class RecordReader:
     """One entity's records, compiled: which objects of a record to open, and what to take from each."""
 
@@ -81,8 +90,12 @@ class RecordReader:
         self._of = (adapter, entity)  # held, so that their ids stay theirs while this reader is cached
         self._documents = DocumentReader(adapter.body)
         self._key_paths = tuple(path_of(key) for key in entity.key)
-        self._plain_key = entity.key[0] if len(entity.key) == len(self._key_paths[0]) == 1 else None
+        self._key_type: type = int if entity.key_type == "integer" else str
         self._is_under = entity.under is not None
+        self._is_parent_in_key = entity.under is not None and entity.under.key
+        is_plain = len(entity.key) == len(self._key_paths[0]) == 1 and not self._is_parent_in_key
+        self._plain_key = entity.key[0] if is_plain and self._key_type is str else None
+        self._specification = _specification(entity)
         self._order = entity.reads.full.order
         self._holders: list[tuple[int, str]] = []
         self._holder_of: dict[tuple[str, ...], int] = {(): 0}
@@ -98,11 +111,12 @@ class RecordReader:
 
     def read(self, body: bytes, parent: str, cut: Cut) -> Generator[None, None, PageBody]:
         document = yield from self._documents.read(body)
-        first, last, wanted = self._placed(document.records, cut)
+        hash_of = _content_hash(self._specification, parent)
+        first, last, wanted = self._placed(document.records, parent, cut)
         rows: list[RowWrite] = []
         rejected: list[RejectedRecord] = []
         for number, record in enumerate(wanted, start=1):
-            found = self._read_record(record, parent, document.is_suspect)
+            found = self._read_record(record, parent, hash_of, document.is_suspect)
             if isinstance(found, RowWrite):
                 rows.append(found)
             else:
@@ -112,44 +126,49 @@ class RecordReader:
         total, records = _count(document.total), len(document.records)
         return PageBody(tuple(rows), tuple(rejected), document.next, total, records, first, last)
 
-    def _placed(self, records: list[Any], cut: Cut) -> tuple[str | None, str | None, list[Any]]:
+    def _placed(self, records: list[Any], parent: str, cut: Cut) -> tuple[str | None, str | None, list[Any]]:
         """Where the page begins and ends, and the records of it that are wanted."""
         found = positions(records, self._order) if self._order is not None and records else None
         if found is None:
-            keys = [] if self._order is not None or not records else [self._key_or_none(records[i]) for i in (0, -1)]
-            return (*(keys or (None, None)), records[cut.overlap :])
+            if self._order is not None or not records:
+                return None, None, records[cut.overlap :]
+            first, last = (self._key_or_none(record, parent) for record in (records[0], records[-1]))
+            return first, last, records[cut.overlap :]
         if cut.after is None and cut.before is None:
             return found[0], found[-1], records[cut.overlap :]
         begin = bisect_right(found, cut.after) if cut.after is not None else 0
         end = bisect_right(found, cut.before) if cut.before is not None else len(found)
         return found[0], found[-1], records[begin:end]
 
-    def _read_record(self, record: Any, parent: str, is_suspect: bool) -> RowWrite | RejectedRecord:
+    def _read_record(self, record: Any, parent: str, hash_of: Hash, is_suspect: bool) -> RowWrite | RejectedRecord:
         key = ""
         try:
             if isinstance(record, Unread):
                 return RejectedRecord(key, record.reason, record.text)
             if type(record) is not dict:
                 raise InvalidValue(f"the record is not an object ({shown(record)})")
-            found = self._key(record)
+            found = self._key(record, parent)
             if is_suspect:
                 check_storable(found)
             key = found
             if is_suspect:
                 check_storable(record)
             values, updated_at = self._values(record, parent)
-            raw, content_hash = _canonical(record)
+            raw = encode(record)
+            check_nesting(record, raw)
+            if len(raw) > RECORD_BYTES_MAX:
+                raise InvalidValue(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
         except InvalidValue as invalid:
             return RejectedRecord(key, str(invalid), storable_text(record))
-        return RowWrite(key, values, raw, content_hash, updated_at)
+        return RowWrite(key, values, raw.decode(), hash_of(raw).digest(), updated_at)
 
-    def _key(self, record: dict[str, Any]) -> str:
-        """The key's parts joined by ":"; in a key of several, ":" and "%" are percent-encoded, so that none collide."""
+    def _key(self, record: dict[str, Any], parent: str) -> str:
         if self._plain_key is not None:
             plain = record.get(self._plain_key)
             if type(plain) is str and 0 < len(plain) <= KEY_CHARS_MAX:
                 return plain
-        parts = [_key_part(dig(record, path), path) for path in self._key_paths]
+        parts = [parent] if self._is_parent_in_key else []
+        parts += [self._key_part(dig(record, path), path) for path in self._key_paths]
         if len(parts) > 1:
             parts = [part.replace("%", "%25").replace(":", "%3A") for part in parts]
         key = ":".join(parts)
@@ -157,14 +176,20 @@ class RecordReader:
             raise InvalidValue(f"key: {len(key)} characters, at most {KEY_CHARS_MAX} ({shown(key)})")
         return key
 
-    def _key_or_none(self, record: Any) -> str | None:
+    def _key_or_none(self, record: Any, parent: str) -> str | None:
         try:
-            key = self._key(record) if type(record) is dict else None
+            key = self._key(record, parent) if type(record) is dict else None
             if key is not None:
                 check_storable(key)
         except InvalidValue:
             return None
         return key
+
+    def _key_part(self, value: Any, path: tuple[str, ...]) -> str:
+        if type(value) is self._key_type and value != "":
+            return str(value)
+        wanted = "text" if self._key_type is str else "a whole number"
+        raise InvalidValue(f"key: {'.'.join(path)} is not {wanted}, as the manifest's key_type says ({shown(value)})")
 
     def _values(self, record: dict[str, Any], parent: str) -> tuple[tuple[object, ...], datetime | None]:
         """The typed values in the order of the entity's columns, and the source's own time."""
@@ -211,20 +236,18 @@ def _opened(value: Any, field: str) -> Mapping[str, Any]:
     raise InvalidValue(f"{field}: not an object ({shown(value)})")
 
 
-def _key_part(value: Any, path: tuple[str, ...]) -> str:
-    if type(value) is int:
-        return str(value)
-    if type(value) is str and value:
-        return value
-    raise InvalidValue(f"key: {'.'.join(path)} is neither text nor a whole number ({shown(value)})")
+def _specification(entity: Entity) -> bytes:
+    """Digest of how a record becomes a row: a changed column, or another converter, makes all rows different ones.
+
+    BLAKE2b over the canonical JSON of [converter's version, [[name, type, path] of each column], path of the time].
+    """
+    specification = [CONVERTER_VERSION, columns(entity), entity.updated_at]
+    return blake2b(encode(specification), digest_size=HASH_BYTES).digest()
 
 
-def _canonical(record: dict[str, Any]) -> tuple[str, bytes]:
-    """The record's canonical text, and the hash of what it says."""
-    raw = content = encode(record)
-    check_nesting(record, raw)
-    if _LINKS in record:
-        content = encode({field: value for field, value in record.items() if field != _LINKS})
-    if len(raw) > RECORD_BYTES_MAX:
-        raise InvalidValue(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
-    return raw.decode(), blake2b(content, digest_size=16).digest()
+def _content_hash(specification: bytes, parent: str) -> Hash:
+    """BLAKE2b over a record's canonical JSON, personalised by its entity's specification; below a parent, salted with
+    the digest of the parent's key: the same content under another parent is another row.
+    """
+    salt = blake2b(parent.encode(), digest_size=HASH_BYTES).digest() if parent else b""
+    return partial(blake2b, digest_size=HASH_BYTES, person=specification, salt=salt)
