@@ -72,8 +72,8 @@ class LeaseState:
 class RowWrite(msgspec.Struct, frozen=True):
     """A record as it is stored: typed values in the order of the entity's columns, and the record itself.
 
-    `content_hash` is over what the record says, not over how it was written (see agents.records). `updated_at` is the
-    source's own time, None where it has none.
+    `content_hash` covers all that is stored, not how it was written (see agents.records). `updated_at` is the source's
+    own time, None where it has none.
     """
 
     key: str
@@ -111,7 +111,7 @@ class PageBody:
 
 @dataclass(frozen=True, slots=True)
 class PageWrite:
-    """All of one page: stored whole or not at all."""
+    """All of one page: stored whole or not at all. `fetched_at` is the moment before it was requested."""
 
     run: RunRef
     entity: Entity
@@ -256,8 +256,14 @@ class Sink(Protocol):
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         """Write pages of one entity's table (at most PAGES_PER_COMMIT_MAX), each all or nothing, in one transaction.
 
-        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction. A row replaces
-        the stored one if its source time is newer, or equal (or unknown) with another hash.
+        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction. Pages that hold
+        two versions of a record go in several transactions, in their order.
+
+        A row with another hash replaces the stored one unless that one is newer: within a run by the source's time, or
+        else by the moment of reading. What an older run of the workflow has read is always older; of a run of another
+        type, by the moment of reading, unless the source's time is newer. Two versions in one run of which the source's
+        times do not say which is newer, or that stand under two parents, are a collision: one is kept, the other one is
+        a rejected record. A record that is stored clears its rejection.
         """
         ...
 

@@ -1,4 +1,6 @@
-"""Sink of any SQL database: several pages in one transaction, without the records that the database refuses."""
+"""Sink of any SQL database: several pages in one transaction, without the records that the database refuses, and
+without second versions of a record.
+"""
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -20,6 +22,7 @@ from agents.ports import (
 )
 from agents.records.reader import KEY_CHARS_MAX
 from manifests.entity import Entity, FieldType
+from service.sinks.repeats import apart, one_version_each
 from service.sinks.schema import as_text, entity_table
 from topics.errors import Broken, Rejected, shortened
 
@@ -50,7 +53,7 @@ class SqlSink(Sink):
         """The rows that the query finds."""
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
-        """Refused rows become rejected records of their page."""
+        """Refused rows, and second versions of a record, become rejected records of their page."""
         if len(pages) > PAGES_PER_COMMIT_MAX:
             raise Broken(f"{len(pages)} pages in one commit: commit at most {PAGES_PER_COMMIT_MAX}")
         if len({(page.run.adapter, page.entity.name) for page in pages}) > 1:
@@ -60,7 +63,10 @@ class SqlSink(Sink):
             first.setdefault(_identity(page), page)
         if not first:
             return []
-        outcomes = dict(zip(first, await self._write(list(first.values())), strict=True))
+        written: list[PageOutcome] = []
+        for group in apart([_with_one_version_each(page) for page in first.values()]):
+            written += await self._write(group)
+        outcomes = dict(zip(first, written, strict=True))
         return [_outcome(outcomes[_identity(page)], page is not first[_identity(page)]) for page in pages]
 
     async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
@@ -121,6 +127,11 @@ def _identity(page: PageWrite) -> tuple[str, str, int]:
 
 def _outcome(outcome: PageOutcome, is_repeated: bool) -> PageOutcome:
     return replace(outcome, status="already") if is_repeated and outcome.status == "committed" else outcome
+
+
+def _with_one_version_each(page: PageWrite) -> PageWrite:
+    rows, others = one_version_each(page)
+    return replace(page, rows=rows, rejected=(*page.rejected, *others)) if others else page
 
 
 def _without_refused(page: PageWrite, refused: Mapping[int, str]) -> PageWrite:

@@ -1,14 +1,25 @@
 -- The sink's statements in SQLite. In braces: an entity's table and its columns.
 
 -- name: upsert
+-- The guard. A later run of the same type has read later, whatever the clocks say: it could open only when the older
+-- one was closed. Of two versions of one run the newer source time is kept, of runs of two types, which go side by side,
+-- also the later read of a time that went back. Where the times do not say, the later read is kept.
 insert into "{table}" as stored ({columns}) values ({marks})
 on conflict (org, id) do update set {updates}
-where excluded.source_updated_at > stored.source_updated_at
-    or (stored.source_updated_at is null and excluded.source_updated_at is not null)
-    or (
-        (excluded.source_updated_at is null or excluded.source_updated_at = stored.source_updated_at)
-        and excluded.content_hash <> stored.content_hash
-    )
+where excluded.content_hash <> stored.content_hash and case
+    when excluded.source = stored.source and excluded.run_id <> stored.run_id then true
+    when excluded.source_updated_at > stored.source_updated_at then true
+    when excluded.source_updated_at < stored.source_updated_at
+        then excluded.run_id <> stored.run_id and excluded.fetched_at > stored.fetched_at
+    else excluded.fetched_at >= stored.fetched_at
+end
+
+-- name: collision
+-- The row of this key, if this run has read it with other content while the source's times do not say which is newer, or
+-- under another parent.
+select stored.page, {parent}, stored.fetched_at, stored.raw from "{table}" as stored
+where stored.org = :org and stored.id = :id and stored.run_id = :run_id and stored.content_hash <> :content_hash
+    and ({parent} <> :parent or (stored.source_updated_at <> :updated_at) is not true)
 
 -- name: insert_line
 insert into sluice_pages
@@ -23,6 +34,12 @@ values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (org, adapter, entity, record_key, place) do update set
     run_id = excluded.run_id, parent = excluded.parent, page = excluded.page, reason = excluded.reason,
     raw = excluded.raw, rejected_at = excluded.rejected_at
+
+-- name: has_rejected
+select exists (select 1 from rejected_records where org = ? and adapter = ? and entity = ?)
+
+-- name: clear_rejected
+delete from rejected_records where org = ? and adapter = ? and entity = ? and record_key = ? and place = ''
 
 -- name: parents
 select id{columns} from "{table}" where org = ? and id > ? order by id limit ?
