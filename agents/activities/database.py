@@ -2,7 +2,7 @@
 away for a moment.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -23,8 +23,8 @@ from agents.ports import (
     RunEnd,
     Sink,
 )
-from manifests.entity import Entity
-from topics.errors import Rejected, Retryable
+from manifests.entity import Adapter, Entity
+from topics.errors import Rejected, Retryable, SluiceError
 
 RUNS_PER_BATCH_MAX = 64  # that are opened, or closed
 
@@ -41,6 +41,7 @@ class Database:
     def __init__(self, sink: Sink, sleep: Sleep) -> None:
         self._sink = sink
         self._sleep = sleep
+        self._unprepared: dict[tuple[str, str], Adapter] = {}  # entities of the manifests without a fit table
         self._leases: Batcher[LeaseRequest, LeaseState] = _batcher(sink.open_leases)
         self._ends: Batcher[RunEnd, ClosedRun] = _batcher(sink.close_runs)
         self._commits: Batcher[Pages, Outcomes] = Batcher(
@@ -51,8 +52,25 @@ class Database:
             size_of=len,
         )
 
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
+        """Make the tables of the adapter's entities. What is wrong with one fails its leases from then on, with that
+        reason, until it is put right; the others are stored.
+        """
+        problems = await self._sink.prepare(adapter)
+        for entity in adapter.entities:
+            self._unprepared.pop((adapter.name, entity), None)
+        self._unprepared |= {(adapter.name, entity): adapter for entity in problems}
+        return problems
+
     async def open_lease(self, request: LeaseRequest) -> LeaseState:
-        return await self._with_retries(lambda: self._leases(request))
+        """Rejected if the entity has no fit table."""
+        return await self._with_retries(lambda: self._open_lease(request))
+
+    async def _open_lease(self, request: LeaseRequest) -> LeaseState:
+        adapter = self._unprepared.get((request.run.adapter, request.run.entity))
+        if adapter is not None and (problem := (await self.prepare(adapter)).get(request.run.entity)):
+            raise problem
+        return await self._leases(request)
 
     async def commit(self, pages: Pages) -> Outcomes:
         """Pages of one run, in this order: none is committed unless those before it are. At least one, and no more
