@@ -1,7 +1,7 @@
 """The Source of agents.activities on HTTP: from a page that is asked for to its rows."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import lru_cache, partial
 
 from agents import concurrency
@@ -44,9 +44,11 @@ class ApiSource:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _read(self, body: bytes, adapter: AdapterFile, entity: Entity, parent: str, cut: Cut) -> PageBody:
+    async def _read(
+        self, body: bytes, adapter: AdapterFile, entity: Entity, parent: str, cut: Callable[[], Cut]
+    ) -> PageBody:
         """In steps, between which others work; large bodies one after the other, since each takes its memory."""
-        steps = reading(body, adapter, entity, parent, cut)
+        steps = reading(body, adapter, entity, parent, cut())
         if len(body) <= WHOLE_BYTES_MAX:
             return await _result_of(steps)
         async with self._large_bodies:
