@@ -42,7 +42,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """One run of one entity, with the API that its pages come from and the database that they go to."""
+    """One run of one entity, with the API that its pages come from and the database that they go to.
+
+    `since`: the monotonic time at which its lease began.
+    """
 
     run: RunRef
     adapter: Adapter
@@ -51,6 +54,7 @@ class Pages:
     database: Database
     clock: Clock
     sleep: Sleep
+    since: float
 
     def layout(self, size: int | None = None) -> Layout:
         return layout_of(self.adapter, self.entity, size)
@@ -73,7 +77,7 @@ class Pages:
 
         request = FetchRequest(
             self.run.org, self.adapter, self.entity, number, address.start, layout.size, address.link, parent,
-            cut or behind_front,
+            cut or behind_front, self.since,
         )  # fmt: skip
         attempt = 1
         while True:
