@@ -207,7 +207,8 @@ class FetchRequest:
     """A page of an entity: from the record at `start` on, or by a link that a page named; for a child under its parent.
 
     `page` is its number in the run, for sentences. `cut` is called when the answer has come: only then it may be known
-    where the page before ends. `since`: the monotonic time at which the work began that needs the page.
+    where the page before ends. `rank`: of those that wait for the
+    same API, the lower one is served first.
     """
 
     org: str
@@ -219,7 +220,7 @@ class FetchRequest:
     link: str | None = None
     parent: Parent | None = None
     cut: Callable[[], Cut] = whole_page
-    since: float = 0.0
+    rank: int = 0
 
 
 class Clock(Protocol):

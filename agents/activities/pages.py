@@ -44,7 +44,8 @@ class Page:
 class Pages:
     """One run of one entity, with the API that its pages come from and the database that they go to.
 
-    `since`: the monotonic time at which its lease began.
+    `rank`: of requests that wait for the same API, the lower one is sent first. It is the lease's first unit, so that
+    neighbours are read soon after each other.
     """
 
     run: RunRef
@@ -54,7 +55,7 @@ class Pages:
     database: Database
     clock: Clock
     sleep: Sleep
-    since: float
+    rank: int
 
     def layout(self, size: int | None = None) -> Layout:
         return layout_of(self.adapter, self.entity, size)
@@ -77,7 +78,7 @@ class Pages:
 
         request = FetchRequest(
             self.run.org, self.adapter, self.entity, number, address.start, layout.size, address.link, parent,
-            cut or behind_front, self.since,
+            cut or behind_front, self.rank,
         )  # fmt: skip
         attempt = 1
         while True:

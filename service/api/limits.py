@@ -133,7 +133,8 @@ class Budget:
 
 
 class Limiter:
-    """One connection's turns: at most `concurrency` requests in flight, those of the oldest work first.
+    """One connection's turns: at most `concurrency` requests in flight, those nearest to the beginning of their
+    collections first.
 
     So pages that lie next to each other are read one after the other where the budget makes requests wait: the source
     has less time to move between them.
@@ -155,15 +156,15 @@ class Limiter:
         return self._waiting == 0
 
     @asynccontextmanager
-    async def turn(self, since: float) -> AsyncIterator["Turn"]:
-        """Waits for a turn; within, send the request, and call `Turn.read` with the answer's headers. `since`: when the
-        work began that needs it.
+    async def turn(self, rank: int) -> AsyncIterator["Turn"]:
+        """Waits for a turn; within, send the request, and call `Turn.read` with the answer's headers. Lower ranks
+        come first.
 
         Retryable, with the time, if the turn is more than WAIT_SECONDS_MAX away.
         """
         self._waiting += 1
         try:
-            async with self._slots.taken(since):
+            async with self._slots.taken(rank):
                 async with self._queue:
                     await self._wait()
                     self._budget.sent()

@@ -1,4 +1,4 @@
-"""Slots for requests of one connection: at most so many at a time, those of the oldest lease first."""
+"""Slots for requests of one connection: at most so many at a time, the lowest rank first."""
 
 import asyncio
 import heapq
@@ -8,21 +8,21 @@ from itertools import count
 
 
 class Slots:
-    """A semaphore that serves by age. Whoever waits is bounded by the callers: each waits for one request."""
+    """A semaphore that serves by rank. Whoever waits is bounded by the callers: each waits for one request."""
 
     def __init__(self, concurrency: int) -> None:
         self._free = concurrency
         self._numbers = count()
-        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
 
     @asynccontextmanager
-    async def taken(self, since: float) -> AsyncIterator[None]:
-        """Within, one slot is taken. Of two that wait, the one whose work began earlier (`since`) is served first."""
+    async def taken(self, rank: int) -> AsyncIterator[None]:
+        """Within, one slot is taken. Of two that wait, the one of the lower rank is served first."""
         if self._free:
             self._free -= 1
         else:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (since, next(self._numbers), turn))
+            heapq.heappush(self._waiting, (rank, next(self._numbers), turn))
             try:
                 await turn
             except asyncio.CancelledError:

@@ -3,25 +3,25 @@ import asyncio
 from service.api.slots import Slots
 
 
-async def test_the_oldest_work_is_served_first_and_no_slot_is_lost_by_those_who_give_up() -> None:
+async def test_the_lowest_rank_is_served_first_and_no_slot_is_lost_by_those_who_give_up() -> None:
     slots, served = Slots(2), list[str]()
     may_end = asyncio.Event()
 
-    async def request(name: str, since: float) -> None:
-        async with slots.taken(since):
+    async def request(name: str, rank: int) -> None:
+        async with slots.taken(rank):
             served.append(name)
             await may_end.wait()
 
     tasks = {}
-    for name, since in (("a", 5), ("b", 5), ("young", 9), ("old", 1), ("given up", 0), ("older than young", 8)):
-        tasks[name] = asyncio.create_task(request(name, since))
+    for name, rank in (("a", 5), ("b", 5), ("high", 9), ("low", 1), ("given up", 0), ("lower than high", 8)):
+        tasks[name] = asyncio.create_task(request(name, rank))
         await asyncio.sleep(0)
     tasks["given up"].cancel()
     await asyncio.sleep(0)
     assert served == ["a", "b"]
     may_end.set()
     await asyncio.gather(*tasks.values(), return_exceptions=True)
-    assert served == ["a", "b", "old", "older than young", "young"]
+    assert served == ["a", "b", "low", "lower than high", "high"]
     async with slots.taken(0), slots.taken(0):
         pass
 
