@@ -11,6 +11,7 @@ COMMIT_BATCHES_PER_TABLE = (
 )
 TABLE_READS = 2  # of parents; of each table one
 DATABASE_BATCHES = 2  # of openings of runs, and of closings: a third would only share the database's time
+INTERRUPTION_BATCHES = 1  # of each kind of call that counts interruptions: few, and only after a process has ended
 RESULT_BATCHES = 4  # requests to the broker that report results
 REQUESTS_PER_CONNECTION = 8  # to an API, unless its connection says otherwise
 REQUESTS_PER_CONNECTION_MAX = 64  # that a connection may say
@@ -18,7 +19,8 @@ SOCKETS = 512  # to all APIs together
 LARGE_BODIES = 1  # that are parsed at the same time: parsed, one takes up to ten times its bytes
 
 # Database connections of a process.
-SINK_CONNECTIONS = COMMIT_BATCHES + TABLE_READS + 2 * DATABASE_BATCHES  # no kind of call waits for another kind's
+# No kind of call waits for another kind's.
+SINK_CONNECTIONS = COMMIT_BATCHES + TABLE_READS + 2 * DATABASE_BATCHES + INTERRUPTION_BATCHES
 STATUS_CONNECTIONS = 2
 
 # Of the embedded broker.

@@ -28,6 +28,18 @@ select id{columns} from "{table}" where org = ? and id > ? order by id limit ?
 -- name: count
 select count(*) from "{table}" where org = ?
 
+-- name: interruptions
+select command, times from sluice_interrupted where command in (select value from json_each(?))
+
+-- name: begin_commands
+insert into sluice_interrupted (command, connection, times, begun_ms)
+select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), ?2 from json_each(?1)
+where true
+on conflict (command) do update set times = excluded.times, begun_ms = excluded.begun_ms
+
+-- name: end_commands
+delete from sluice_interrupted where command in (select value from json_each(?)) or begun_ms < ?
+
 -- name: run
 select state, pages, records, rejected from sluice_runs where run_id = ?
 
