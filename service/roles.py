@@ -88,7 +88,7 @@ def run_fetcher(
         liveness = Liveness()
         database = Database(sink, liveness.sleep)
         source = open_source(settings, clock, WatchedTransport(open_transport(settings), liveness))
-        runner = ActivityRunner(LeaseReader(source, database, adapters, clock), database, activities)
+        runner = ActivityRunner(LeaseReader(source, database, adapters, clock, asyncio.sleep), database, activities)
         interruptions = Interruptions(runner, InterruptionTable(sink, clock))
         partition_of = partitioner(settings.partitions)
         fetcher = Fetcher(client_arguments(settings), name, registry, interruptions.run, partition_of, liveness)

@@ -11,6 +11,7 @@ from agents import concurrency
 from agents.activities.batcher import BatchCall, Batcher
 from agents.core.retry import DATABASE
 from agents.failpoints import failpoints
+from agents.ledger import LedgerSums
 from agents.ports import (
     PAGES_PER_COMMIT_MAX,
     ClosedRun,
@@ -19,6 +20,7 @@ from agents.ports import (
     PageOutcome,
     PageWrite,
     Parent,
+    ParentsRequest,
     RunEnd,
     Sink,
 )
@@ -103,12 +105,11 @@ class Database:
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return await self._read(adapter, entity, lambda: self._sink.count(adapter, entity, org))
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        return await self._read(
-            adapter, entity, lambda: self._sink.parents(adapter, entity, org, columns, after, limit)
-        )
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        return await self._read(request.adapter, request.entity, lambda: self._sink.parents(request))
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        return await self._with_retries(lambda: self._sink.ledger_sums(run))
 
     async def _read(self, adapter: str, entity: Entity, call: Callable[[], Awaitable[R]]) -> R:
         found: R = await self._with_retries(lambda: self._reads(((adapter, entity.name), call)))

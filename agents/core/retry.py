@@ -27,6 +27,7 @@ class RetryPolicy:
 
 
 PAGE = RetryPolicy(0.5, 20.0, 6)  # a request for a page, within a lease; then the lease is given back
+CONTRADICTION = RetryPolicy(1.0, 8.0, 5)  # a page that contradicts itself: about 15 s, then its entity fails
 DATABASE = RetryPolicy(0.5, 8.0, 6)  # a call of the database, within an activity: about 15 s
 LEASE = RetryPolicy(5.0, 300.0, 20)  # a lease: about an hour and a quarter of an API that is down
 CLOSE_RUN = RetryPolicy(5.0, 300.0, 20)  # closing a run in the database

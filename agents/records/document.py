@@ -44,7 +44,11 @@ class Document(NamedTuple):
 
 
 class DocumentReader:
-    """Documents of one API: where a body has their parts."""
+    """Documents of one API: where a body has their parts.
+
+    A list that is left out because it is empty is an empty list: the total is 0, or nothing else is in the document
+    (`{}`, `{"data": null}`).
+    """
 
     def __init__(self, body: Body) -> None:
         self._records = path_of(body.records)
@@ -55,6 +59,9 @@ class DocumentReader:
         """Yields where others may work. Retryable if the body is no page, Rejected if it is one over a bound."""
         document, is_suspect = parse(body) if len(body) <= WHOLE_BYTES_MAX else self._apart(body)
         found = dig(document, self._records)
+        total = dig(document, self._total) if self._total else None
+        if found is None and (total == 0 or _is_left_out(document, self._records)):
+            found = []
         if type(found) is not list:
             raise Retryable(
                 f"the answer has no list of records at {'.'.join(self._records)}: it starts with {start(body)}"
@@ -64,7 +71,7 @@ class DocumentReader:
                 f"the answer has more than {RECORDS_PER_PAGE_MAX:,} records at {'.'.join(self._records)}: make "
                 "paging.size in the manifest smaller, or have the API heed it"
             )
-        link, total = self._link(document), dig(document, self._total) if self._total else None
+        link = self._link(document)
         records: list[Any] = []
         left = SLICE_BYTES
         for one in found:
@@ -103,6 +110,17 @@ class DocumentReader:
                     f"too many to find out where (at most {TOLERANT_BYTES_MAX:,}): it starts with {start(body)}"
                 ) from None
             return parse_tolerantly(body), True
+
+
+def _is_left_out(document: Any, path: Path) -> bool:
+    """Whether the document holds nothing but the way to a list of records, and there null or nothing."""
+    for field in path:
+        if type(document) is not dict or document.keys() - {field}:
+            return False
+        document = document.get(field)
+        if document is None:
+            return True
+    return False
 
 
 def path_of(dotted: str | None) -> Path:

@@ -18,6 +18,7 @@ from topics.errors import SHOWN_CHARS_MAX, Retryable
 
 KEPT_CHARS_MAX = 16_000  # of a rejected record's text; the rest is cut off
 INTEGER_MAX = 2**63 - 1
+CONVERTER_VERSION = 1  # raised when a value is converted to something else than before: all rows are written anew
 FLOAT_INTEGER_MAX = 2**53  # up to here each whole float is one integer
 NESTING_MAX = 100  # levels of a record; a deeper one is rejected
 DIGITS_MAX = 400  # of an integer that is kept as it is; a longer one is an UnrepresentableNumber

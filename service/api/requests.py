@@ -48,11 +48,12 @@ def page_request(
     entity: Entity,
     org: str,
     base_url: str,
-    page: int = 1,
+    start: int | None = 0,
+    size: int | None = None,
     link: str | None = None,
     parent: Parent | None = None,
 ) -> PageRequest:
-    """The request for page `page` (from 1), or for the page that `link`, out of the page before, names.
+    """The request for `size` records from offset `start` on, or for the page that `link`, out of another page, names.
 
     `base_url` is the connection's. Only the path and query of a link are used, and only if it leads to the same
     host; Rejected otherwise, and for a parent without the column that the path names.
@@ -63,7 +64,7 @@ def page_request(
     path = prefix + _BRACES.sub(lambda found: _part(found[1], org, parent, entity.name), entity.path)
     if link is not None:
         return PageRequest(origin, _linked(origin + path, link), parent is not None)
-    query = urlencode(_query(adapter, entity, page), quote_via=quote)
+    query = urlencode(_query(adapter, entity, start or 0, size), quote_via=quote)
     return PageRequest(origin, f"{path}?{query}", parent is not None)
 
 
@@ -85,14 +86,14 @@ def _base(base_url: str) -> tuple[str, str]:
     return f"{base.scheme}://{base.netloc}", base.path.rstrip("/")
 
 
-def _query(adapter: AdapterFile, entity: Entity, page: int) -> Mapping[str, str]:
+def _query(adapter: AdapterFile, entity: Entity, start: int, size: int | None) -> Mapping[str, str]:
     names, full = adapter.parameters, entity.reads.full
     query = dict(full.query)
-    if full.order is not None:
-        query[names.order] = full.order
-    query[names.size] = str(entity.paging.size)
-    if isinstance(entity.paging, OffsetPaging):
-        query[names.offset] = str((page - 1) * entity.paging.size)
+    if full.order is not None and full.order.parameter is not None:
+        query[names.order] = full.order.parameter
+    query[names.size] = str(size or entity.paging.size)
+    if start or isinstance(entity.paging, OffsetPaging):
+        query[names.offset] = str(start)
     return query
 
 

@@ -1,11 +1,11 @@
 """The Source of agents.activities on HTTP: from a page that is asked for to its rows."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import lru_cache, partial
 
 from agents import concurrency
-from agents.ports import FetchRequest, PageBody
+from agents.ports import Cut, FetchRequest, PageBody
 from agents.records.document import WHOLE_BYTES_MAX
 from agents.records.reader import reading
 from manifests.entity import AdapterFile, Entity
@@ -29,10 +29,10 @@ class ApiSource:
         file, entity = request.adapter.file, request.entity
         connection = self._find(request.org, request.adapter.name)
         base_url = connection.base_url or file.base_url
-        address = partial(page_request, file, entity, request.org, base_url, parent=request.parent)
-        wanted = address(request.page, request.link)
+        address = partial(page_request, file, entity, request.org, base_url, size=request.size, parent=request.parent)
+        wanted = address(request.start, link=request.link)
         parent = request.parent.key if request.parent else ""
-        read = partial(self._read, adapter=file, entity=entity, parent=parent)
+        read = partial(self._read, adapter=file, entity=entity, parent=parent, cut=request.cut)
         try:
             page = await self._client.get(connection, file, entity, wanted, read)
         except Gone:
@@ -44,9 +44,11 @@ class ApiSource:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _read(self, body: bytes, adapter: AdapterFile, entity: Entity, parent: str) -> PageBody:
+    async def _read(
+        self, body: bytes, adapter: AdapterFile, entity: Entity, parent: str, cut: Callable[[], Cut]
+    ) -> PageBody:
         """In steps, between which others work; large bodies one after the other, since each takes its memory."""
-        steps = reading(body, adapter, entity, parent)
+        steps = reading(body, adapter, entity, parent, cut())
         if len(body) <= WHOLE_BYTES_MAX:
             return await _result_of(steps)
         async with self._large_bodies:

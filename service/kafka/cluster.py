@@ -5,12 +5,14 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from service.kafka.client import ClientArguments
+from service.kafka.metadata import MetadataRequest
 from topics.errors import Rejected, Retryable
 
 REQUEST_SECONDS_MAX = 15
@@ -22,10 +24,20 @@ REFUSED = {29, 31, 37, 38, 40, 44}  # not authorised (topic, cluster), partition
 
 @dataclass(frozen=True, slots=True)
 class FoundTopic:
-    """A topic of the cluster. `has_leaders`: every partition can be read and written now."""
+    """A topic of the cluster. `has_leaders`: every partition can be read and written now. A topic that is deleted and
+    created again has another `id`."""
 
     partitions: int
     has_leaders: bool
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCluster:
+    """A cluster: its own id, and its topics by name."""
+
+    id: str
+    topics: dict[str, FoundTopic]
 
 
 class Cluster:
@@ -34,10 +46,13 @@ class Cluster:
     def __init__(self, admin: AIOKafkaAdminClient) -> None:
         self._admin = admin
 
+    async def describe(self) -> FoundCluster:
+        found = (await self._admin._send_request(MetadataRequest())).to_object()
+        return FoundCluster(found["cluster_id"] or "", {topic["topic"]: _found(topic) for topic in found["topics"]})
+
     async def topics(self) -> dict[str, FoundTopic]:
-        """All topics by name. A request for single names could make the broker create them."""
-        found = await self._admin.describe_topics()
-        return {topic["topic"]: _found(topic) for topic in found}
+        """All topics by name."""
+        return (await self.describe()).topics
 
     async def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         """The settings of each topic, including the cluster's defaults."""
@@ -112,11 +127,10 @@ async def _connect(admin: AIOKafkaAdminClient, servers: str) -> None:
         log.removeHandler(reasons)
 
 
-def _found(topic: dict[str, object]) -> FoundTopic:
+def _found(topic: dict[str, Any]) -> FoundTopic:
     partitions = topic["partitions"]
-    assert isinstance(partitions, list)
     codes = [topic["error_code"], *(partition["error_code"] for partition in partitions)]
-    return FoundTopic(len(partitions), all(code == NO_ERROR for code in codes))
+    return FoundTopic(len(partitions), all(code == NO_ERROR for code in codes), topic["topic_id"])
 
 
 def _raise_for(code: int, failure: str, message: str | None) -> None:

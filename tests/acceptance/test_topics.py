@@ -85,6 +85,25 @@ async def test_a_check_creates_nothing_and_names_each_missing_topic(settings: Se
         assert "start-sync" not in await cluster.topics()
 
 
+async def test_a_topic_that_is_created_again_has_another_id_in_the_same_cluster(settings: Settings) -> None:
+    await ensure_topics(settings, CLOCK, CATALOG)
+    async with open_cluster(client_arguments(settings)) as cluster:
+        before = await cluster.describe()
+        await cluster._admin.delete_topics(["control"])
+        await until_created_again(settings)
+        after = await cluster.describe()
+    assert before.id == after.id != ""
+    changed = {name for name, topic in after.topics.items() if topic.id != before.topics[name].id}
+    assert changed == {"control"}
+    assert len({topic.id for topic in after.topics.values()}) == len(CATALOG.topics)
+
+
+async def until_created_again(settings: Settings) -> None:
+    async with asyncio.timeout(30):
+        while "control" not in await ensure_topics(settings, CLOCK, CATALOG):
+            await asyncio.sleep(0.1)
+
+
 async def test_a_topic_with_another_partition_count_is_rejected_and_left_alone(settings: Settings) -> None:
     await create(settings, "fetch-page", partitions=3, message_timestamp_type="LogAppendTime")
     for ensure in (ensure_topics, check_topics):

@@ -20,10 +20,10 @@ def mode_of(entity: Entity) -> Mode:
 
 
 def fill(state: EntityState) -> EntityState:
-    """With as many leases out as may be."""
+    """With as many leases out as may be; with the closing one, when all units were reported."""
     while (lease := _next(state)) is not None:
         state = state.leasing(*lease)
-    return state
+    return state if state.leases else state.leasing((state.last_unit or 0) + 1, 1, state.cursor, closing=True)
 
 
 def _next(state: EntityState) -> tuple[int, int, str | None] | None:

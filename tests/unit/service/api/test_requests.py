@@ -17,6 +17,7 @@ from topics.errors import Rejected
 
 ADAPTER = adapter().file
 BASE = "https://api.example.org"
+ORDER = {"by": [{"type": "integer", "from": "id"}], "parameter": "created_at", "evidence": "documented"}
 PLAN_PEOPLE = "/services/{type_id}/plans/{id}/team_members"
 
 
@@ -26,30 +27,33 @@ def entity(path: str = "/people/v2/emails", **more: Any) -> Entity:
 
 def by_link(link: str) -> str:
     of = entity(paging={"style": "link"})
-    return page_request(ADAPTER, of, "acme", BASE, page=2, link=link).url
+    return page_request(ADAPTER, of, "acme", BASE, link=link).url
 
 
 @pytest.mark.parametrize(
-    ("shape", "page", "query"),
+    ("shape", "start", "query"),
     [
-        ({}, 1, "per_page=100&offset=0"),
-        ({"paging": {"style": "offset", "size": 25}}, 7, "per_page=25&offset=150"),
-        ({"paging": {"style": "link", "size": 50}}, 1, "per_page=50"),
+        ({}, 0, "per_page=100&offset=0"),
+        ({"paging": {"style": "offset", "size": 25}}, 150, "per_page=25&offset=150"),
+        ({"paging": {"style": "link", "size": 50}}, None, "per_page=50"),
+        ({"paging": {"style": "link", "size": 50}}, 99, "per_page=50&offset=99"),
         (
-            {"reads": {"full": {"order": "-id", "query": {"where[a]": "x y&z", "include": "a,b"}}}},
-            1,
-            "where%5Ba%5D=x%20y%26z&include=a%2Cb&order=-id&per_page=100&offset=0",
+            {"reads": {"full": {"order": ORDER, "query": {"where[a]": "x y&z", "include": "a,b"}}}},
+            0,
+            "where%5Ba%5D=x%20y%26z&include=a%2Cb&order=created_at&per_page=100&offset=0",
         ),
     ],
 )
-def test_a_page_has_the_query_of_its_paging_and_of_a_full_read(shape: dict[str, Any], page: int, query: str) -> None:
-    assert page_request(ADAPTER, entity(**shape), "acme", BASE, page=page).url == f"{BASE}/people/v2/emails?{query}"
+def test_a_page_has_the_query_of_its_paging_and_of_a_full_read(
+    shape: dict[str, Any], start: int | None, query: str
+) -> None:
+    assert page_request(ADAPTER, entity(**shape), "acme", BASE, start).url == f"{BASE}/people/v2/emails?{query}"
 
 
 def test_the_adapter_names_the_parameters() -> None:
     names = ADAPTER.parameters.model_copy(update={"offset": "skip", "size": "take"})
     renamed = ADAPTER.model_copy(update={"parameters": names})
-    assert page_request(renamed, entity(), "acme", BASE, page=2).target == "/people/v2/emails?take=100&skip=100"
+    assert page_request(renamed, entity(), "acme", BASE, 100).target == "/people/v2/emails?take=100&skip=100"
 
 
 def test_a_base_url_may_have_a_path() -> None:

@@ -39,7 +39,7 @@ def source(tmp_path: Path, answer: Callable[[httpx.Request], bytes]) -> ApiSourc
 
 
 async def fetch(api: ApiSource, page: int = 1, link: str | None = None) -> PageBody:
-    body = await api.fetch(FetchRequest("acme", ADAPTER, PEOPLE, page, link))
+    body = await api.fetch(FetchRequest("acme", ADAPTER, PEOPLE, page, size=50, link=link))
     assert body is not None
     return body
 

@@ -9,6 +9,7 @@ from tables.kinds.entity import EntityState
 from tests.engine.clock import T0
 from tests.support.entity_run import LOG, SECOND, F, close, closed, done, due, failed, fetch, head, sole, started
 from tests.support.scenario import Scenario
+from topics.ids import derive_id
 from topics.kinds.sync import ChildDone
 
 ATTEMPTS = LEASE.attempts_max or 0
@@ -72,7 +73,7 @@ def test_the_rest_of_a_first_lease_that_failed_is_no_longer_than_what_is_claimed
 def test_the_rest_of_a_chains_lease_continues_from_where_it_got() -> None:
     chain = started(LOG).given(done(1, 1, key=LOG, next_cursor="page-2", elapsed_ms=250))
     chain.given(failed(2, "retryable", units=1, key=LOG, next_cursor="page-3"))
-    chain.when(due(T0 + 5 * SECOND, LOG)).then(sole(3, 3, 3, key=LOG, cursor="page-3"))
+    chain.when(due(T0 + 5 * SECOND, LOG)).then(sole(3, 3, 3, key=LOG, cursor="page-3", landmark=derive_id("page-2")))
 
 
 def test_a_lease_is_given_up_after_its_last_attempt_with_a_reason_that_fits_the_report() -> None:
