@@ -12,6 +12,7 @@ import uvloop
 from agents.activities.actions import Activity
 from agents.activities.database import Database
 from agents.activities.fetch import LeaseReader
+from agents.activities.interruptions import Interruptions
 from agents.activities.runner import ActivityRunner
 from agents.core.registry import Registry
 from agents.failpoints import failpoints, parse_failpoints
@@ -31,6 +32,7 @@ from service.kafka.client import client_arguments
 from service.kafka.topics import check_topics
 from service.settings import Settings, environment
 from service.sinks import open_sink
+from service.sinks.interruptions import InterruptionTable
 from service.status import open_status
 from service.status.projector import project
 from topics.partitions import partitioner
@@ -87,8 +89,9 @@ def run_fetcher(
         database = Database(sink, liveness.sleep)
         source = open_source(settings, clock, WatchedTransport(open_transport(settings), liveness))
         runner = ActivityRunner(LeaseReader(source, database, adapters, clock, asyncio.sleep), database, activities)
+        interruptions = Interruptions(runner, InterruptionTable(sink, clock))
         partition_of = partitioner(settings.partitions)
-        fetcher = Fetcher(client_arguments(settings), name, registry, runner.run, partition_of, liveness)
+        fetcher = Fetcher(client_arguments(settings), name, registry, interruptions.run, partition_of, liveness)
         try:
             await fetcher.run(stop)
         finally:

@@ -8,8 +8,13 @@ from service.sinks.postgres.commit import DIALECT
 from service.sinks.postgres.connection import Connection
 from service.sinks.schema import EntityTable, iso
 
-# One process at a time changes the schema. 001_ledger.sql locks runs by the number before this one.
-_LOCK = "select pg_advisory_xact_lock(1397511498, 0)"
+# One process at a time changes the schema, however long another one takes; for a table they wait as any statement does.
+# 001_ledger.sql locks runs by the number before this one.
+_LOCK = """
+set local lock_timeout = 0;
+select pg_advisory_xact_lock(1397511498, 0);
+set local lock_timeout to default;
+"""
 _COLUMNS = """
 select class.relname as table, attribute.attname as column,
     format_type(attribute.atttypid, attribute.atttypmod) as type
