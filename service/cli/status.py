@@ -16,7 +16,7 @@ from service.read_model.times import moment, now_ms, short_time, span
 from service.settings import Settings, read_settings
 from service.sinks.migrations import NotPrepared
 from service.status import open_status
-from service.status.store import StatusStore
+from service.status.store import LISTED_MAX, StatusStore
 from topics.errors import Rejected
 
 RUNS_SHOWN_MAX = 20  # for people; programs get as many as the store lists
@@ -64,7 +64,7 @@ async def find_run(store: StatusStore, name: str, clock: Clock) -> Snapshot:
 
 async def snapshot_of(store: StatusStore, name: str, clock: Clock) -> Snapshot | None:
     """The newest run of this name as it is published now; None if there is none."""
-    found = await store.runs(SYNC.name, name)
+    found = await store.runs(SYNC.name, name, 1)
     if not found:
         return None
     return Snapshot(clock.monotonic(), now_ms(clock), found[0], tuple(await store.children(found[0].run_id)))
@@ -83,8 +83,7 @@ async def _runs(is_complete: bool) -> list[RunView]:
     """
     clock, views = SystemClock(), []
     async with published(read_settings(), clock) as store:
-        found = await store.runs(SYNC.name)
-        for sync in found if is_complete else found[: RUNS_SHOWN_MAX + 1]:
+        for sync in await store.runs(SYNC.name, limit=LISTED_MAX if is_complete else RUNS_SHOWN_MAX + 1):
             entities = () if sync.has_ended else await store.children(sync.run_id)
             views.append(RunProgress().view(Snapshot(clock.monotonic(), now_ms(clock), sync, tuple(entities))))
     return views

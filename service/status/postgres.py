@@ -10,7 +10,7 @@ from service.sinks.postgres.connection import Pool
 from service.sinks.postgres.tables import migrate
 from service.sql import read_statements
 from service.status.rows import StatusRows
-from service.status.store import StatusStore
+from service.status.store import RUNS_COMPARED_MAX, StatusStore
 
 TIMEOUT_SECONDS = 30
 _SQL = read_statements("service.status", "postgres.sql")
@@ -39,7 +39,7 @@ class PostgresStatus(StatusStore):
                 await connection.execute(_SQL["upsert_runs"], *zip(*rows.runs, strict=True))
             if rows.timeline:
                 await connection.execute(_SQL["insert_timeline"], *zip(*rows.timeline, strict=True))
-            await connection.execute(_SQL["supersede"], rows.workflows)
+            await connection.execute(_SQL["supersede"], rows.workflows, rows.run_ids, RUNS_COMPARED_MAX)
 
     async def close(self) -> None:
         await self._pool.close()

@@ -14,7 +14,7 @@ from service.sinks.sqlite.connection import SqliteFile, transaction
 from service.sinks.sqlite.tables import migrate
 from service.sql import read_statements
 from service.status.rows import StatusRows, Values
-from service.status.store import StatusStore
+from service.status.store import RUNS_COMPARED_MAX, StatusStore
 
 _SQL = read_statements("service.status", "sqlite.sql")
 
@@ -35,7 +35,9 @@ class SqliteStatus(StatusStore):
             with transaction(connection):
                 connection.executemany(_SQL["upsert_runs"], map(_stored, rows.runs))
                 connection.executemany(_SQL["insert_timeline"], map(_stored, rows.timeline))
-                connection.executemany(_SQL["supersede"], [{"workflow": key} for key in rows.workflows])
+                named = zip(rows.workflows, rows.run_ids, strict=True)
+                written = [{"workflow": key, "run_id": run, "runs": RUNS_COMPARED_MAX} for key, run in named]
+                connection.executemany(_SQL["supersede"], written)
 
         await self._file.run(call)
 

@@ -12,6 +12,9 @@ from service.status.rows import StatusRows
 from topics.errors import Broken
 
 LISTED_MAX = 200  # runs or timeline entries that one call returns
+# Runs of a workflow, those with the highest numbers, among which its newest is looked for. It is the first of them, or
+# one of the next: a frozen process may have begun runs with higher numbers, but few.
+RUNS_COMPARED_MAX = 16
 
 
 class TimelineEntry(NamedTuple):
@@ -45,11 +48,11 @@ class StatusStore(ABC):
     @abstractmethod
     async def close(self) -> None: ...
 
-    async def runs(self, kind: str, name: str = "") -> Sequence[Any]:
+    async def runs(self, kind: str, name: str = "", limit: int = LISTED_MAX) -> Sequence[Any]:
         """States of a kind's runs, the newest first: those with this run id, workflow key or request id, or all."""
         if name:
-            return await self._states("named_runs", kind, LISTED_MAX, name)
-        return await self._states("newest_runs", kind, LISTED_MAX)
+            return await self._states("named_runs", kind, limit, name)
+        return await self._states("newest_runs", kind, limit)
 
     async def children(self, run_id: str) -> Sequence[Any]:
         """States of the runs that a run started, by workflow."""
