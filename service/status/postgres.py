@@ -46,3 +46,8 @@ class PostgresStatus(StatusStore):
 
     async def _fetch(self, statement: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         return await self._pool.fetch(_SQL[statement], *arguments)
+
+    async def _remove(self, statement: str, *arguments: object) -> int:
+        async with self._pool.connection() as connection:
+            done = await connection.execute(_SQL[statement], *arguments)
+        return int(done.removeprefix("DELETE "))

@@ -48,7 +48,15 @@ class SqliteStatus(StatusStore):
         path = self._file.path
         if not path.exists():
             raise NotPrepared(f"the SQLite file {path} does not exist yet: start a projector to create it")
-        return await self._file.run(lambda connection: connection.execute(_SQL[statement], arguments).fetchall())
+        stored = _stored(arguments)
+        return await self._file.run(lambda connection: connection.execute(_SQL[statement], stored).fetchall())
+
+    async def _remove(self, statement: str, *arguments: object) -> int:
+        def call(connection: sqlite3.Connection) -> int:
+            with transaction(connection):
+                return connection.execute(_SQL[statement], _stored(arguments)).rowcount
+
+        return await self._file.run(call)
 
 
 def _stored(values: Values) -> tuple[object, ...]:
