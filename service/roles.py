@@ -109,7 +109,7 @@ def run_projector(settings: Settings, name: str, registry: Registry = SHIPPED) -
         await check_topics(settings, clock, registry.catalog)
         store = open_status(settings, clock, registry)
         try:
-            await project(client_arguments(settings), name, registry, store, stop)
+            await project(client_arguments(settings), name, registry, store, settings.retention_days, clock, stop)
         finally:
             await store.close()
 
