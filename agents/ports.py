@@ -1,6 +1,6 @@
 """Ports: what agents need from outside, as small protocols with their values. `service` implements them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -98,7 +98,7 @@ class PageBody:
     """The content of a page. `records` counts all that it has, `total` is the source's claim, a hint only.
 
     `first` and `last` are the positions of its first and last record, None where they do not ascend as the manifest
-    says (see Extent). Rows and rejected records are those that were asked for.
+    says (see Extent). Rows and rejected records are those that were asked for, from the one behind `behind` on.
     """
 
     rows: tuple[RowWrite, ...]
@@ -108,6 +108,7 @@ class PageBody:
     records: int
     first: str | None = None
     last: str | None = None
+    behind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +188,8 @@ class ParentsRequest:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which records of a page are wanted: without the first `overlap`, which the page before has too, and none beyond
-    the positions `after` (exclusive) and `before` (inclusive)."""
+    """Which records of a page are wanted: without the first `overlap`, which the page before has too. If it is known
+    where that one ends, those behind `after`, without the first one of the page. None behind `before`."""
 
     overlap: int = 0
     after: str | None = None
@@ -198,11 +199,17 @@ class Cut:
 EVERYTHING = Cut()
 
 
+def whole_page() -> Cut:
+    return EVERYTHING
+
+
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
     """A page of an entity: from the record at `start` on, or by a link that a page named; for a child under its parent.
 
-    `page` is its number in the run, for sentences.
+    `page` is its number in the run, for sentences. `cut` is called when the answer has come: only then it may be known
+    where the page before ends. `rank`: of those that wait for the
+    same API, the lower one is served first.
     """
 
     org: str
@@ -213,7 +220,8 @@ class FetchRequest:
     size: int = 100
     link: str | None = None
     parent: Parent | None = None
-    cut: Cut = EVERYTHING
+    cut: Callable[[], Cut] = whole_page
+    rank: int = 0
 
 
 class Clock(Protocol):

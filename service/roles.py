@@ -13,6 +13,7 @@ import uvloop
 from agents.activities.actions import Activity
 from agents.activities.database import Database
 from agents.activities.fetch import LeaseReader
+from agents.activities.interruptions import Interruptions
 from agents.activities.runner import ActivityRunner
 from agents.core.registry import Registry
 from agents.failpoints import failpoints, parse_failpoints
@@ -32,6 +33,7 @@ from service.kafka.client import client_arguments
 from service.kafka.topics import check_topics
 from service.settings import Settings, environment
 from service.sinks import open_sink
+from service.sinks.interruptions import InterruptionTable
 from service.status import open_status
 from service.status.projector import project
 from topics.partitions import partitioner
@@ -90,8 +92,9 @@ def run_fetcher(
                 log.error("entity cannot be stored", extra={"sluice.entity": entity, "sluice.reason": problem})
         source = open_source(settings, clock, WatchedTransport(open_transport(settings), liveness))
         runner = ActivityRunner(LeaseReader(source, database, adapters, clock, asyncio.sleep), database, activities)
+        interruptions = Interruptions(runner, InterruptionTable(sink, clock))
         partition_of = partitioner(settings.partitions)
-        fetcher = Fetcher(client_arguments(settings), name, registry, runner.run, partition_of, liveness)
+        fetcher = Fetcher(client_arguments(settings), name, registry, interruptions.run, partition_of, liveness)
         try:
             await fetcher.run(stop)
         finally:
@@ -109,7 +112,7 @@ def run_projector(settings: Settings, name: str, registry: Registry = SHIPPED) -
         await check_topics(settings, clock, registry.catalog)
         store = open_status(settings, clock, registry)
         try:
-            await project(client_arguments(settings), name, registry, store, stop)
+            await project(client_arguments(settings), name, registry, store, settings.retention_days, clock, stop)
         finally:
             await store.close()
 

@@ -75,7 +75,7 @@ class Chain:
     async def _next(self, number: int, link: str | None, front: Extent | None) -> Page:
         layout = self._lease.layout
         address = layout.first() if link is None else layout.following(link)
-        page = await self._lease.pages.fetch(number, address, layout, front)
+        page = await self._lease.pages.fetch(number, address, layout, front=lambda: front)
         self._links.add(fingerprint(link))
         if page.body.next is not None and fingerprint(page.body.next) in self._links:
             raise Rejected(f"page {number} of {self._lease.pages.entity.name} leads back to one before: a loop")

@@ -5,7 +5,7 @@ closed stays closed, whatever moves later. So the number of repairs is about tha
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agents.activities.coverage import Gap, Span, first_gap, spans
 from agents.activities.gap_search import GapSearch
@@ -95,8 +95,9 @@ class Enumeration:
     async def _repair(self, gap: Gap, search: GapSearch) -> GapSearch:
         """Read the page that should hold the records on both sides of the gap."""
         start = search.start(spans(line for line in self.lines.values() if line.page > 0))
-        address = replace(self.layout.at(start), cut=Cut(0, gap.after, gap.before))
-        page = await self.pages.fetch(min(0, *self.lines) - 1, address, self.layout, None, self.parent)
+        cut = Cut(1, gap.after, gap.before) if start else Cut(0, gap.after, gap.before)
+        number = min(0, *self.lines) - 1
+        page = await self.pages.fetch(number, self.layout.at(start), self.layout, self.parent, cut=lambda: cut)
         await self._commit(within(page, gap.after, gap.before))
         return search.having_read(start, page.body.first, page.body.last)
 

@@ -4,19 +4,23 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from agents.ports import EVERYTHING, Cut
 from manifests.entity import Adapter, Entity
 
+# With two, one record that is deleted between the readings of two pages leaves no gap between them.
+OVERLAP = 2
 LINK_PATTERNS_MAX = 100  # parameter names whose pattern is kept compiled
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a page is read: from the record at `start` on, or by a link. `start` None: the link names no offset."""
+    """Where a page is read: from the record at `start` on, or by a link. `start` None: the link names no offset.
+
+    Its first `overlap` records are on the page before, too, if nothing has moved.
+    """
 
     start: int | None
     link: str | None = None
-    cut: Cut = EVERYTHING
+    overlap: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +43,15 @@ class Layout:
         return self.at((page - 1) * (self.size - self.overlap))
 
     def at(self, start: int) -> Address:
-        return Address(start, None, Cut(self.overlap if start else 0))
+        return Address(start, None, self.overlap if start else 0)
 
     def following(self, link: str) -> Address:
         """The page that a link leads to; one record earlier, where pages overlap and the link carries an offset."""
         found = _offset(self.parameter).search(link)
-        if found is None or not int(found[1]):
+        if found is None or int(found[1]) <= self.overlap:
             return Address(None, link)
         start = int(found[1]) - self.overlap
-        return Address(start, f"{link[: found.start(1)]}{start}{link[found.end(1) :]}", Cut(self.overlap))
+        return Address(start, f"{link[: found.start(1)]}{start}{link[found.end(1) :]}", self.overlap)
 
     def pages(self, total: int) -> int:
         """How many pages so many records have; one, if there are none."""
@@ -61,7 +65,7 @@ class Layout:
 def layout_of(adapter: Adapter, entity: Entity, size: int | None) -> Layout:
     """`size`: of the API's pages, where it is known to be another than the manifest's."""
     size = size or entity.paging.size
-    overlap = 1 if entity.reads.full.order is not None and size > 1 else 0
+    overlap = min(OVERLAP, size - 1) if entity.reads.full.order is not None else 0
     return Layout(size, overlap, adapter.file.parameters.offset, entity.paging.style == "link")
 
 

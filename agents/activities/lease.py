@@ -28,6 +28,7 @@ class Lease:
         self.layout = pages.layout(command.page_size)
         self.lines: dict[tuple[str, int], LedgerLine] = {}
         self.is_aware = True
+        self._fetched: dict[tuple[str, int], Extent] = {}
         self.unproven = command.unproven
         self._started = started
         self._stopped = False
@@ -55,7 +56,10 @@ class Lease:
     def front(self, page: int, parent: str = "") -> Extent | None:
         """What is known of the page before."""
         line = self.lines.get((parent, page - 1))
-        return None if line is None else line.extent
+        return self._fetched.get((parent, page - 1)) if line is None else line.extent
+
+    def note_fetched(self, page: Page) -> None:
+        self._fetched[page.parent, page.number] = page.extent
 
     def note(self, page: Page, outcome: PageOutcome) -> None:
         """A page was committed."""

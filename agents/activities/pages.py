@@ -1,6 +1,6 @@
 """Pages of one run: fetched, judged, committed. Knows nothing of leases."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agents.activities.contradictions import contradiction, has_more
@@ -10,11 +10,17 @@ from agents.activities.results import Fenced, UnitDone
 from agents.core.retry import CONTRADICTION
 from agents.failpoints import failpoints
 from agents.ledger import Extent
-from agents.ports import Clock, FetchRequest, LedgerLine, PageBody, PageOutcome, PageWrite, Parent, RunRef, Source
+from agents.ports import Clock, Cut, FetchRequest, LedgerLine, PageBody, PageOutcome, PageWrite, Parent, RunRef, Source
 from manifests.entity import Adapter, Entity
 from topics.errors import Rejected
 
+Front = Callable[[], Extent | None]
+
 _GONE = PageBody((), (), None, 0, 0)
+
+
+def unknown() -> None:
+    """Nothing is known of the page in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """One run of one entity, with the API that its pages come from and the database that they go to."""
+    """One run of one entity, with the API that its pages come from and the database that they go to.
+
+    `rank`: of requests that wait for the same API, the lower one is sent first. It is the lease's first unit, so that
+    neighbours are read soon after each other.
+    """
 
     run: RunRef
     adapter: Adapter
@@ -45,23 +55,35 @@ class Pages:
     database: Database
     clock: Clock
     sleep: Sleep
+    rank: int
 
     def layout(self, size: int | None = None) -> Layout:
         return layout_of(self.adapter, self.entity, size)
 
     async def fetch(
-        self, number: int, address: Address, layout: Layout, front: Extent | None = None, parent: Parent | None = None
+        self,
+        number: int,
+        address: Address,
+        layout: Layout,
+        parent: Parent | None = None,
+        front: Front = unknown,
+        cut: Callable[[], Cut] | None = None,
     ) -> Page:
         """The page; an empty one below a parent that is gone. Rejected if it contradicts itself however often it is
-        asked for, or the collection does not exist. `front`: of the page before, if that is known."""
+        asked for, or the collection does not exist. `front`: of the page before, if that is known by then."""
+
+        def behind_front() -> Cut:
+            before = front() if address.overlap else None
+            return Cut(address.overlap, before.last if before else None)
+
         request = FetchRequest(
             self.run.org, self.adapter, self.entity, number, address.start, layout.size, address.link, parent,
-            address.cut,
+            cut or behind_front, self.rank,
         )  # fmt: skip
         attempt = 1
         while True:
             body = await self._fetch(request)
-            reason = contradiction(body, address, layout, front)
+            reason = contradiction(body, address, layout, front())
             if reason is None:
                 return self._page(number, body, address, layout, parent)
             if CONTRADICTION.is_exhausted(attempt):
@@ -83,7 +105,7 @@ class Pages:
     def _page(self, number: int, body: PageBody, address: Address, layout: Layout, parent: Parent | None) -> Page:
         names_next = self.adapter.file.body.next is not None
         is_last = not has_more(body, address, layout, names_next)
-        extent = Extent(address.start, body.first, body.last, body.total)
+        extent = Extent(address.start, body.behind or body.first, body.last, body.total)
         return Page(number, body, extent, is_last, parent.key if parent else "")
 
     async def commit(self, page: Page) -> PageOutcome:

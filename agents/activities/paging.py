@@ -1,6 +1,7 @@
 """Dispatch by paging style: pages by number, chains of pages, and pages under each of many parents."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from agents.activities.chain import Chain
 from agents.activities.enumeration import Enumeration
@@ -44,7 +45,9 @@ async def numbered(lease: Lease, pages: Sequence[int]) -> list[UnitResult]:
 
 
 async def _fetched(lease: Lease, number: int) -> UnitDone:
-    page = await lease.pages.fetch(number, lease.layout.numbered(number), lease.layout, lease.front(number))
+    layout = lease.layout
+    page = await lease.pages.fetch(number, layout.numbered(number), layout, front=partial(lease.front, number))
+    lease.note_fetched(page)
     outcome = await lease.pages.commit(page)
     lease.note(page, outcome)
     return lease.pages.done(page, outcome, lease.layout)
@@ -87,7 +90,8 @@ async def _below(lease: Lease, parent: Parent, is_last: bool) -> UnitDone:
     for number in range(1, PAGES_PER_PARENT_MAX + 1):
         done = lease.known(number, parent.key)
         if done is None:
-            page = await lease.pages.fetch(number, address, layout, lease.front(number, parent.key), parent)
+            front = partial(lease.front, number, parent.key)
+            page = await lease.pages.fetch(number, address, layout, parent, front)
             outcome = await lease.pages.commit(page)
             lease.note(page, outcome)
             done = lease.pages.done(page, outcome, layout)

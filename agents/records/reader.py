@@ -112,7 +112,7 @@ class RecordReader:
     def read(self, body: bytes, parent: str, cut: Cut) -> Generator[None, None, PageBody]:
         document = yield from self._documents.read(body)
         hash_of = _content_hash(self._specification, parent)
-        first, last, wanted = self._placed(document.records, parent, cut)
+        wanted, places = self._placed(document.records, parent, cut)
         rows: list[RowWrite] = []
         rejected: list[RejectedRecord] = []
         for number, record in enumerate(wanted, start=1):
@@ -124,21 +124,19 @@ class RecordReader:
             if number % SLICE_RECORDS == 0:
                 yield
         total, records = _count(document.total), len(document.records)
-        return PageBody(tuple(rows), tuple(rejected), document.next, total, records, first, last)
+        return PageBody(tuple(rows), tuple(rejected), document.next, total, records, *places)
 
-    def _placed(self, records: list[Any], parent: str, cut: Cut) -> tuple[str | None, str | None, list[Any]]:
-        """Where the page begins and ends, and the records of it that are wanted."""
+    def _placed(self, records: list[Any], parent: str, cut: Cut) -> tuple[list[Any], tuple[str | None, ...]]:
+        """The records that are wanted, and where the page begins and ends, and behind which record they begin."""
         found = positions(records, self._order) if self._order is not None and records else None
         if found is None:
-            if self._order is not None or not records:
-                return None, None, records[cut.overlap :]
-            first, last = (self._key_or_none(record, parent) for record in (records[0], records[-1]))
-            return first, last, records[cut.overlap :]
-        if cut.after is None and cut.before is None:
-            return found[0], found[-1], records[cut.overlap :]
-        begin = bisect_right(found, cut.after) if cut.after is not None else 0
+            ends = () if self._order is not None else (records[:1], records[-1:])
+            return records, tuple(self._key_or_none(one[0], parent) if one else None for one in ends)
+        begin = min(cut.overlap, len(found))
+        if cut.after is not None:
+            begin = max(bisect_right(found, cut.after), min(begin, 1))
         end = bisect_right(found, cut.before) if cut.before is not None else len(found)
-        return found[0], found[-1], records[begin:end]
+        return records[begin:end], (found[0], found[-1], found[max(begin - 1, 0)])
 
     def _read_record(self, record: Any, parent: str, hash_of: Hash, is_suspect: bool) -> RowWrite | RejectedRecord:
         key = ""

@@ -1,7 +1,8 @@
 """The Source of agents.activities on HTTP: from a page that is asked for to its rows."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import lru_cache, partial
 
 from agents import concurrency
@@ -30,7 +31,7 @@ class ApiSource:
         connection = self._find(request.org, request.adapter.name)
         base_url = connection.base_url or file.base_url
         address = partial(page_request, file, entity, request.org, base_url, size=request.size, parent=request.parent)
-        wanted = address(request.start, link=request.link)
+        wanted = replace(address(request.start, link=request.link), rank=request.rank)
         parent = request.parent.key if request.parent else ""
         read = partial(self._read, adapter=file, entity=entity, parent=parent, cut=request.cut)
         try:
@@ -44,9 +45,11 @@ class ApiSource:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _read(self, body: bytes, adapter: AdapterFile, entity: Entity, parent: str, cut: Cut) -> PageBody:
+    async def _read(
+        self, body: bytes, adapter: AdapterFile, entity: Entity, parent: str, cut: Callable[[], Cut]
+    ) -> PageBody:
         """In steps, between which others work; large bodies one after the other, since each takes its memory."""
-        steps = reading(body, adapter, entity, parent, cut)
+        steps = reading(body, adapter, entity, parent, cut())
         if len(body) <= WHOLE_BYTES_MAX:
             return await _result_of(steps)
         async with self._large_bodies:

@@ -24,11 +24,15 @@ Revoked = Callable[[set[TopicPartition]], Awaitable[None]]
 
 
 class Fetched(NamedTuple):
-    """A record, and the offsets of the assignment that it was read in: a partition may be assigned again later."""
+    """A record, and the offsets of the assignment that it was read in: a partition may be assigned again later.
+
+    `is_redelivered`: another process may have had it, since it was there before the assignment was.
+    """
 
     tp: TopicPartition
     record: Any
     tracker: OffsetTracker
+    is_redelivered: bool
 
     def done(self) -> None:
         """Count the record as done. Without effect if its partition was revoked after it was read."""
@@ -43,6 +47,7 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         self._on_revoked = on_revoked
         self._consumer = group_member(client, GROUP, name)
         self._trackers: dict[TopicPartition, OffsetTracker] = {}
+        self._fresh_from: dict[TopicPartition, int] = {}  # the partition's end when its first records were read
         self._paused: set[TopicPartition] = set()
         self.reads = self.commits = 0
 
@@ -60,9 +65,10 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         new = []
         for tp, records in fetched.items():
             tracker = self._trackers.setdefault(tp, OffsetTracker())
+            fresh_from = self._fresh_from.setdefault(tp, self._consumer.highwater(tp) or records[-1].offset + 1)
             for record in records:
                 tracker.begin(record.offset)
-                new.append(Fetched(tp, record, tracker))
+                new.append(Fetched(tp, record, tracker, record.offset < fresh_from))
         self.reads += len(new)
         self._pause_or_resume()
         return new
@@ -103,6 +109,7 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         """
         lost = {tp: self._trackers.pop(tp, OffsetTracker()) for tp in revoked}
         self._paused -= lost.keys()
+        self._fresh_from = {tp: offset for tp, offset in self._fresh_from.items() if tp not in lost}
         await self._on_revoked(set(lost))
         await self._commit(lost)
         for tp in lost:

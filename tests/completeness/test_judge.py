@@ -1,6 +1,11 @@
-"""The judgement of a copy, and the plan of an experiment."""
+"""The judgement of a copy and of a run, and the plan of an experiment."""
+
+from dataclasses import replace
+
+import pytest
 
 from tests.completeness.experiment import SIDE_BY_SIDE_MAX, Plan
+from tests.completeness.groups import PAGINGS, Group, Run
 from tests.completeness.judge import Life, Verdict, at, judge
 
 BEGAN, ENDED = 100.0, 200.0
@@ -31,6 +36,32 @@ def test_what_is_missed_and_what_cannot_have_been_read_is_named() -> None:
 def test_the_size_of_a_source_at_a_time() -> None:
     assert at(LIVES, BEGAN) == 4
     assert at(LIVES, 115.0) == 5
+
+
+PROVEN = {"complete": True, "reason": ""}
+UNPROVEN = {"complete": False, "reason": "it moves too fast"}
+SLOWLY, FAST = Group(PAGINGS["offset"], True, 1.0), Group(PAGINGS["offset"], True, 50.0)
+RIGHT = Run(SLOWLY, "acme", "done", "", 40.0, 203, 200, 20_000, 0, 0, PROVEN)
+
+
+@pytest.mark.parametrize(
+    ("run", "problems"),
+    [
+        (RIGHT, []),
+        (replace(RIGHT, proof=None, requests=400), []),
+        (replace(RIGHT, missed=2), ["says that it is complete and lacks 2 of 20000 records"]),
+        (replace(RIGHT, missed=2, proof=None), ["is done and lacks 2 of 20000 records"]),
+        (replace(RIGHT, unexplained=1), ["1 rows of records that did not exist meanwhile"]),
+        (replace(RIGHT, status="failed", reason="no"), ["failed: no"]),
+        (replace(RIGHT, proof=UNPROVEN), ["could not prove itself", "it moves too fast"]),
+        (replace(RIGHT, requests=211), ["211 requests, with 200 pages"]),
+        (replace(RIGHT, group=FAST, proof=UNPROVEN, requests=300), []),
+    ],
+)
+def test_a_run_is_right_if_it_lacks_nothing_and_says_so(run: Run, problems: list[str]) -> None:
+    found = "\n".join(run.problems())
+    assert bool(found) == bool(problems)
+    assert all(problem in found for problem in problems)
 
 
 def test_a_plan_has_all_its_runs_in_rounds_that_are_not_too_large() -> None:

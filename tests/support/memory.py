@@ -1,5 +1,6 @@
 """A sink in memory and an API made of lists: the smallest things that keep the ports' promises."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -148,14 +149,15 @@ class ListSource:
         shown = keys[start:following]
         self.served.append((name, request.org, request.page))
         link = f"?offset={following}" if following < len(keys) else None
-        first, last = (shown[0], shown[-1]) if shown else (None, None)
-        return PageBody(_rows(shown, request.cut), (), link, len(keys), len(shown), first, last)
+        begin, end = _wanted(shown, request.cut())
+        rows = tuple(RowWrite(key, (), "{}", key.encode(), None) for key in shown[begin:end])
+        places = (shown[0], shown[-1], shown[max(begin - 1, 0)]) if shown else ()
+        return PageBody(rows, (), link, len(keys), len(shown), *places)
 
 
-def _rows(keys: Sequence[str], cut: Cut) -> tuple[RowWrite, ...]:
-    wanted = [
-        key
-        for key in keys[cut.overlap :]
-        if (cut.after is None or key > cut.after) and (cut.before is None or key <= cut.before)
-    ]
-    return tuple(RowWrite(key, (), "{}", key.encode(), None) for key in wanted)
+def _wanted(keys: Sequence[str], cut: Cut) -> tuple[int, int]:
+    """The first and the end of the keys that are wanted."""
+    begin = min(cut.overlap, len(keys))
+    if cut.after is not None:
+        begin = max(bisect_right(keys, cut.after), min(begin, 1))
+    return begin, bisect_right(keys, cut.before) if cut.before is not None else len(keys)

@@ -14,7 +14,7 @@ from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageW
 from manifests.entity import Adapter
 from service.clock import Clock
 from service.sinks.postgres.commit import SQL, commit_arguments, commit_statements, rejection_arguments
-from service.sinks.postgres.connection import Connection, Pool, translated
+from service.sinks.postgres.connection import LOCK_TIMEOUT_SECONDS, Connection, Pool, translated
 from service.sinks.postgres.loading import FirstLoads
 from service.sinks.postgres.runs import close_runs, enter_pages, open_leases
 from service.sinks.postgres.tables import correct, corrections, create_tables, migrate
@@ -38,6 +38,7 @@ R = TypeVar("R")
 SESSION = {
     "application_name": "sluice",
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
     "default_transaction_isolation": "read committed",
     # All access is by key. A plan made for a small table must not scan the table once it has grown, and plans over
@@ -80,20 +81,20 @@ class PostgresSink(SqlSink):
             return await corrections(connection, entity_tables(adapter).values())
 
     async def correct(self, correction: Correction) -> None:
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(correction.table) as connection:
             await correct(connection, correction)
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         states: list[LeaseState] = []
         for start in range(0, len(requests), RUNS_PER_STATEMENT_MAX):
             batch = requests[start : start + RUNS_PER_STATEMENT_MAX]
-            async with self._pool.connection() as connection:
+            async with self._pool.connection("sluice_runs") as connection:
                 states += await open_leases(connection, batch, self._clock.now())
         return states
 
     async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         table, moment = _table(pages[0]), self._clock.now()
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(table.name) as connection:
             loaded = await self._first_loads.load(connection, pages, table, moment)
             if loaded is not None:
                 return loaded
@@ -101,7 +102,7 @@ class PostgresSink(SqlSink):
 
     async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
         refused: dict[int, str] = {}
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(_table(page).name) as connection:
             attempt = connection.transaction()
             await attempt.start()
             try:
@@ -132,7 +133,7 @@ class PostgresSink(SqlSink):
         closed: list[ClosedRun] = []
         for start in range(0, len(ends), RUNS_PER_STATEMENT_MAX):
             batch = ends[start : start + RUNS_PER_STATEMENT_MAX]
-            async with self._pool.connection() as connection:
+            async with self._pool.connection("sluice_runs") as connection:
                 closed += await close_runs(connection, batch, self._clock.now())
         return closed
 

@@ -26,6 +26,18 @@ select count(*), count(*) filter (where page < 0), count(distinct parent) from s
 -- name: count
 select count(*) from "{table}" where org = $1
 
+-- name: interruptions
+select command, times from sluice_interrupted where command in (select jsonb_array_elements_text($1::text::jsonb))
+
+-- name: begin_commands
+insert into sluice_interrupted (command, connection, times, begun_ms)
+select begun ->> 0, begun ->> 1, (begun ->> 2)::bigint, $2 from jsonb_array_elements($1::text::jsonb) as begun order by 1
+on conflict (command) do update set times = excluded.times, begun_ms = excluded.begun_ms
+
+-- name: end_commands
+delete from sluice_interrupted
+where command in (select jsonb_array_elements_text($1::text::jsonb)) or begun_ms < $2
+
 -- name: orgs_with_rows
 select listed.org from unnest($1::text[]) as listed (org)
 where exists (select from "{table}" as stored where stored.org = listed.org)

@@ -12,9 +12,13 @@ from service.sinks.postgres.connection import Connection, translated
 from service.sinks.schema import Correction, EntityTable, iso
 from topics.errors import Rejected, Retryable, SluiceError
 
-LOCK_TIMEOUT_SECONDS = 2  # for a table: whoever waits for it, blocks all who come later
-# One process at a time changes the schema. 001_ledger.sql locks runs by the number before this one.
-_LOCK = "select pg_advisory_xact_lock(1397511498, 0)"
+# One process at a time changes the schema, however long another one takes; for a table they wait as any statement does.
+# 001_ledger.sql locks runs by the number before this one.
+_LOCK = """
+set local lock_timeout = 0;
+select pg_advisory_xact_lock(1397511498, 0);
+set local lock_timeout to default;
+"""
 _COLUMNS = """
 select class.relname as table, attribute.attname as column,
     format_type(attribute.atttypid, attribute.atttypmod) as type
@@ -56,7 +60,7 @@ async def create_tables(
     existing = await _existing(connection, tables.values())
     for name, table in tables.items():
         try:
-            with translated(database):
+            with translated(database, table.name):
                 if table.changes(existing[table.name], DIALECT):
                     await _create_table(connection, table)
         except (Rejected, Retryable) as problem:
@@ -98,10 +102,9 @@ async def correct(connection: Connection, correction: Correction) -> None:
 
 @asynccontextmanager
 async def _changing(connection: Connection) -> AsyncIterator[None]:
-    """A transaction in which the schema is changed. It does not wait for long for a table that is locked."""
+    """A transaction in which the schema is changed. It waits for a table that is locked as any statement does."""
     async with connection.transaction():
         await connection.execute(_LOCK)
-        await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
         yield
 
 

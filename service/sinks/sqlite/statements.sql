@@ -55,6 +55,18 @@ select count(*), count(*) filter (where page < 0), count(distinct parent) from s
 -- name: count
 select count(*) from "{table}" where org = ?
 
+-- name: interruptions
+select command, times from sluice_interrupted where command in (select value from json_each(?))
+
+-- name: begin_commands
+insert into sluice_interrupted (command, connection, times, begun_ms)
+select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), ?2 from json_each(?1)
+where true
+on conflict (command) do update set times = excluded.times, begun_ms = excluded.begun_ms
+
+-- name: end_commands
+delete from sluice_interrupted where command in (select value from json_each(?)) or begun_ms < ?
+
 -- name: run
 select state, pages, records, rejected,
     case when proof ->> 'complete' = 0 then proof ->> 'reason' else '' end as unproven
@@ -63,8 +75,8 @@ from sluice_runs where run_id = ?
 -- name: newest_run
 select max(number) from sluice_runs where workflow = ?
 
--- name: supersede_runs
-update sluice_runs set state = 'superseded', closed_at = ? where workflow = ? and state = 'open'
+-- name: supersede_run
+update sluice_runs set state = 'superseded', closed_at = ? where workflow = ? and number = ? and state = 'open'
 
 -- name: insert_run
 insert into sluice_runs

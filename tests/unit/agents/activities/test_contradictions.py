@@ -7,7 +7,7 @@ import pytest
 
 from agents.activities.layout import Layout, layout_of
 from agents.core.retry import CONTRADICTION
-from agents.ports import Cut, FetchRequest, PageBody
+from agents.ports import FetchRequest, PageBody
 from tests.support.adapters import toy
 from tests.support.leases import LeaseBench
 from tests.unit.agents.activities.test_enumeration import ordered
@@ -37,12 +37,12 @@ def first_page_again(request: FetchRequest, body: PageBody) -> PageBody:
         ),
         (
             "a.pet", 3, lambda body: empty(body, next=None),
-            "it has no records at offset 6, and says that there are 22 in all",
+            "it has no records at offset 4, and says that there are 22 in all",
         ),
-        ("a.pet", 3, lambda body: empty(body, total=None), "it has no records at offset 6, and names a next page"),
+        ("a.pet", 3, lambda body: empty(body, total=None), "it has no records at offset 4, and names a next page"),
         (
             "a.log", 3, lambda body: replace(body, next=None),
-            "it names no next page after 4 records at offset 6, and says that there are 40 in all",
+            "it names no next page after 4 records at offset 4, and says that there are 40 in all",
         ),
     ],
 )  # fmt: skip
@@ -55,7 +55,8 @@ async def test_a_page_that_contradicts_itself_ends_its_entity_only_if_it_stays_s
         if request.page != page or len(wrong) >= allowed:
             return body
         wrong.append(page)
-        return answer(body)  # type: ignore[no-any-return]
+        changed: PageBody = answer(body)
+        return changed
 
     for allowed in (1, ATTEMPTS):
         wrong.clear()
@@ -86,32 +87,32 @@ async def test_records_beyond_the_total_are_believed_only_where_their_order_prov
 
 async def test_an_api_that_puts_fewer_records_on_a_page_than_asked_is_read_whole() -> None:
     def capped(request: FetchRequest, body: PageBody) -> PageBody:
-        rows = body.rows[: 3 - request.cut.overlap]
+        rows = body.rows[: max(3 - request.cut().overlap, 0)]
         following = (request.start or 0) + 3
         link = f"?offset={following}" if following < 22 else None
         return replace(body, rows=rows, records=min(3, body.records), last=rows[-1].key, next=link)
 
-    for make, pages in ((ordered, 11), (LeaseBench, 8)):
+    for make, pages in ((ordered, 20), (LeaseBench, 8)):
         bench = make(change=capped)
         done = await bench.read("a.pet", 32)
         assert (done.units, done.records, done.end, done.page_size) == (pages, 22, True, 3)
         rest = await make(change=capped).read("a.pet", 2, first=5, page_size=3)
-        assert (rest.units, rest.records) == (2, 4 if make is ordered else 6)
+        assert (rest.units, rest.records) == (2, 2 if make is ordered else 6)
 
 
-def test_a_link_with_an_offset_is_followed_from_the_last_record_of_the_page_before() -> None:
+def test_a_link_with_an_offset_is_followed_from_the_last_records_of_the_page_before() -> None:
     layout = layout_of(toy(is_ordered=True), toy(is_ordered=True).entities["a.log"], None)
     for link, start, followed in (
-        ("https://x/a?offset=100&per_page=4", 99, "https://x/a?offset=99&per_page=4"),
-        ("/a?per_page=4&offset=100", 99, "/a?per_page=4&offset=99"),
+        ("https://x/a?offset=100&per_page=4", 98, "https://x/a?offset=98&per_page=4"),
+        ("/a?per_page=4&offset=100", 98, "/a?per_page=4&offset=98"),
         ("/a?myoffset=100", None, "/a?myoffset=100"),
         ("/a?after=b2Zmc2V0", None, "/a?after=b2Zmc2V0"),
     ):
         address = layout.following(link)
         assert (address.start, address.link) == (start, followed)
-        assert address.cut == Cut(0 if start is None else 1)
+        assert address.overlap == (0 if start is None else 2)
 
 
-@pytest.mark.parametrize(("records", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (199, 2), (200, 3), (20_000, 203)])
-def test_pages_that_overlap_by_one_are_one_in_a_hundred_more(records: int, pages: int) -> None:
-    assert Layout(100, 1, "offset", False).pages(records) == pages
+@pytest.mark.parametrize(("records", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (198, 2), (199, 3), (20_000, 205)])
+def test_pages_of_a_hundred_that_overlap_by_two_are_two_in_a_hundred_more(records: int, pages: int) -> None:
+    assert Layout(100, 2, "offset", False).pages(records) == pages

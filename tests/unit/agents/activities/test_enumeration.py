@@ -66,6 +66,7 @@ def seen(bench: LeaseBench, entity: str) -> set[str]:
 @pytest.mark.parametrize("entity", ["a.pet", "a.log"])
 @settings(deadline=None, max_examples=60)
 @example(records=24, per_request=3, seed=123189, stops=True)  # the records on both sides of the gap are gone
+@example(records=48, per_request=2, seed=578, stops=True)  # what is known of the way is too old
 @given(
     records=st.integers(0, 90),
     per_request=st.integers(0, 3),
@@ -99,21 +100,38 @@ def test_no_record_that_existed_throughout_is_missed(
 async def test_a_record_that_moved_over_a_boundary_is_read_by_a_repair_and_the_proof_says_so() -> None:
     bench = ordered()
     source = Moving(bench, "a.pet", 22)
-    bench.source.on_fetch = lambda request: source.delete(0) if request.page == 4 else None
+
+    def delete_two(request: FetchRequest) -> None:
+        if request.page == 4:
+            source.delete(0)
+            source.delete(0)
+
+    bench.source.on_fetch = delete_two
     done = await read_whole(bench, "a.pet")
     assert source.throughout <= seen(bench, "a.pet")
     (run,) = bench.sink.runs.values()
     assert run.proof is not None
     assert (run.proof.complete, run.proof.reason) == (True, "all boundaries between pages meet")
-    assert (run.proof.repairs, run.proof.boundaries, run.proof.total_first) == (1, 7, 22)
+    assert (run.proof.repairs, run.proof.boundaries, run.proof.total_first) == (1, 10, 22)
     assert (done.unproven, done.closed) == ("", run.counts)
 
 
-async def test_what_does_not_move_costs_one_record_a_page_and_counts_each_record_once() -> None:
+async def test_a_record_that_goes_between_two_readings_leaves_no_gap() -> None:
+    bench = ordered()
+    source = Moving(bench, "a.log", 40)
+    bench.source.on_fetch = lambda request: source.delete(0) if request.page % 3 == 0 else None
+    done = await read_whole(bench, "a.log")
+    assert source.throughout <= seen(bench, "a.log")
+    (run,) = bench.sink.runs.values()
+    assert run.proof is not None
+    assert (run.proof.repairs, done.unproven) == (0, "")
+
+
+async def test_what_does_not_move_costs_two_records_a_page_and_counts_each_record_once() -> None:
     bench = ordered()
     done = await read_whole(bench, "a.pet")
     assert done.closed is not None
-    assert (done.closed.pages, done.closed.records, bench.pages) == (7, 22, [1, 2, 3, 4, 5, 6, 7])
+    assert (done.closed.pages, done.closed.records, bench.pages) == (10, 22, list(range(1, 11)))
 
 
 async def test_without_an_order_a_run_of_several_pages_says_that_it_proves_nothing() -> None:
@@ -177,7 +195,12 @@ async def test_a_run_with_fewer_pages_than_were_reported_is_not_proven() -> None
 async def test_a_lease_that_closes_stops_when_its_time_is_up_and_the_next_one_continues() -> None:
     bench = ordered()
     source = Moving(bench, "a.pet", 40)
-    bench.source.on_fetch = lambda request: source.delete(0)
+
+    def delete_three(request: FetchRequest) -> None:
+        for _ in range(3):
+            source.delete(0)
+
+    bench.source.on_fetch = delete_three
     units = (await bench.read("a.pet", 32)).units
     bench.source.on_fetch = lambda request: bench.clock.advance(5)
     read: list[PageDone] = []

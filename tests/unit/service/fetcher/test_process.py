@@ -124,7 +124,7 @@ async def test_the_commands_of_a_revoked_partition_are_cancelled_at_once_and_for
 
 
 async def test_a_command_that_breaks_an_invariant_while_it_is_cancelled_ends_the_process(bench: FetcherBench) -> None:
-    async def breaks(command: Command) -> Command:
+    async def breaks(command: Command, is_redelivered: bool) -> Command:
         try:
             await bench.may_end.wait()
         finally:
@@ -145,6 +145,21 @@ async def test_a_partition_that_comes_back_begins_at_its_last_commit(bench: Fetc
         bench.may_end.set()
         await bench.until_committed(2)
     assert bench.begun == [*leases(2), *leases(2)]
+
+
+async def test_what_was_there_before_the_assignment_may_have_been_under_way_elsewhere(bench: FetcherBench) -> None:
+    bench.consumer.append(TP, *leases(3))
+    bench.may_end.set()
+    async with bench.running():
+        await bench.until_committed(3)
+        await bench.deliver(lease(4))
+        await bench.until_committed(4)
+        assert bench.redelivered == leases(3)
+        await bench.consumer.rebalance(TP)
+        await bench.deliver(lease(5))
+        await bench.deliver(lease(6))
+        await bench.until_committed(6)
+    assert bench.redelivered == [*leases(3), lease(5)]
 
 
 async def test_an_assignment_that_is_announced_after_its_first_records_commits_none_of_them_early(
