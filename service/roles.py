@@ -90,6 +90,8 @@ def run_fetcher(
         for adapter in adapters.values():
             for entity, problem in (await database.prepare(adapter)).items():
                 log.error("entity cannot be stored", extra={"sluice.entity": entity, "sluice.reason": problem})
+        for danger in await sink.dangers():
+            log.warning("database may lose what it commits", extra={"sluice.reason": danger})
         source = open_source(settings, clock, WatchedTransport(open_transport(settings), liveness))
         runner = ActivityRunner(LeaseReader(source, database, adapters, clock, asyncio.sleep), database, activities)
         interruptions = Interruptions(runner, InterruptionTable(sink, clock))

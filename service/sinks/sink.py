@@ -49,6 +49,10 @@ class SqlSink(Sink):
         """The reasons of refused rows by their position. Tries the page's rows one by one, and keeps none."""
 
     @abstractmethod
+    async def dangers(self) -> Sequence[str]:
+        """Settings of the database that put at risk what it has committed: a sentence each, with the remedy."""
+
+    @abstractmethod
     async def corrections(self, adapter: Adapter) -> Sequence[Correction]:
         """The columns whose types are not those of the manifests."""
 

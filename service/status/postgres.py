@@ -6,7 +6,7 @@ from typing import Any
 from agents import concurrency
 from agents.core.registry import Registry
 from service.clock import Clock
-from service.sinks.postgres.connection import Pool
+from service.sinks.postgres.connection import DURABLE, Pool
 from service.sinks.postgres.tables import migrate
 from service.sql import read_statements
 from service.status.rows import StatusRows
@@ -26,7 +26,7 @@ class PostgresStatus(StatusStore):
             max_size=concurrency.STATUS_CONNECTIONS,
             timeout=TIMEOUT_SECONDS,
             command_timeout=TIMEOUT_SECONDS,
-            server_settings={"application_name": "sluice-status"},
+            server_settings={"application_name": "sluice-status", **DURABLE},
         )
 
     async def prepare(self) -> None:

@@ -18,6 +18,8 @@ from topics.errors import Rejected, Retryable, SluiceError
 CLOSE_TIMEOUT_SECONDS = 10
 LOCK_TIMEOUT_SECONDS = 3  # of a statement for one lock; our own statements hold none for so long
 BUSY_SECONDS = 5.0  # before a table that was locked, or too slow, is tried again
+# A commit is on the disk when it returns, and on that of each synchronous standby, whatever the server's default.
+DURABLE = {"synchronous_commit": "on"}
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 # 22 data exception, 23 integrity constraint, 54 a limit (an index key too long, JSON too deep), P0 a user's trigger.

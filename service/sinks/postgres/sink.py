@@ -14,7 +14,7 @@ from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageW
 from manifests.entity import Adapter
 from service.clock import Clock
 from service.sinks.postgres.commit import SQL, commit_arguments, commit_statements, rejection_arguments
-from service.sinks.postgres.connection import LOCK_TIMEOUT_SECONDS, Connection, Pool, translated
+from service.sinks.postgres.connection import DURABLE, LOCK_TIMEOUT_SECONDS, Connection, Pool, translated
 from service.sinks.postgres.loading import FirstLoads
 from service.sinks.postgres.runs import close_runs, enter_pages, open_leases
 from service.sinks.postgres.tables import correct, corrections, create_tables, migrate
@@ -37,6 +37,7 @@ R = TypeVar("R")
 
 SESSION = {
     "application_name": "sluice",
+    **DURABLE,
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
     "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
@@ -75,6 +76,9 @@ class PostgresSink(SqlSink):
         async with self._pool.connection() as connection:
             await migrate(connection, self._clock, self._pool.database)
             return await create_tables(connection, entity_tables(adapter), self._pool.database)
+
+    async def dangers(self) -> Sequence[str]:
+        return [f"{self._pool.database}: {danger}" for (danger,) in await self._pool.fetch(SQL["dangers"])]
 
     async def corrections(self, adapter: Adapter) -> Sequence[Correction]:
         async with self._pool.connection() as connection:

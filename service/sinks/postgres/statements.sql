@@ -1,6 +1,23 @@
 -- The sink's statements in PostgreSQL. In braces: an entity's table and its typed columns. No typed column starts with
 -- _, and none has a reserved name (manifests.entity).
 
+-- name: dangers
+-- In the sink's own session: synchronous_commit is what the session has asked for, unless a pooler dropped that.
+select case name
+    when 'synchronous_commit' then format(
+        'synchronous_commit is %s in the sessions of Sluice, which ask for on: a crash of the server, or a failover, '
+        'loses pages that a run has reported. Let the pooler in between pass it on, or set it on at the server', setting
+    )
+    else format(
+        '%s is off: after a crash of the machine, what was committed may be lost or damaged, and runs that are done '
+        'lack rows. Set it on and reload the server', name
+    )
+end
+from pg_settings
+where (name in ('fsync', 'full_page_writes') and setting = 'off')
+    or (name = 'synchronous_commit' and setting not in ('on', 'remote_apply'))
+order by name
+
 -- name: open_leases
 select
     lease.*,

@@ -33,6 +33,10 @@ class SqliteSink(SqlSink):
 
         return await self._file.run(call)
 
+    async def dangers(self) -> Sequence[str]:
+        """None: its own settings are made for each connection."""
+        return ()
+
     async def corrections(self, adapter: Adapter) -> Sequence[Correction]:
         return await self._file.run(lambda connection: corrections(connection, entity_tables(adapter).values()))
 
