@@ -1,8 +1,8 @@
 """Ports: what agents need from outside, as small protocols with their values. `service` implements them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 import msgspec
@@ -13,6 +13,7 @@ from topics.command import NO_COUNTS, Counts, RunOutcome
 from topics.errors import SluiceError
 from topics.ids import run_id
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)  # before any reading: the moment of a page that nobody has requested
 PAGES_PER_COMMIT_MAX = 64  # pages of one entity that share a database transaction
 
 
@@ -99,6 +100,7 @@ class PageBody:
 
     `first` and `last` are the positions of its first and last record, None where they do not ascend as the manifest
     says (see Extent). Rows and rejected records are those that were asked for, from the one behind `behind` on.
+    `requested_at` is the moment before the request that was answered: what has changed since may not be in it.
     """
 
     rows: tuple[RowWrite, ...]
@@ -109,11 +111,12 @@ class PageBody:
     first: str | None = None
     last: str | None = None
     behind: str | None = None
+    requested_at: datetime = field(default=LONG_AGO, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class PageWrite:
-    """All of one page: stored whole or not at all. `fetched_at` is the moment before it was requested."""
+    """All of one page: stored whole or not at all. `fetched_at` is its body's `requested_at`."""
 
     run: RunRef
     entity: Entity
@@ -271,11 +274,10 @@ class Sink(Protocol):
         Rows, ledger line and the check that the run is open (a lock on the run) share the transaction. Pages that hold
         two versions of a record go in several transactions, in their order.
 
-        A row with another hash replaces the stored one unless that one is newer: within a run by the source's time, or
-        else by the moment of reading. What an older run of the workflow has read is always older; of a run of another
-        type, by the moment of reading, unless the source's time is newer. Two versions in one run of which the source's
-        times do not say which is newer, or that stand under two parents, are a collision: one is kept, the other one is
-        a rejected record. A record that is stored clears its rejection.
+        A row with another hash replaces the stored one unless that one is newer: of a run, by the source's time or else
+        the moment of reading; of a run of another type, by both; never of an older run of its workflow. Two versions in
+        a run, of which neither is newer by the source's time, or under two parents, are a collision: one is kept, the
+        other one is a rejected record. A record that is stored clears its rejection.
         """
         ...
 

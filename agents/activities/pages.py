@@ -133,7 +133,7 @@ class Pages:
             rejected=page.body.rejected,
             is_last=page.is_last,
             next_cursor=page.body.next,
-            fetched_at=self.clock.now(),
+            fetched_at=page.body.requested_at,
             extent=page.extent,
         )
 

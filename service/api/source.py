@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache, partial
 
 from agents import concurrency
@@ -46,14 +47,20 @@ class ApiSource:
         await self._client.close()
 
     async def _read(
-        self, body: bytes, adapter: AdapterFile, entity: Entity, parent: str, cut: Callable[[], Cut]
+        self,
+        body: bytes,
+        requested_at: datetime,
+        adapter: AdapterFile,
+        entity: Entity,
+        parent: str,
+        cut: Callable[[], Cut],
     ) -> PageBody:
         """In steps, between which others work; large bodies one after the other, since each takes its memory."""
         steps = reading(body, adapter, entity, parent, cut())
         if len(body) <= WHOLE_BYTES_MAX:
-            return await _result_of(steps)
+            return replace(await _result_of(steps), requested_at=requested_at)
         async with self._large_bodies:
-            return await _result_of(steps)
+            return replace(await _result_of(steps), requested_at=requested_at)
 
 
 async def _result_of(steps: Generator[None, None, PageBody]) -> PageBody:

@@ -4,7 +4,8 @@ import asyncio
 import random
 import time
 import tomllib
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from agents.ports import PageBody, Parent
 from agents.records.reader import read_page
 from manifests.entity import Entity, RateLimit
 from service.api import client as module
-from service.api.client import PATIENCE_SECONDS_MAX, RETRY_SECONDS_MAX, ApiClient
+from service.api.client import PATIENCE_SECONDS_MAX, RETRY_SECONDS_MAX, ApiClient, Read
 from service.api.connections import Auth, BasicAuth, BearerAuth, Connection, NoAuth
 from service.api.errors import Gone
 from service.api.http import USER_AGENT
@@ -38,8 +39,8 @@ NONE = NoAuth(kind="none")
 PAGE = b'{"data":[{"id":"1"}]}'
 
 
-async def read_emails(body: bytes) -> PageBody:
-    return read_page(body, ADAPTER, EMAILS)
+async def read_emails(body: bytes, requested_at: datetime) -> PageBody:
+    return replace(read_page(body, ADAPTER, EMAILS), requested_at=requested_at)
 
 
 class World:
@@ -59,7 +60,7 @@ class World:
         org: str = "acme",
         of: Entity = EMAILS,
         parent: Parent | None = None,
-        read: Callable[[bytes], Awaitable[Any]] = read_emails,
+        read: Read[Any] = read_emails,
     ) -> Any:
         request = page_request(ADAPTER, of, org, BASE, parent=parent)
         return await self.client.get(Connection(org, "pco", self._auth), ADAPTER, of, request, read)
@@ -271,10 +272,23 @@ async def test_the_connections_that_are_remembered_are_bounded(monkeypatch: pyte
     assert len(world.client._states) == 2
 
 
+async def test_a_page_is_as_old_as_the_request_that_was_answered() -> None:
+    """Not as that which failed before, and not as its reading."""
+    world = World(answer(500), answer())
+
+    async def read_slowly(body: bytes, requested_at: datetime) -> datetime:
+        await world.clock.sleep(60)
+        return requested_at
+
+    midnight, requested_at = world.clock.now(), await world.get(read=read_slowly)
+    assert (requested_at - midnight).total_seconds() == pytest.approx(world.asked_at[1], abs=1e-5)
+    assert world.asked_at[1] > world.asked_at[0]
+
+
 async def test_a_reader_that_rejects_is_not_asked_again() -> None:
     world = World(answer())
 
-    async def refuse(body: bytes) -> None:
+    async def refuse(body: bytes, requested_at: datetime) -> None:
         raise Rejected("not this one")
 
     with pytest.raises(Rejected, match=r"^acme/pco: GET /people/v2/emails: not this one$"):
