@@ -10,6 +10,7 @@ import msgspec
 from agents.ledger import BEGINNING, Extent, LedgerSums, Proof
 from manifests.entity import Adapter, Entity
 from topics.command import NO_COUNTS, Counts, RunOutcome
+from topics.errors import SluiceError
 from topics.ids import run_id
 
 PAGES_PER_COMMIT_MAX = 64  # pages of one entity that share a database transaction
@@ -250,8 +251,11 @@ class Sink(Protocol):
     configuration that can never work; Broken for an invariant that does not hold.
     """
 
-    async def prepare(self, adapter: Adapter) -> None:
-        """Create what the adapter's entities need: a table each, and the columns that are not there yet."""
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
+        """Create what the adapter's entities need: a table each, and the columns that are not there yet.
+
+        Returns the entities that have no fit table, with the reason; the others can be stored.
+        """
         ...
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
