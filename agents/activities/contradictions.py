@@ -8,6 +8,7 @@ entity fails with the sentence from here.
 from agents.activities.layout import Address, Layout
 from agents.ledger import Extent
 from agents.ports import PageBody
+from manifests.entity import Body
 
 
 def contradiction(body: PageBody, address: Address, layout: Layout, front: Extent | None) -> str | None:
@@ -15,14 +16,16 @@ def contradiction(body: PageBody, address: Address, layout: Layout, front: Exten
     return _of_itself(body, address, layout) or (_of_front(body, layout, front) if front else None)
 
 
-def has_more(body: PageBody, address: Address, layout: Layout, names_next: bool) -> bool:
+def has_more(body: PageBody, address: Address, layout: Layout, api: Body) -> bool:
     """Whether a page follows: it links to one; or, where pages have numbers, the total is beyond this page, or the
-    page is full and the API names no next pages at all."""
+    page is full and nothing on it says that it is the last: the API names no next pages at all, or has left out the
+    total that it names."""
     if body.next is not None:
         return True
     if layout.is_linked or address.start is None:
         return False
-    return _is_beyond(body, address) or (not names_next and body.records >= layout.size)
+    is_open = api.next is None or (api.total is not None and body.total is None)
+    return _is_beyond(body, address) or (is_open and body.records >= layout.size)
 
 
 def _of_itself(body: PageBody, address: Address, layout: Layout) -> str | None:

@@ -103,8 +103,7 @@ class Pages:
         return body or _GONE
 
     def _page(self, number: int, body: PageBody, address: Address, layout: Layout, parent: Parent | None) -> Page:
-        names_next = self.adapter.file.body.next is not None
-        is_last = not has_more(body, address, layout, names_next)
+        is_last = not has_more(body, address, layout, self.adapter.file.body)
         extent = Extent(address.start, body.behind or body.first, body.last, body.total)
         return Page(number, body, extent, is_last, parent.key if parent else "")
 

@@ -46,8 +46,8 @@ class Document(NamedTuple):
 class DocumentReader:
     """Documents of one API: where a body has their parts.
 
-    A list that is left out because it is empty is an empty list: the total is 0, or nothing else is in the document
-    (`{}`, `{"data": null}`).
+    A list that is left out because it is empty is an empty list: the total is 0 or, of an API without totals, nothing
+    else is in the document (`{}`, `{"data": null}`).
     """
 
     def __init__(self, body: Body) -> None:
@@ -60,7 +60,7 @@ class DocumentReader:
         document, is_suspect = parse(body) if len(body) <= WHOLE_BYTES_MAX else self._apart(body)
         found = dig(document, self._records)
         total = dig(document, self._total) if self._total else None
-        if found is None and (total == 0 or _is_left_out(document, self._records)):
+        if found is None and (total == 0 if self._total else _is_left_out(document, self._records)):
             found = []
         if type(found) is not list:
             raise Retryable(

@@ -14,7 +14,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 SMALL = Plan(people=1_500, runs=((50.0, 3),), pagings=("offset", "link", "cursor"), limits=(False,), latency_ms=50)
 
 
-@pytest.mark.xfail(strict=True, reason="pages are torn when a record goes that stands in front of them")
 async def test_no_record_is_missed_that_existed_throughout(
     broker: LiveBroker, tmp_path: Path, postgres_dsn: str
 ) -> None:

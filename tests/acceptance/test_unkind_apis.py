@@ -11,7 +11,6 @@ from tests.support.kafka import LiveBroker
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 
-@pytest.mark.xfail(strict=True, reason="what the request says is believed, not what the response says")
 async def test_every_record_of_an_unkind_api_is_read_or_the_sync_says_why_not(
     broker: LiveBroker, tmp_path: Path, postgres_dsn: str
 ) -> None:

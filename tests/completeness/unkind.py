@@ -83,7 +83,7 @@ CASES = (
     _case("offset-ignored-link", "link", "failed", "ignores_offset"),
     _case("cycle", "link", "failed", "link_cycle"),
     _case("link-elsewhere", "link", "failed", "links_elsewhere", says="elsewhere.example"),
-    _case("link-too-long", "link", "failed", "long_link", says="characters"),
+    _case("link-too-long", "link", "failed", "long_link", says="link to the next page"),
     _case("list-missing", "offset", "refused", "missing_list"),
     _case("list-null", "offset", "refused", "null_list"),
     _case("list-null-empty", "offset", "whole", "null_list", empty=True),

@@ -53,10 +53,15 @@ def test_a_page_has_rows_a_total_and_a_next_link() -> None:
     assert page_of() == PageBody((), (), None, None, 0)
 
 
-@pytest.mark.parametrize("body", [{}, {"data": None}, {"data": None, "meta": {"total_count": 0}}])
-def test_a_list_that_is_left_out_when_it_is_empty_is_an_empty_list(body: Any) -> None:
-    page = read_page(msgspec.json.encode(body), ADAPTER, entity())
+@pytest.mark.parametrize("body", [{}, {"data": None}, {"meta": {"total_count": 0}}])
+def test_a_list_that_is_left_out_is_empty_if_the_total_says_so_or_if_the_api_has_no_totals(body: Any) -> None:
+    without = ADAPTER.model_copy(update={"body": Body(records="data")})
+    is_counted = "meta" in body
+    page = read_page(msgspec.json.encode(body), ADAPTER if is_counted else without, entity())
     assert (page.rows, page.records) == ((), 0)
+    if not is_counted:
+        with pytest.raises(Retryable):
+            read_page(msgspec.json.encode(body), ADAPTER, entity())
 
 
 def test_a_list_that_is_left_out_within_its_object_is_an_empty_list() -> None:

@@ -175,6 +175,19 @@ async def test_pages_that_the_database_lost_are_read_again_when_the_run_is_close
         assert seen(bench, entity) == set(bench.source.data[entity])
 
 
+async def test_lost_pages_of_a_chain_that_has_become_shorter_are_read_up_to_its_new_end() -> None:
+    bench = ordered()
+    units = (await bench.read("a.log", 32)).units
+    (run,) = bench.sink.runs.values()
+    run.lines = {place: line for place, line in run.lines.items() if line.page < 5}
+    del bench.source.data["a.log"][12:]
+    read: list[PageDone] = []
+    while not read or read[-1].closed is None:
+        read.append(await bench.read("a.log", 1, first=units + 1, closing=True, lease=2))
+        assert (read[-1].error, len(read) < 4) == (None, True)
+    assert read[-1].unproven == ""
+
+
 async def test_parents_that_the_database_lost_are_read_again_when_the_run_is_closed() -> None:
     bench = ordered()
     bench.add_parents("h1", "h2")
