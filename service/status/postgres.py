@@ -13,6 +13,8 @@ from service.status.rows import StatusRows
 from service.status.store import RUNS_COMPARED_MAX, StatusStore
 
 TIMEOUT_SECONDS = 30
+# All access is by key or by time: a plan made for a small table must not scan the table once it has grown.
+SESSION = {"application_name": "sluice-status", "enable_seqscan": "off", "jit": "off", **DURABLE}
 _SQL = read_statements("service.status", "postgres.sql")
 
 
@@ -26,7 +28,7 @@ class PostgresStatus(StatusStore):
             max_size=concurrency.STATUS_CONNECTIONS,
             timeout=TIMEOUT_SECONDS,
             command_timeout=TIMEOUT_SECONDS,
-            server_settings={"application_name": "sluice-status", **DURABLE},
+            server_settings=SESSION,
         )
 
     async def prepare(self) -> None:

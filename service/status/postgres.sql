@@ -116,11 +116,13 @@ select opened_at, run_id from (
 -- At most $6 ledger lines of closed runs (closed_at is null while one is open): where a newer run closed it, they are
 -- still there.
 delete from sluice_pages where ctid = any(array(
-    select line.ctid from sluice_runs as run join sluice_pages as line using (run_id)
+    select line.ctid from sluice_runs as run
+    cross join lateral (
+        select ctid from sluice_pages where run_id = run.run_id limit $6 for update skip locked
+    ) as line
     where opened_at < $1 and (opened_at, run_id) > ($2, $3) and (opened_at, run_id) <= ($4, $5)
         and closed_at < $1
     limit $6
-    for update of line skip locked
 ))
 
 -- name: remove_fences
@@ -130,12 +132,11 @@ with gone as (
     select run_id from sluice_runs as run
     where opened_at < $1 and (opened_at, run_id) > ($2, $3) and (opened_at, run_id) <= ($4, $5)
         and closed_at < $1
-        and exists (
-            select from sluice_runs as newer
-            where newer.workflow = run.workflow and newer.number > run.number
-                and (newer.state = 'done' or run.state <> 'done')
+        and number < (
+            select max(number) from sluice_runs as newer
+            where newer.workflow = run.workflow and (newer.state = 'done' or run.state <> 'done')
         )
-        and not exists (select from sluice_pages as line where line.run_id = run.run_id)
+        and (select count(*) from sluice_pages as line where line.run_id = run.run_id) = 0
     for update skip locked
 )
 delete from sluice_runs as run using gone where run.run_id = gone.run_id
@@ -154,9 +155,7 @@ delete from rejected_records where ctid = any(array(
         where rejected_at < $1 and (rejected_at, record_key) > ($2, $3) and (rejected_at, record_key) <= ($4, $5)
         for update skip locked
     ) as old
-    where exists (
-        select from sluice_runs as newer
-        where newer.workflow = left(old.head, -1) and newer.state = 'done'
-            and newer.number > substr(old.run_id, length(old.head) + 1)::bigint
+    where substr(old.run_id, length(old.head) + 1)::bigint < (
+        select max(number) from sluice_runs as newer where newer.workflow = left(old.head, -1) and newer.state = 'done'
     )
 ))

@@ -109,10 +109,9 @@ delete from sluice_pages where (run_id, parent, page) in (
 delete from sluice_runs as run
 where opened_at < ?1 and (opened_at, run_id) > (?2, ?3) and (opened_at, run_id) <= (?4, ?5)
     and closed_at < ?1
-    and exists (
-        select 1 from sluice_runs as newer
-        where newer.workflow = run.workflow and newer.number > run.number
-            and (newer.state = 'done' or run.state <> 'done')
+    and number < (
+        select max(number) from sluice_runs as newer
+        where newer.workflow = run.workflow and (newer.state = 'done' or run.state <> 'done')
     )
     and not exists (select 1 from sluice_pages as line where line.run_id = run.run_id)
 
@@ -126,9 +125,8 @@ select rejected_at, record_key from (
 -- Rejections that a later complete run of the entity has not repeated. run_id is WORKFLOW@NUMBER.
 delete from rejected_records as old
 where rejected_at < ?1 and (rejected_at, record_key) > (?2, ?3) and (rejected_at, record_key) <= (?4, ?5)
-    and exists (
-        select 1 from sluice_runs as newer
+    and cast(substr(old.run_id, length(rtrim(old.run_id, '0123456789')) + 1) as integer) < (
+        select max(number) from sluice_runs as newer
         where newer.workflow = substr(old.run_id, 1, length(rtrim(old.run_id, '0123456789')) - 1)
-            and newer.number > cast(substr(old.run_id, length(rtrim(old.run_id, '0123456789')) + 1) as integer)
             and newer.state = 'done'
     )
