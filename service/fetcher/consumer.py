@@ -16,8 +16,9 @@ log = logging.getLogger("sluice.fetcher")
 GROUP = "sluice-fetchers"
 POLL_RECORDS_MAX = 500
 POLL_MS = 200
-# Unfinished commands of one partition; at the maximum it is paused until half of them are done. Others are read.
-UNFINISHED_PER_PARTITION_MAX = 1_000
+# Unfinished commands of one partition; at the maximum it is paused until half of them are done. Others are read. Half
+# is more than all commands of some dozens of organisations whose API hangs.
+UNFINISHED_PER_PARTITION_MAX = 5_000
 UNCOMMITTED_PER_PARTITION_MAX = 10_000  # likewise; those behind one that takes long
 
 Revoked = Callable[[set[TopicPartition]], Awaitable[None]]

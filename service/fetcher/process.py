@@ -63,7 +63,7 @@ class Fetcher:
         self._registry = registry
         self._run = run
         self._liveness = liveness or Liveness()
-        self._queue: FairQueue[InFlight] = FairQueue(concurrency.COMMANDS_PER_CONNECTION)
+        self._queue: FairQueue[InFlight] = FairQueue(concurrency.COMMANDS, concurrency.COMMANDS_PER_CONNECTION)
         self._tasks: dict[asyncio.Task[None], InFlight] = {}
         self._cancelled: set[asyncio.Task[None]] = set()
         self._ids: set[str] = set()
@@ -111,7 +111,7 @@ class Fetcher:
         self._queue.add(command.key, item)
 
     def _dispatch(self) -> None:
-        while len(self._tasks) < concurrency.COMMANDS and (turn := self._queue.take()) is not None:
+        while (turn := self._queue.take()) is not None:
             connection, item = turn
             task = asyncio.create_task(self._work(item))
             self._tasks[task] = item
