@@ -31,6 +31,7 @@ class Layout:
     converter, [[name, type, path] of each column, the parent's first, with no path], path of the time or null].
     """
 
+    adapter: str
     entity: str
     table: str
     columns: tuple[Column, ...]
@@ -66,6 +67,7 @@ def layout_of(adapter: str, document: dict[str, Any]) -> Layout:
     columns = [Column(column, "text", _path(place["from"])) for column, place in references.items()]
     columns += [Column(column, place["type"], _path(place["from"])) for column, place in fields.items()]
     return Layout(
+        adapter=adapter,
         entity=name,
         table=f"{adapter}_{name.replace('.', '_')}",
         columns=tuple(columns),

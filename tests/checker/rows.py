@@ -71,6 +71,13 @@ def faults(layout: Layout, row: Row, record: dict[str, Any]) -> Iterator[str]:
         yield f"{layout.parent_column} is empty: it was read under nobody"
     if layout.updated_at and not is_same("timestamp", dig(record, layout.updated_at), row["source_updated_at"]):
         yield f"source_updated_at is {_shown(row['source_updated_at'])}, and its raw record says otherwise"
+    if row.get("rejected_in") and _number_of(row["run_id"]) > _number_of(row["rejected_in"]):
+        yield f"it was rejected in {row['rejected_in']}, stored in {row['run_id']}, and is still listed as rejected"
+
+
+def _number_of(run_id: str) -> int:
+    """Of a run: later ones of a workflow have higher ones."""
+    return int(run_id.rpartition("@")[2])
 
 
 def dig(value: Any, path: Sequence[str]) -> Any:

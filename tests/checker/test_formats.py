@@ -222,6 +222,13 @@ def test_a_row_that_says_something_else_than_its_record_is_found(column: str, va
     assert column in fault or "key" in fault
 
 
+@pytest.mark.parametrize(("rejected_in", "faults_found"), [("w@8", 1), ("w@9", 0), (None, 0)])
+def test_a_row_that_was_stored_after_its_rejection_is_no_longer_listed(
+    rejected_in: str | None, faults_found: int
+) -> None:
+    assert len(wrong(run_id="w@9", rejected_in=rejected_in)) == faults_found
+
+
 def test_a_value_is_the_same_in_the_columns_type() -> None:
     assert is_same("text", 7, "7")
     assert is_same("integer", 4.0, 4)
