@@ -10,6 +10,7 @@ import msgspec
 from agents.ledger import BEGINNING, Extent, LedgerSums, Proof
 from manifests.entity import Adapter, Entity
 from topics.command import NO_COUNTS, Counts, RunOutcome
+from topics.errors import SluiceError
 from topics.ids import run_id
 
 PAGES_PER_COMMIT_MAX = 64  # pages of one entity that share a database transaction
@@ -207,7 +208,8 @@ class FetchRequest:
     """A page of an entity: from the record at `start` on, or by a link that a page named; for a child under its parent.
 
     `page` is its number in the run, for sentences. `cut` is called when the answer has come: only then it may be known
-    where the page before ends.
+    where the page before ends. `rank`: of those that wait for the
+    same API, the lower one is served first.
     """
 
     org: str
@@ -219,6 +221,7 @@ class FetchRequest:
     link: str | None = None
     parent: Parent | None = None
     cut: Callable[[], Cut] = whole_page
+    rank: int = 0
 
 
 class Clock(Protocol):
@@ -248,8 +251,11 @@ class Sink(Protocol):
     configuration that can never work; Broken for an invariant that does not hold.
     """
 
-    async def prepare(self, adapter: Adapter) -> None:
-        """Create what the adapter's entities need: a table each, and the columns that are not there yet."""
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
+        """Create what the adapter's entities need: a table each, and the columns that are not there yet.
+
+        Returns the entities that have no fit table, with the reason; the others can be stored.
+        """
         ...
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,6 +37,8 @@ from service.sinks.interruptions import InterruptionTable
 from service.status import open_status
 from service.status.projector import project
 from topics.partitions import partitioner
+
+log = logging.getLogger("sluice.roles")
 
 ROLES = ("worker", "fetcher", "projector")
 # Records are created and freed by the thousand and are in no cycle: a garbage collection after every 700 allocations
@@ -82,11 +85,11 @@ def run_fetcher(
         failpoints.arm(parse_failpoints(settings.failpoints or ""))
         await check_topics(settings, clock, registry.catalog)
         adapters = load_with(settings.manifests).adapters
-        sink = open_sink(settings.sink, clock)
-        for adapter in adapters.values():
-            await sink.prepare(adapter)
-        liveness = Liveness()
+        sink, liveness = open_sink(settings.sink, clock), Liveness()
         database = Database(sink, liveness.sleep)
+        for adapter in adapters.values():
+            for entity, problem in (await database.prepare(adapter)).items():
+                log.error("entity cannot be stored", extra={"sluice.entity": entity, "sluice.reason": problem})
         source = open_source(settings, clock, WatchedTransport(open_transport(settings), liveness))
         runner = ActivityRunner(LeaseReader(source, database, adapters, clock, asyncio.sleep), database, activities)
         interruptions = Interruptions(runner, InterruptionTable(sink, clock))
@@ -109,7 +112,7 @@ def run_projector(settings: Settings, name: str, registry: Registry = SHIPPED) -
         await check_topics(settings, clock, registry.catalog)
         store = open_status(settings, clock, registry)
         try:
-            await project(client_arguments(settings), name, registry, store, stop)
+            await project(client_arguments(settings), name, registry, store, settings.retention_days, clock, stop)
         finally:
             await store.close()
 

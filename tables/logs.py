@@ -4,12 +4,15 @@ An offset names a message only together with its log. A topic that was deleted a
 is one that lost its end (an unclean election, a lost disk): the same offsets come again, with other messages.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from tables.row import HEAD
+from tables.row import HEAD, Row
 from topics.errors import Broken
+
+S = TypeVar("S")
 
 KEY = b"source-logs"  # the table's key of the record, one in each partition
 
@@ -17,32 +20,39 @@ KEY = b"source-logs"  # the table's key of the record, one in each partition
 class FoundLog(NamedTuple):
     """A topic's log in one partition as the broker shows it: from `begin` to `end`, the offset of the next record.
 
-    `topic_id` is Kafka's own id of the topic, empty where it is not known.
+    `topic_id` is Kafka's own id of the topic, empty where it is not known. `leader_epoch` counts the partition's
+    leaders; `kept` is the end of what the log has of the leaders up to the one that was known before (None: not known).
     """
 
     topic_id: str
     begin: int
     end: int
+    leader_epoch: int | None = None
+    kept: int | None = None
+
+
+def is_another_topic(topic_id: str, found: str) -> bool:
+    """Whether a topic was created again. An id that is not known, then or now, says nothing."""
+    return bool(topic_id and found) and topic_id != found
 
 
 def is_another_log(topic_id: str, reached: int, found: FoundLog) -> bool:
-    """Whether the log found is not the one that was read up to the offset `reached` (the next one, 0 for nothing).
-
-    A topic id that is not known, then or now, says nothing.
-    """
-    is_another_topic = bool(topic_id and found.topic_id) and topic_id != found.topic_id
-    return is_another_topic or found.end < reached
+    """Whether the log found is not the one that was read up to the offset `reached` (the next one, 0 for nothing)."""
+    is_cut = found.end < reached or (found.kept is not None and found.kept < reached)
+    return is_cut or is_another_topic(topic_id, found.topic_id)
 
 
 class SourceLog(msgspec.Struct, frozen=True, omit_defaults=True):
     """`since`: the incarnation of the partition's logs that began with this one."""
 
-    topic_id: str
+    topic_id: str = ""
     since: int = 0
+    leader_epoch: int | None = None
 
 
 class SourceLogs(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The logs of one partition, by topic.
+    """The logs of one partition, by topic: a record of the table beside the workflows'. Read as one of those, it has no
+    state.
 
     `incarnation` grows by one whenever one of them is found to be another: offsets that were noted in an incarnation
     before a log's `since` are not of that log. `epoch` and `seq` as of a workflow.
@@ -55,23 +65,58 @@ class SourceLogs(msgspec.Struct, frozen=True, omit_defaults=True):
     logs: dict[str, SourceLog] = {}
 
     def since(self, topic: str) -> int:
-        log = self.logs.get(topic)
-        return log.since if log else 0
+        return self.log(topic).since
+
+    def log(self, topic: str) -> SourceLog:
+        return self.logs.get(topic, SourceLog())
+
+    def has_folded(self, row: Row[S], topic: str, offset: int | None) -> bool:
+        """Whether the event is a replay for the workflow; one without an offset never is."""
+        if offset is None or self.since(topic) > row.incarnation:
+            return False
+        return offset <= row.last_offset.get(topic, -1)
+
+    def folding(self, row: Row[S], topic: str, offset: int | None) -> Row[S]:
+        """The workflow's record with the event's offset noted; offsets of logs that are gone are forgotten."""
+        if offset is None:
+            return row
+        known = row.last_offset
+        if row.incarnation != self.incarnation:
+            known = {name: last for name, last in known.items() if self.since(name) <= row.incarnation}
+        positions = {**known, topic: offset}
+        return msgspec.structs.replace(row, last_offset=positions, incarnation=self.incarnation)
+
+    def reached(self, values: Iterable[bytes]) -> dict[str, int]:
+        """Of each topic's log the offset behind the last event that is folded in any of the workflows' records."""
+        reached: dict[str, int] = {}
+        for value in values:
+            noted = _NOTED(memoryview(value)[HEAD.size :])
+            for topic, offset in noted.last_offset.items():
+                if offset >= reached.get(topic, 0) and self.since(topic) <= noted.incarnation:
+                    reached[topic] = offset + 1
+        return reached
 
     def finding(self, topic: str, found: FoundLog, reached: int) -> "SourceLogs":
         """With the log that was found for a topic whose log was read up to `reached`; the same if nothing changes."""
-        known = self.logs.get(topic, SourceLog(""))
-        if is_another_log(known.topic_id, reached, found):
-            begun = self.incarnation + 1
-            return self._with(topic, SourceLog(found.topic_id or known.topic_id, begun), begun)
-        if found.topic_id and found.topic_id != known.topic_id:
-            return self._with(topic, SourceLog(found.topic_id, known.since), self.incarnation)
-        return self
+        known = self.log(topic)
+        is_another = is_another_log(known.topic_id, reached, found)
+        incarnation = self.incarnation + is_another
+        leader_epoch = known.leader_epoch if found.leader_epoch is None else found.leader_epoch
+        log = SourceLog(found.topic_id or known.topic_id, incarnation if is_another else known.since, leader_epoch)
+        if log == known:
+            return self
+        logs = {**self.logs, topic: log}
+        return msgspec.structs.replace(self, seq=self.seq + 1, incarnation=incarnation, logs=logs)
 
-    def _with(self, topic: str, log: SourceLog, incarnation: int) -> "SourceLogs":
-        return msgspec.structs.replace(self, seq=self.seq + 1, incarnation=incarnation, logs={**self.logs, topic: log})
+
+class _Noted(msgspec.Struct):
+    """The part of a workflow's record that says where it stands."""
+
+    last_offset: dict[str, int] = {}
+    incarnation: int = 0
 
 
+_NOTED = msgspec.json.Decoder(_Noted).decode
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder(SourceLogs).decode
 

@@ -21,8 +21,8 @@ PREFIX = "request-log:"
 class LoggedRequest(msgspec.Struct, frozen=True, array_like=True):
     """A request: its shortened id and the position of its message.
 
-    `position` is TOPIC@OFFSET, empty for one that another workflow passed on. `rejection` is why it was rejected, empty
-    if it was accepted.
+    `position` is TOPIC@OFFSET/TIME, empty for one that another workflow passed on. `rejection` is why it was rejected,
+    empty if it was accepted.
     """
 
     id: str

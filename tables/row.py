@@ -47,8 +47,9 @@ class Row(
 
     `epoch` is the life of the worker that wrote it, `seq` counts the transitions. `due` is its deadline, `due_set_at`
     when that was set (Unix ms on the broker's clock, 0 for none). `last_offset` is the position in each topic up to
-    which events are folded in: an event at or below it is a replay. `request_ids` are those that an older program kept
-    here; newer ones are in the request log (tables.requests). `history` holds the last notable transitions.
+    which events are folded in, `incarnation` that of the partition's logs when the last one was (tables.logs): an event
+    at or below it, of the same log, is a replay. `request_ids` are those that an older program kept here; newer ones
+    are in the request log (tables.requests). `history` holds the last notable transitions.
     """
 
     version: int = ROW_VERSION
@@ -58,12 +59,9 @@ class Row(
     due_set_at: int = 0
     state: S | None = None
     last_offset: dict[str, int] = {}
+    incarnation: int = 0
     request_ids: tuple[str, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
-
-    def has_folded(self, topic: str, offset: int | None) -> bool:
-        """Whether the event is a replay; one without an offset never is."""
-        return offset is not None and offset <= self.last_offset.get(topic, -1)
 
     def with_event(self, entry: HistoryEntry) -> "Row[S]":
         return msgspec.structs.replace(self, history=(*self.history, entry)[-HISTORY_MAX:])

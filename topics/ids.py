@@ -64,6 +64,14 @@ def partition_key(key: str) -> str:
     return connection_key(parts[1], parts[2]) if len(parts) == 4 else key
 
 
+def message_name(topic: str, partition: int, offset: int, at: int) -> str:
+    """The name of a message that stands there since `at` (Unix ms, the broker's clock).
+
+    The time is part of it: a topic that is created again has the same offsets with other messages.
+    """
+    return f"{topic}/{partition}/{offset}/{at}"
+
+
 def run_id(key: str, number: int) -> str:
     """`main-sync:acme:pco:full@1763747915123`: unique for ever, and a person can read whose it is."""
     return f"{key}@{number}"

@@ -29,7 +29,7 @@ async def close(lease: Lease, above: Entity | None) -> PageDone:
         return await _close_parents(lease, above)
     if lease.command.closing or lease.command.first > 1 or not lease.is_aware:
         await lease.open_all()
-    missing = [page for page in range(1, lease.command.first) if lease.known(page) is None]
+    missing = _missing(lease)
     results = await _read_again(lease, missing)
     if not _are_all_done(results, len(missing)):
         return _reported(lease, results)
@@ -38,6 +38,13 @@ async def close(lease: Lease, above: Entity | None) -> PageDone:
         return _reported(lease, results, enumeration.counts)
     proof = _proof(enumeration.unproven(), enumeration)
     return await _closed(lease, _reported(lease, results, enumeration.counts), proof)
+
+
+def _missing(lease: Lease) -> list[int]:
+    """The pages that were reported and are not in the ledger, up to the first one that said that nothing follows."""
+    ends = (page for page, line in lease.collection().items() if page > 0 and line.is_last)
+    last = min(ends, default=lease.command.first - 1)
+    return [page for page in range(1, last + 1) if lease.known(page) is None]
 
 
 async def _read_again(lease: Lease, missing: Sequence[int]) -> list[UnitResult]:

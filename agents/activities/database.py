@@ -2,7 +2,7 @@
 away for a moment. What waits for one table holds up no other one.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -24,8 +24,8 @@ from agents.ports import (
     RunEnd,
     Sink,
 )
-from manifests.entity import Entity
-from topics.errors import Rejected, Retryable
+from manifests.entity import Adapter, Entity
+from topics.errors import Rejected, Retryable, SluiceError
 
 RUNS_PER_BATCH_MAX = 64  # that are opened, or closed
 ROWS_PER_PAGE, BYTES_PER_PAGE = 200, 500_000  # a page with more counts as several of PAGES_PER_COMMIT_MAX
@@ -44,6 +44,10 @@ class Database:
     def __init__(self, sink: Sink, sleep: Sleep) -> None:
         self._sink = sink
         self._sleep = sleep
+        self._unprepared: dict[tuple[str, str], Adapter] = {}  # entities of the manifests without a fit table
+        self._preparations: Batcher[Adapter, Mapping[str, SluiceError]] = Batcher(
+            self._prepare, batch_size_max=RUNS_PER_BATCH_MAX, concurrency_max=1
+        )
         self._leases: Batcher[LeaseRequest, LeaseState] = _batcher(sink.open_leases)
         self._ends: Batcher[RunEnd, ClosedRun] = _batcher(sink.close_runs)
         self._commits: Batcher[Pages, Outcomes] = Batcher(
@@ -62,8 +66,30 @@ class Database:
             group_of=itemgetter(0),
         )
 
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
+        """Make the tables of the adapter's entities. What is wrong with one fails its leases from then on, with that
+        reason, until it is put right; the others are stored.
+        """
+        problems = await self._preparations(adapter)
+        for entity in adapter.entities:
+            self._unprepared.pop((adapter.name, entity), None)
+        self._unprepared |= {(adapter.name, entity): adapter for entity in problems}
+        return problems
+
+    async def _prepare(self, adapters: Sequence[Adapter]) -> Sequence[Mapping[str, SluiceError]]:
+        """One after the other, however many leases wait for it: a table that is locked takes one connection."""
+        problems = {name: await self._sink.prepare(one) for name, one in {one.name: one for one in adapters}.items()}
+        return [problems[one.name] for one in adapters]
+
     async def open_lease(self, request: LeaseRequest) -> LeaseState:
-        return await self._with_retries(lambda: self._leases(request))
+        """Rejected if the entity has no fit table."""
+        return await self._with_retries(lambda: self._open_lease(request))
+
+    async def _open_lease(self, request: LeaseRequest) -> LeaseState:
+        adapter = self._unprepared.get((request.run.adapter, request.run.entity))
+        if adapter is not None and (problem := (await self.prepare(adapter)).get(request.run.entity)):
+            raise problem
+        return await self._leases(request)
 
     async def commit(self, pages: Pages) -> Outcomes:
         """Pages of one run, in this order: none is committed unless those before it are. At least one, and no more

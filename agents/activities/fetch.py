@@ -56,7 +56,9 @@ class LeaseReader:
         if adapter is None or command.entity not in adapter.entities:
             raise Rejected(f"{command.adapter} has no entity {command.entity!r} here")
         entity = adapter.entities[command.entity]
-        pages = Pages(_run(command), adapter, entity, self._source, self._database, self._clock, self._sleep)
+        pages = Pages(
+            _run(command), adapter, entity, self._source, self._database, self._clock, self._sleep, command.first
+        )
         lease = Lease(command, pages, started)
         above = adapter.entities[entity.under.entity] if entity.under else None
         if command.closing:

@@ -23,27 +23,36 @@ class GapSearch:
 
     def start(self, read: list[Span]) -> int:
         """Where to read next. `read` are the pages that were read first of all, in order."""
-        if self.low is not None and self.high is not None and self.high - self.low > 1:
+        if self.low is not None and self.high is not None:
             return (self.low + self.high) // 2
+        start, step = self._estimate(read), max(self.size // 2, 1)
+        start = start if self.low is None else max(start, self.low + step)
+        return max(start if self.high is None else min(start, self.high - step), 0)
+
+    def _estimate(self, read: list[Span]) -> int:
+        """From the side of the gap that is nearer to the last page: on that side, records are counted in full."""
         assert self.gap is not None
         after, before, last = self.gap.after, self.gap.before, self.last
-        # From the side of the gap that is nearer to the last page: on that side, records are counted in full.
         is_behind = before is not None and (last is None or after is None or last.after > after)
         anchor = (before if is_behind else after) or ""
         lead = self.size * 3 // 4 if is_behind else self.size // 2
         if last is not None and last.after <= anchor <= last.to:
-            return max(offset_of([last], anchor, self.size) - lead, 0)
+            return offset_of([last], anchor, self.size) - lead
         moved = offset_of(read, last.after, self.size) - last.start if last else 0
-        return max(offset_of(read, anchor, self.size) - lead - moved, 0)
+        return offset_of(read, anchor, self.size) - lead - moved
 
     def having_read(self, start: int, first: str | None, to: str | None) -> "GapSearch":
         """A page from offset `start` on showed records from `first` to `to`; None: it is beyond the end."""
         if first is None or to is None:
-            earlier = self.last._replace(start=self.last.start - self.size) if self.last else None
-            return replace(self, last=earlier, high=start)
+            return self._bounded(self.low, start)
         found = replace(self, last=Span(first, to, start))
         if self.gap is not None and self.gap.after is not None and to <= self.gap.after:
-            return replace(found, low=start)
+            return found._bounded(start, self.high)
         if self.gap is not None and self.gap.before is not None and first >= self.gap.before:
-            return replace(found, high=start)
+            return found._bounded(self.low, start)
         return found
+
+    def _bounded(self, low: int | None, high: int | None) -> "GapSearch":
+        """Bounds with nothing between them are of different moments: what is known of the gap is forgotten."""
+        is_empty = low is not None and high is not None and high - low <= 1
+        return replace(self, low=None, high=None) if is_empty else replace(self, low=low, high=high)

@@ -42,7 +42,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """One run of one entity, with the API that its pages come from and the database that they go to."""
+    """One run of one entity, with the API that its pages come from and the database that they go to.
+
+    `rank`: of requests that wait for the same API, the lower one is sent first. It is the lease's first unit, so that
+    neighbours are read soon after each other.
+    """
 
     run: RunRef
     adapter: Adapter
@@ -51,6 +55,7 @@ class Pages:
     database: Database
     clock: Clock
     sleep: Sleep
+    rank: int
 
     def layout(self, size: int | None = None) -> Layout:
         return layout_of(self.adapter, self.entity, size)
@@ -73,7 +78,7 @@ class Pages:
 
         request = FetchRequest(
             self.run.org, self.adapter, self.entity, number, address.start, layout.size, address.link, parent,
-            cut or behind_front,
+            cut or behind_front, self.rank,
         )  # fmt: skip
         attempt = 1
         while True:

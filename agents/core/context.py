@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from agents.core.batch import Batch, Out, Record
 from agents.core.registry import Registry
 from agents.core.timers import Timers
+from tables.logs import KEY as LOGS_KEY
+from tables.logs import SourceLogs, decode_logs
 from tables.requests import RequestLog, decode_requests, encode_requests, log_key
 from tables.row import Deadline, Row, encode_row
 from topics.catalog import DEAD_LETTERS
@@ -42,6 +44,8 @@ class BatchContext:
         self._deadlines: dict[str, Deadline] = {}
         self._postponed: list[tuple[str, int, int]] = []
         self._trace: tuple[str, str] = ("", "")
+        found = batch.get(LOGS_KEY)
+        self.logs = SourceLogs() if found is None else decode_logs(found)
 
     def holds(self, key: str) -> bool:
         """Whether the workflow belongs to this partition."""

@@ -21,5 +21,8 @@ class Delivery:
 
     @property
     def position(self) -> str:
-        """Of its message within its partition; empty for a local delivery."""
-        return "" if self.offset is None else f"{self.topic}@{self.offset}"
+        """Of its message within its partition; empty for a local delivery.
+
+        With the time: in a topic that was created again another message has the same offset.
+        """
+        return "" if self.offset is None else f"{self.topic}@{self.offset}/{self.at}"

@@ -5,7 +5,7 @@ redelivery. A command that one workflow sends another of its partition is delive
 offset of its own and is delivered again when the event is replayed that it follows from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agents.core.batch import Batch, Record
@@ -17,6 +17,7 @@ from agents.core.step import Outcome, Step
 from manifests.entity import Adapter
 from topics.command import Command
 from topics.errors import Broken, Rejected
+from topics.ids import message_name
 
 # Local deliveries that one record may lead to: a sync with a thousand entities needs some thousand. More are workflows
 # that send each other commands without end.
@@ -37,6 +38,9 @@ class Processor:
         kind = self.registry.kind(delivery.command.key)
         return Step(kind, self._deciders[kind.name], delivery, context).run()
 
+    def pending_commands(self, key: str, state: Any) -> Sequence[Command]:
+        return self._deciders[self.registry.kind(key).name].pending_commands(state)
+
 
 def process_batch(batch: Batch, context: BatchContext, processor: Processor) -> None:
     """Process a batch's records in order. What cannot be handled is a dead letter, and the partition continues."""
@@ -50,6 +54,22 @@ def process_batch(batch: Batch, context: BatchContext, processor: Processor) -> 
         except Rejected as error:
             context.reject(record, str(error))
         _deliver_locally(context, processor, record.timestamp, batch.epoch)
+
+
+def resend_pending(keys: Iterable[str], context: BatchContext, processor: Processor) -> int:
+    """Publish again what these workflows wait for, since messages of their partition are gone; the number of commands.
+
+    By the broker, also within the partition: deciders take the time from its records.
+    """
+    sent = 0
+    for key in keys:
+        row = context.get(key)
+        if row is None or row.state is None:
+            continue
+        for command in processor.pending_commands(key, row.state):
+            context.publish(command, row.state.trace)
+            sent += 1
+    return sent
 
 
 def _deliver_locally(context: BatchContext, processor: Processor, at: int, epoch: int) -> None:
@@ -74,4 +94,4 @@ def read_command(record: Record, registry: Registry) -> Command:
     A request without an id is named after the message itself, so that the same message read twice is one request.
     """
     command = registry.decode(record.topic, record.value, record.headers)
-    return command.named_after(f"{record.topic}/{record.partition}/{record.offset}")
+    return command.named_after(message_name(record.topic, record.partition, record.offset, record.timestamp))

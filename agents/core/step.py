@@ -34,7 +34,7 @@ class Step:
     def run(self) -> Outcome:
         stored = self._context.get(self._key) or Row[Any]()
         row = self._adopt_epoch(stored)
-        if row.has_folded(self._delivery.topic, self._delivery.offset):
+        if self._context.logs.has_folded(row, self._delivery.topic, self._delivery.offset):
             self._resend(row)
             self._replay(row)
             return "replayed"
@@ -90,8 +90,7 @@ class Step:
             if row.state is not None and self._delivery.offset is not None:
                 if self._command.is_request:
                     self._requests.add_rejected(str(error))
-                positions = _positions(row, self._delivery)
-                self._context.put(self._key, msgspec.structs.replace(row, last_offset=positions))
+                self._context.put(self._key, self._with_offset(row))
             raise
 
     def _remember(self, row: Row[Any], decision: Decision[Any]) -> None:
@@ -106,13 +105,12 @@ class Step:
             return None
         due = state.due or (state.ended_at + self._kind.retention_ms if state.has_ended else 0)
         after = msgspec.structs.replace(
-            row,
+            self._with_offset(row),
             epoch=max(row.epoch, delivery.epoch),
             seq=row.seq + 1 if row.seq else delivery.at,
             due=due,
             due_set_at=row.due_set_at if due == row.due else delivery.at,
             state=state,
-            last_offset=_positions(row, delivery),
         )
         if not decision.event:
             return after
@@ -164,6 +162,5 @@ class Step:
         elif not isinstance(self._command, TimerDue):
             self._decider.decide(row.state, self._command, self._delivery.at)
 
-
-def _positions(row: Row[Any], delivery: Delivery) -> dict[str, int]:
-    return row.last_offset if delivery.offset is None else {**row.last_offset, delivery.topic: delivery.offset}
+    def _with_offset(self, row: Row[Any]) -> Row[Any]:
+        return self._context.logs.folding(row, self._delivery.topic, self._delivery.offset)

@@ -128,7 +128,7 @@ class ApiClient:
             raise type(failure)(login.hide(f"{call.name}: {failure}")) from None
 
     async def _send(self, state: _ConnectionState, call: _Call, login: Login) -> Response:
-        async with state.limiter.turn() as turn:
+        async with state.limiter.turn(call.request.rank) as turn:
             response = await self._transport.exchange(
                 Request(call.name, "GET", call.request.url, call.headers, login.authorization)
             )

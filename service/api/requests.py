@@ -21,12 +21,13 @@ _DEFAULT_PORT = {"http": 80, "https": 443}
 class PageRequest:
     """A GET. `target` is the encoded path and query behind the origin; `path` is the part that errors may show.
 
-    `is_under_parent` says that a 404 can mean that the parent is gone.
+    `is_under_parent` says that a 404 can mean that the parent is gone. The lower `rank` is sent first.
     """
 
     origin: str
     target: str
     is_under_parent: bool = False
+    rank: int = 0
 
     @property
     def url(self) -> str:

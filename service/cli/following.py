@@ -64,8 +64,8 @@ async def send(settings: Settings, clock: Clock, commands: Sequence[StartSync]) 
 
 
 def requested(command: StartSync, position: RecordPosition) -> Requested:
-    """A request without an id is named after its position, by the worker as well."""
-    request = command.named_after(str(position)).request_id or ""
+    """A request without an id is named after its message, by the worker as well."""
+    request = command.named_after(position.message_name).request_id or ""
     return Requested(command.org, command.adapter, command.type, command.key, request, position)
 
 

@@ -14,6 +14,7 @@ from topics.catalog import COMMAND_BYTES_MAX, Catalog
 from topics.codec import encode, headers, trace_of
 from topics.command import Command
 from topics.errors import SHOWN_CHARS_MAX, Rejected, Retryable, shortened
+from topics.ids import message_name
 from topics.partitions import partitioner
 
 REQUEST_TIMEOUT_MS = 30_000
@@ -21,14 +22,16 @@ REQUEST_TIMEOUT_MS = 30_000
 
 @dataclass(frozen=True, slots=True)
 class RecordPosition:
-    """The position of a record in Kafka."""
+    """The position of a record in Kafka, and the broker's time (Unix ms) at which it was stored."""
 
     topic: str
     partition: int
     offset: int
+    at: int
 
-    def __str__(self) -> str:
-        return f"{self.topic}/{self.partition}/{self.offset}"
+    @property
+    def message_name(self) -> str:
+        return message_name(self.topic, self.partition, self.offset, self.at)
 
 
 async def produce(
@@ -58,7 +61,7 @@ async def produce(
                 partition_of(command.key),
                 headers=list(headers(command, trace_of(command.key), sent_by)),
             )
-            positions.append(RecordPosition(sent.topic, sent.partition, sent.offset))
+            positions.append(RecordPosition(sent.topic, sent.partition, sent.offset, sent.timestamp))
     except KafkaError as error:
         raise Retryable(
             f"Kafka at {settings.bootstrap} did not acknowledge {commands[len(positions)].key}: {error!r}. It may have "

@@ -21,9 +21,9 @@ from agents.ports import (
     Sink,
 )
 from agents.records.reader import KEY_CHARS_MAX
-from manifests.entity import Entity, FieldType
+from manifests.entity import Adapter, Entity, FieldType
 from service.sinks.repeats import apart, one_version_each
-from service.sinks.schema import as_text, entity_table
+from service.sinks.schema import Correction, as_text, entity_table
 from topics.errors import Broken, Rejected, shortened
 
 REFUSED_SEARCHES_MAX = 3  # of one page for rows that the database refuses; then the page is rejected
@@ -47,6 +47,14 @@ class SqlSink(Sink):
     @abstractmethod
     async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
         """The reasons of refused rows by their position. Tries the page's rows one by one, and keeps none."""
+
+    @abstractmethod
+    async def corrections(self, adapter: Adapter) -> Sequence[Correction]:
+        """The columns whose types are not those of the manifests."""
+
+    @abstractmethod
+    async def correct(self, correction: Correction) -> None:
+        """Make the column anew, in one transaction. Rejected or Retryable: nothing was changed."""
 
     @abstractmethod
     async def fetch(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ from service.sinks.postgres.connection import Pool
 from service.sinks.postgres.tables import migrate
 from service.sql import read_statements
 from service.status.rows import StatusRows
-from service.status.store import StatusStore
+from service.status.store import RUNS_COMPARED_MAX, StatusStore
 
 TIMEOUT_SECONDS = 30
 _SQL = read_statements("service.status", "postgres.sql")
@@ -39,10 +39,15 @@ class PostgresStatus(StatusStore):
                 await connection.execute(_SQL["upsert_runs"], *zip(*rows.runs, strict=True))
             if rows.timeline:
                 await connection.execute(_SQL["insert_timeline"], *zip(*rows.timeline, strict=True))
-            await connection.execute(_SQL["supersede"], rows.workflows)
+            await connection.execute(_SQL["supersede"], rows.workflows, rows.run_ids, RUNS_COMPARED_MAX)
 
     async def close(self) -> None:
         await self._pool.close()
 
     async def _fetch(self, statement: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         return await self._pool.fetch(_SQL[statement], *arguments)
+
+    async def _remove(self, statement: str, *arguments: object) -> int:
+        async with self._pool.connection() as connection:
+            done = await connection.execute(_SQL[statement], *arguments)
+        return int(done.removeprefix("DELETE "))

@@ -13,6 +13,7 @@ import uvloop
 from tests.bench.decisions import measure_decisions
 from tests.bench.environment import Environment, environment_in
 from tests.bench.flat import measure_flat
+from tests.bench.history import measure_history
 from tests.bench.isolation import measure_isolation
 from tests.bench.limited import measure_limited
 from tests.bench.pages import measure_pages
@@ -29,6 +30,7 @@ MEASUREMENTS: Mapping[str, Callable[[Environment, int], Awaitable[msgspec.Struct
     "limited": measure_limited,
     "restart": measure_restart,
     "table": measure_table,
+    "history": measure_history,
 }
 PEERS = "peers"
 

@@ -21,6 +21,7 @@ from service.dev.kafka import embedded
 from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
 from service.settings import Settings, child_environment
+from tables.logs import KEY as LOGS_KEY
 from tables.requests import is_request_log
 from tests.bench.batches import BATCH_BYTES_MAX, Outs, publish
 from tests.support.house import ROOT
@@ -154,7 +155,7 @@ class Cluster:
         return [TopicPartition(topic, number) for number in range(self.settings.partitions)]
 
     async def read_journal(self) -> list[Record]:
-        """Every record of a workflow in the journal as it is now, without the request logs."""
+        """Every record of a workflow in the journal as it is now, and of nothing else."""
         found: list[Record] = []
         async with self.consumer("earliest") as consumer:
             tps = self.partitions(CHANGELOG)
@@ -162,7 +163,7 @@ class Cluster:
             ends = await consumer.end_offsets(tps)
             while any([await consumer.position(tp) < end for tp, end in ends.items()]):
                 for records in (await consumer.getmany(timeout_ms=1_000)).values():
-                    found += [record for record in records if not is_request_log(record.key)]
+                    found += [record for record in records if not is_request_log(record.key) and record.key != LOGS_KEY]
         return found
 
     async def assigned(self, group: str) -> dict[str, set[int]]:

@@ -50,7 +50,7 @@ class _Record(msgspec.Struct, rename={"history": "trail"}):
 
 
 class _RequestLog(msgspec.Struct):
-    """Each request is [id, TOPIC@OFFSET, rejection]; the position is empty where no message brought it."""
+    """Each request is [id, TOPIC@OFFSET/TIME, rejection]; the position is empty where no message brought it."""
 
     epoch: int = 0
     seq: int = 0

@@ -46,7 +46,7 @@ class TopicsReader:
         if topic == JOURNAL:
             self._journal(record)
         elif topic == "start-sync":
-            found.starts.append(Message(topic, *place, record.key, value))
+            found.starts.append(Message(topic, *place, record.key, value, record.timestamp))
         elif topic == "control":
             self._control(record)
         elif topic == "dead-letters":

@@ -25,17 +25,17 @@ from tests.checker.values import Action, Letter, Message, SentCommand, Store
 
 FIRST, SECOND, _ = whole_run().journal
 ASK = {"org": "acme", "adapter": "pco", "type": "full"}
-START = Message("start-sync", 0, 7, None, json.dumps(ASK).encode())
+START = Message("start-sync", 0, 7, None, json.dumps(ASK).encode(), 9)
 NO_START = replace(START, value=b"start acme please")
-ID = derived_id("start-sync", MAIN, "start-sync/0/7")
+ID = derived_id("start-sync", MAIN, "start-sync/0/7/9")
 RETRY = Message("control", 0, 9, None, json.dumps({"workflow": KEY, "kind": "nudge", "request_id": "n"}).encode())
 LETTER = Letter(0, 0, START.origin, "no such adapter", None, START.value)
 SENT_ON = letter(
-    3, 0, None, json.dumps({**ASK, "request_id": "start-sync/0/7"}).encode(),
+    3, 0, None, json.dumps({**ASK, "request_id": "start-sync/0/7/9"}).encode(),
     [("sluice-dead-topic", b"start-sync"), ("sluice-dead-reason", b"not served here")],
 )  # fmt: skip
 REFUSED = replace(LETTER, value=json.dumps({**ASK, "on_conflict": "reject"}).encode())
-EVENT = (MAIN, 5, 1, ID, "started", "start-sync/0/7", f"{MAIN}@5")
+EVENT = (MAIN, 5, 1, ID, "started", "start-sync/0/7/9", f"{MAIN}@5")
 RETRIED = (KEY, 9, 9, derived_id("control", "nudge", KEY, "n"), "retried", "n", RUN_ID)
 NO_EVENTS = frozenset[Any]()
 POISONED = {START.origin: "no adapter"}

@@ -53,10 +53,10 @@ def derived_id(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def start_id(origin: Origin, value: bytes | None) -> str | None:
+def start_id(origin: Origin, value: bytes | None, stored_at: int = 0) -> str | None:
     """The id of a start-sync at `origin`; without a request id, the message itself is the request."""
     key = workflow_of("start-sync", value)
-    request = document(value).get("request_id") or "/".join(map(str, origin))
+    request = document(value).get("request_id") or "/".join(map(str, (*origin, stored_at)))
     return derived_id("start-sync", key, str(request)) if key else None
 
 
@@ -86,6 +86,6 @@ def _number(text: str | None) -> int:
 def _forwarded(value: bytes | None) -> Origin | None:
     """A start that was sent on to the partition of its workflow carries where it stood first as its request id."""
     topic, *numbers = str(document(value).get("request_id") or "").split("/")
-    if len(numbers) == 2 and all(number.isdigit() for number in numbers):
+    if len(numbers) == 3 and all(number.isdigit() for number in numbers):
         return topic, int(numbers[0]), int(numbers[1])
     return None

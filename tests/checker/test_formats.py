@@ -144,7 +144,7 @@ def test_a_request_has_the_id_that_the_engine_gives_it_and_is_for_whom_the_engin
     retry = RetryNow(workflow=STATE.key, request_id="n")
     bare = START.model_copy(update={"request_id": None})
     assert start_id(("start-sync", 0, 0), encode(START)) == START.id
-    assert start_id(("start-sync", 3, 4), encode(bare)) == bare.named_after("start-sync/3/4").id
+    assert start_id(("start-sync", 3, 4), encode(bare), 5) == bare.named_after("start-sync/3/4/5").id
     assert retry_id(STATE.key, "n") == retry.id
     assert [workflow_of("start-sync", encode(START)), workflow_of("control", encode(retry))] == [START.key, retry.key]
     assert [workflow_of("start-sync", value) for value in (b"[]", b'{"org": 1}', None)] == ["", "", ""]

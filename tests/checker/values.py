@@ -49,13 +49,14 @@ class LogFacts(Struct):
 
 
 class Message(Struct, frozen=True):
-    """A record of a topic that people write to, as it came."""
+    """A record of a topic that people write to, as it came. `stored_at` is the broker's time, in Unix ms."""
 
     topic: str
     partition: int
     offset: int
     key: bytes | None
     value: bytes | None
+    stored_at: int = 0
 
     @property
     def origin(self) -> Origin:

@@ -4,13 +4,14 @@ Behaves as the real one was measured to; `tests/acceptance/test_conformance.py` 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 from zlib import crc32
 
 from agents.core.batch import Out
+from tables.logs import FoundLog
 from tests.engine.clock import MovableClock
 from topics.ids import partition_key
 
@@ -78,6 +79,8 @@ class Group:
 class Broker:
     """What is in a log stays, in its order, with the broker's time. `written_by` names the writer of each.
 
+    `leaders`: the offset at which each leader of a partition began.
+
     Its clock is wrong by `skew_ms`. With `spreads_workflows` every workflow has a partition of its own, as those of
     different connections do: then nothing is delivered locally.
     """
@@ -88,6 +91,9 @@ class Broker:
     skew_ms: int = 0
     logs: dict[LogPartition, list[LogRecord]] = field(default_factory=lambda: defaultdict(list))
     written_by: dict[LogPartition, list[str]] = field(default_factory=lambda: defaultdict(list))
+    begins: dict[LogPartition, int] = field(default_factory=lambda: defaultdict(int))
+    incarnations: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    leaders: dict[LogPartition, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0]))
 
     def partition_of(self, key: str) -> int:
         return crc32((key if self.spreads_workflows else partition_key(key)).encode()) % self.partitions
@@ -101,8 +107,43 @@ class Broker:
         return len(log) - 1
 
     def read(self, tp: LogPartition, offset: int, most: int | None = None) -> list[LogRecord]:
+        assert self.has_offset(tp, offset), "a reader continues from the log's beginning"
         end = None if most is None else offset + most
         return self.logs[tp][offset:end]
+
+    def find_log(self, tp: LogPartition, leader_epoch: int | None) -> FoundLog:
+        """The log, after it had the leader of this epoch."""
+        end, leaders = len(self.logs[tp]), self.leaders[tp]
+        kept = None if leader_epoch is None else [*leaders, end][leader_epoch + 1]
+        return FoundLog(f"{tp.topic}-{self.incarnations[tp.topic]}", self.begins[tp], end, len(leaders) - 1, kept)
+
+    def has_offset(self, tp: LogPartition, offset: int) -> bool:
+        """Whether a reader may continue from there."""
+        return self.begins[tp] <= offset <= len(self.logs[tp])
+
+    def delete_before(self, tp: LogPartition, offset: int) -> None:
+        """What retention does, and an operator who deletes records; no longer to be read, but still in `logs`."""
+        self.begins[tp] = max(self.begins[tp], offset)
+
+    def truncate(self, tp: LogPartition, end: int) -> None:
+        """The log loses its end, as in an unclean election; the next record takes the first offset that is free."""
+        del self.logs[tp][end:], self.written_by[tp][end:]
+        self.elect(tp)
+
+    def elect(self, tp: LogPartition) -> None:
+        """The partition has another leader."""
+        self.leaders[tp] = [min(begin, len(self.logs[tp])) for begin in (*self.leaders[tp], len(self.logs[tp]))]
+
+    def recreate(self, topic: str, groups: Iterable["Group"]) -> None:
+        """The topic is deleted, and with it the groups' offsets in it, and created again."""
+        self.incarnations[topic] += 1
+        for tp in [tp for tp in self.logs if tp.topic == topic]:
+            del self.logs[tp], self.written_by[tp]
+            self.begins.pop(tp, None)
+            self.leaders.pop(tp, None)
+        for group in groups:
+            for tp in [tp for tp in group.committed if tp.topic == topic]:
+                del group.committed[tp]
 
     def topic(self, name: str) -> list[LogRecord]:
         """All of a topic, partition by partition."""

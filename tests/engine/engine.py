@@ -12,6 +12,7 @@ from agents.kinds import SHIPPED
 from manifests.entity import Adapter
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import SyncState
+from tables.logs import KEY as LOGS_KEY
 from tables.row import Row
 from tests.engine.broker import Broker, Group, LogPartition, LogRecord
 from tests.engine.clock import MovableClock
@@ -69,7 +70,7 @@ class Engine:
         self._adapters = {"toy": adapter or toy(is_ordered=True)}
         self._processor = Processor(registry, self._adapters)
         self.api = Api(self.source, self.sink)
-        self._groups = {role: Group() for role in ("worker", "fetcher", "projector")}
+        self.groups = {role: Group() for role in ("worker", "fetcher", "projector")}
         self._lives = 0
         self._is_started = False
 
@@ -116,7 +117,7 @@ class Engine:
 
     async def _begin(self) -> None:
         name, partitions = f"#{self._lives}", range(self.broker.partitions)
-        lives = {role: (name, self.broker, group, self._faults) for role, group in self._groups.items()}
+        lives = {role: (name, self.broker, group, self._faults) for role, group in self.groups.items()}
         self.worker = Worker(*lives["worker"], {}, self._processor, Protections(), self._deliveries)
         self.fetcher = Fetcher(
             *lives["fetcher"], self.registry, self.api, self._adapters, self._activities, self._deliveries
@@ -134,7 +135,9 @@ class Engine:
         return None if value is None else self.registry.read_row(value)
 
     def stored(self) -> dict[bytes, bytes]:
-        return {key: value for store in self.worker.disk.values() for key, value in store.values.items()}
+        """Records of workflows and their request logs."""
+        stored = {key: value for store in self.worker.disk.values() for key, value in store.values.items()}
+        return {key: value for key, value in stored.items() if key != LOGS_KEY}
 
     def dead_letters(self) -> list[DeadLetter]:
         return [from_record(one.key, one.value, one.headers) for one in self.log(DEAD_LETTERS)]

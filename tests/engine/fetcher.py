@@ -116,8 +116,7 @@ class Fetcher(Process):
             task.cancel()
 
     def _poll(self, tp: LogPartition) -> None:
-        records = self.broker.read(tp, self.position[tp], POLL_MAX)
-        for record in records:
+        for record in self.read(tp, POLL_MAX):
             self._accept(tp, record)
             self.position[tp] = record.offset + 1
         self._dispatch()

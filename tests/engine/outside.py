@@ -1,6 +1,6 @@
 """What fetchers meet outside: one database, one API. Both answer when the engine lets them, fail, and keep a record."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -21,6 +21,7 @@ from agents.ports import (
 from manifests.entity import Adapter, Entity
 from tests.engine.faults import Faults, Gate
 from tests.support.memory import ListSource, MemorySink
+from topics.errors import SluiceError
 
 API_SECONDS = (0.01, 0.1, 0.7, 3.0)
 R = TypeVar("R")
@@ -80,7 +81,8 @@ class FlakySink:
         self._faults = faults
         self._gate = gate
 
-    async def prepare(self, adapter: Adapter) -> None: ...
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
+        return {}
 
     async def close(self) -> None: ...
 

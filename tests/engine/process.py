@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.engine.broker import Broker, Group, LogPartition, Member
+from tests.engine.broker import Broker, Group, LogPartition, LogRecord, Member
 from tests.engine.clock import SkewedClock
 from tests.engine.faults import Faults
 
@@ -26,7 +26,13 @@ class Process:
         """Continue from the committed offsets."""
         self.member = member
         tps = [LogPartition(topic, partition) for topic in topics for partition in member.partitions]
-        self.position = {tp: self.group.committed[tp] for tp in tps}
+        self.position = {tp: self.group.committed.get(tp, 0) for tp in tps}
+
+    def read(self, tp: LogPartition, most: int) -> list[LogRecord]:
+        """The next records: from the log's beginning, where it does not have the position."""
+        if not self.broker.has_offset(tp, self.position[tp]):
+            self.position[tp] = self.broker.begins[tp]
+        return self.broker.read(tp, self.position[tp], most)
 
     async def assign(self, member: Member) -> None: ...
 

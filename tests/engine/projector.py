@@ -56,7 +56,7 @@ class Projector(Process):
 
     def _publish(self, most: int) -> bool:
         """Of each partition some records; committed when they are published."""
-        fetched = [record for tp, offset in self.position.items() for record in self.broker.read(tp, offset, most)]
+        fetched = [record for tp in self.position for record in self.read(tp, most)]
         if not fetched:
             return False
         values: Sequence[bytes] = [one.value for one in fetched if one.value and not is_request_log(one.key or b"")]

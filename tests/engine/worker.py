@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from agents.core.batch import Batch, Out
 from agents.core.context import BatchContext
 from agents.core.outbox import Outbox, check_order
-from agents.core.processor import Processor, process_batch
+from agents.core.processor import Processor, process_batch, resend_pending
+from agents.core.reading import LostRecords, begin_reading
 from agents.core.timers import PartitionTimers
+from tables.logs import KEY as LOGS_KEY
+from tables.logs import SourceLogs, decode_logs, encode_logs
 from tables.requests import is_request_log
 from tables.row import Deadline, deadline_of, epoch_of, guard_of, next_epoch
 from tests.engine.broker import LogPartition, LogRecord, Member, Producer
@@ -52,6 +57,10 @@ class Store:
         found = ((key.decode(), deadline_of(value)) for key, value in workflows)
         return [(key, deadline) for key, deadline in found if deadline is not None]
 
+    def workflows(self) -> dict[str, bytes]:
+        beside = {key for key in self.values if is_request_log(key)} | {LOGS_KEY}
+        return {key.decode(): value for key, value in self.values.items() if key not in beside}
+
     def copy(self) -> "Store":
         return Store(dict(self.values), self.position)
 
@@ -91,6 +100,7 @@ class Worker(Process):
         self._handled: dict[LogPartition, int] = {}
         self._delivered: dict[int, int] = {}
         self._epochs: dict[int, int] = {}
+        self.lost: list[LostRecords] = []
 
     async def assign(self, member: Member) -> None:
         """Restore the stores, in pieces, then continue from the committed offsets."""
@@ -106,6 +116,47 @@ class Worker(Process):
         self.hold(member, self.processor.registry.catalog.control)
         self._handled.clear()
         self._delivered.clear()
+        for tp in self.position:
+            self._begin_reading(tp)
+
+    def _begin_reading(self, tp: LogPartition) -> None:
+        """From the committed offset on; what is known of the log is in the journal before any record of it is read."""
+        logs, workflows = self._logs(tp), self.disk[tp.partition].workflows()
+        found = self.broker.find_log(tp, logs.log(tp.topic).leader_epoch)
+        reached = logs.reached(workflows.values()).get(tp.topic, 0)
+        self.position[tp], after, lost = begin_reading(logs, *tp, found, self.group.committed.get(tp), reached)
+        self._handled.pop(tp, None)
+        if lost is not None:
+            self.lost.append(lost)
+            self._resend_pending(tp)
+        if after.since(tp.topic) != logs.since(tp.topic) or lost is not None:
+            self._handled[tp] = self.position[tp]
+            self._commit()  # an offset of another log must not be met beside what is known of this one
+        self._put_logs(tp, logs, after)
+
+    def _logs(self, tp: LogPartition) -> SourceLogs:
+        noted = self.disk[tp.partition].read(tp.partition, LOGS_KEY)
+        return SourceLogs() if noted is None else decode_logs(noted)
+
+    def _put_logs(self, tp: LogPartition, before: SourceLogs, after: SourceLogs) -> None:
+        if after is before:
+            return
+        self.faults.note(self.name, f"knows other logs of {tp.partition}: {after.logs[tp.topic]}")
+        value = encode_logs(msgspec.structs.replace(after, epoch=self._epochs[tp.partition]))
+        self.disk[tp.partition].write({LOGS_KEY: value})
+        self.faults.crash_point(self.name, "after the store, before the journal has the logs")
+        self._publish(LogPartition(CHANGELOG, tp.partition), Out(LOGS_KEY, value))
+        self._producer.flush()
+
+    def _resend_pending(self, tp: LogPartition) -> None:
+        self.faults.note(self.name, f"asks again for all that {tp.partition} waits for: {self.lost[-1]}")
+        store = self.disk[tp.partition]
+        batch = Batch(store, tp, (), self._epochs[tp.partition])
+        context = BatchContext(batch, self.processor.registry, self.broker.partition_of, self.name)
+        resend_pending(store.workflows(), context, self.processor)
+        for target, outs in batch.outputs.items():
+            for out in outs:
+                self._publish(LogPartition(*target), out)
 
     async def revoke(self) -> None:
         """The batch in hand has ended; what is handled is committed, and nothing else is touched any more."""
@@ -129,6 +180,7 @@ class Worker(Process):
     async def drain(self) -> bool:
         moved = self._tick()
         for tp in list(self.position):
+            self._check_log(tp)
             while self.position[tp] < len(self.broker.logs[tp]):
                 self._poll([tp])
                 moved = True
@@ -154,6 +206,7 @@ class Worker(Process):
         self._handled.update(outbox.handled)
 
     def _decide(self, tp: LogPartition, outbox: Outbox) -> None:
+        self._check_log(tp)
         start = self.position[tp]
         records = self.broker.read(tp, start, self.faults.random.randint(1, BATCH_MAX))
         if not records:
@@ -171,6 +224,16 @@ class Worker(Process):
             context.update_timers(self.timers.of(tp.partition), self.clock.now_ms)
             outbox.add(batch)
         self.position[tp] = records[-1].offset + 1
+
+    def _check_log(self, tp: LogPartition) -> None:
+        """Begin anew where the log is another one, or lost what comes next; else note its leader."""
+        logs = self._logs(tp)
+        found = self.broker.find_log(tp, logs.log(tp.topic).leader_epoch)
+        after = logs.finding(tp.topic, found, self.position[tp])
+        if after.since(tp.topic) != logs.since(tp.topic) or not self.broker.has_offset(tp, self.position[tp]):
+            self._begin_reading(tp)
+        else:
+            self._put_logs(tp, logs, after)
 
     def _publish(self, tp: LogPartition, out: Out) -> None:
         self._producer.send(tp, out)

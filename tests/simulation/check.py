@@ -220,7 +220,7 @@ def _letters(world: World) -> list[DeadLetter]:
 
 def _request(letter: DeadLetter) -> StartSync | StartCounter | None:
     """The request in a message, if there is one."""
-    record = LogRecord(letter.topic, letter.partition, letter.offset, 0, None, letter.value, letter.headers)
+    record = LogRecord(letter.topic, letter.partition, letter.offset, letter.at, None, letter.value, letter.headers)
     try:
         command = read_command(record, WITH_COUNTER)
     except Rejected:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from tables.kinds.sync import SyncState
+from tables.logs import KEY as LOGS_KEY
 from tables.requests import is_request_log
 from tables.row import Row, guard_of
 from tests.counter.kind import WITH_COUNTER
@@ -91,7 +92,7 @@ def lineages(world: World) -> list[Lineage]:
             key = (record.key or b"").decode()
             if record.value is None:
                 found.pop(key, None)  # a workflow that begins anew
-            elif not is_request_log(record.key or b""):
+            elif not is_request_log(record.key or b"") and record.key != LOGS_KEY:
                 entry = Entry(record.offset, by, record.value, WITH_COUNTER.read_row(record.value))
                 found.setdefault(key, Lineage(key)).add(entry)
     return list(found.values())

@@ -8,6 +8,7 @@ from typing import Any
 from agents.core.processor import Processor
 from manifests.entity import Adapter
 from tables.kinds.sync import SyncState
+from tables.logs import KEY as LOGS_KEY
 from tables.requests import is_request_log
 from tables.row import Row
 from tests.counter.decider import RECORD
@@ -118,7 +119,7 @@ class World:
 
     def records(self) -> list[Row[Any]]:
         rows = sorted(self.rows().items())
-        return [WITH_COUNTER.read_row(value) for key, value in rows if not is_request_log(key)]
+        return [WITH_COUNTER.read_row(value) for key, value in rows if not is_request_log(key) and key != LOGS_KEY]
 
     def _held(self) -> list[Store]:
         live = self.workers.live.items()

@@ -9,10 +9,26 @@ import asyncpg
 import pytest
 
 from agents.ports import Sink
+from manifests.entity import Entity
 from service.clock import SystemClock
 from service.sinks import open_sink
 from service.sinks.postgres.connection import translated
-from tests.sinks.builders import EVERY_TYPE, TYPED, commit, committed, open_lease, page, row, run, typed_row, write
+from service.sinks.sink import SqlSink
+from tests.sinks.builders import (
+    CHILD,
+    CONTACT,
+    EVERY_TYPE,
+    TYPED,
+    adapter,
+    commit,
+    committed,
+    open_lease,
+    page,
+    row,
+    run,
+    typed_row,
+    write,
+)
 from tests.sinks.conftest import Database
 from tests.support.postgres import PostgresServer
 from topics.errors import Rejected, Retryable
@@ -187,6 +203,24 @@ async def test_a_row_that_the_owners_trigger_refuses_is_set_aside(sink: Sink, da
     )
     assert await write(sink, run(), row("a", "Ann"), row("b", "Bob")) == committed(1, 1)
     assert await database.query("select reason from rejected_records") == [("the database refused it: no Bob here",)]
+
+
+async def test_a_table_that_somebody_locks_is_not_waited_for_and_holds_up_no_other(
+    sink: Sink, database: Database
+) -> None:
+    holder = await asyncpg.connect(database.url)
+    await holder.execute("begin; lock table book_book_contact")
+    shape = {"name": CONTACT.name, "path": CONTACT.path}
+    wider = Entity.model_validate({**shape, "fields": {"age": {"type": "integer", "from": "age"}}})
+    other = Entity.model_validate({**shape, "fields": {"name": {"type": "integer", "from": "name"}}})
+    problems = await sink.prepare(adapter(wider, CHILD))
+    assert [(name, type(problem)) for name, problem in problems.items()] == [("book.contact", Retryable)]
+    assert isinstance(sink, SqlSink)
+    (correction,) = await sink.corrections(adapter(other))
+    with pytest.raises(Retryable, match="book_book_contact is locked in PostgreSQL"):
+        await sink.correct(correction)
+    await holder.close()
+    assert await sink.prepare(adapter(wider)) == {}
 
 
 async def test_an_unchanged_row_is_not_even_locked(sink: Sink, database: Database) -> None:

@@ -1,7 +1,7 @@
 """A sink in memory and an API made of lists: the smallest things that keep the ports' promises."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -37,13 +37,16 @@ class _Run:
 
 
 class MemorySink:
-    """Rows, ledger and fences in dictionaries. `rows[entity][(org, key)]` is the stored row."""
+    """Rows, ledger and fences in dictionaries. `rows[entity][(org, key)]` is the stored row, `problems` what is wrong
+    with an entity's table."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[tuple[str, str], RowWrite]] = {}
         self.runs: dict[str, _Run] = {}
+        self.problems: dict[str, SluiceError] = {}
 
-    async def prepare(self, adapter: Adapter) -> None: ...
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
+        return dict(self.problems)
 
     async def close(self) -> None: ...
 

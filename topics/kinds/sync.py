@@ -19,8 +19,8 @@ class StartSync(Command):
 
     Written by people and by their programs: org, adapter and type are all it needs, and a field that does not exist
     is an error. The same `request_id` does not run twice within a week; without one, the message itself
-    (topic/partition/offset) is the request. `on_conflict` says what happens to the request while a run of the same key
-    is in progress.
+    (topic/partition/offset/time) is the request. `on_conflict` says what happens to the request while a run of the same
+    key is in progress.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -17,9 +17,10 @@ from service.sinks.postgres.commit import SQL, commit_arguments, commit_statemen
 from service.sinks.postgres.connection import LOCK_TIMEOUT_SECONDS, Connection, Pool, translated
 from service.sinks.postgres.loading import FirstLoads
 from service.sinks.postgres.runs import close_runs, enter_pages, open_leases
-from service.sinks.postgres.tables import create_tables, migrate
-from service.sinks.schema import EntityTable, entity_table, entity_tables
+from service.sinks.postgres.tables import correct, corrections, create_tables, migrate
+from service.sinks.schema import Correction, EntityTable, entity_table, entity_tables
 from service.sinks.sink import DataRefused, SqlSink, one_row
+from topics.errors import SluiceError
 
 RUNS_PER_STATEMENT_MAX = 256  # opening a run holds a lock in the server's shared memory until the end
 CONNECT_TIMEOUT_SECONDS = 10
@@ -70,10 +71,18 @@ class PostgresSink(SqlSink):
             reset=_keep_settings,
         )
 
-    async def prepare(self, adapter: Adapter) -> None:
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
         async with self._pool.connection() as connection:
             await migrate(connection, self._clock, self._pool.database)
-            await create_tables(connection, entity_tables(adapter))
+            return await create_tables(connection, entity_tables(adapter), self._pool.database)
+
+    async def corrections(self, adapter: Adapter) -> Sequence[Correction]:
+        async with self._pool.connection() as connection:
+            return await corrections(connection, entity_tables(adapter).values())
+
+    async def correct(self, correction: Correction) -> None:
+        async with self._pool.connection(correction.table) as connection:
+            await correct(connection, correction)
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         states: list[LeaseState] = []

@@ -19,11 +19,12 @@ def run_state(connection: sqlite3.Connection, run: RunRef) -> str | None:
 
 
 def open_run(connection: sqlite3.Connection, run: RunRef, moment: str) -> None:
-    """Open the run unless it, or a newer one of its workflow, exists; close older ones as superseded."""
+    """Open the run unless it, or a newer one of its workflow, exists; close the one before as superseded, if it is
+    open. No older one can be."""
     newest = _newest(connection, run)
     if newest is not None and newest >= run.number:
         return
-    connection.execute(SQL["supersede_runs"], (moment, run.workflow))
+    connection.execute(SQL["supersede_run"], (moment, run.workflow, newest))
     _insert(connection, run, "open", moment, None)
 
 

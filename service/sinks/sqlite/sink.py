@@ -9,13 +9,14 @@ from typing import Any
 from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd
 from manifests.entity import Adapter
 from service.clock import Clock
-from service.sinks.schema import entity_table, entity_tables, iso
+from service.sinks.schema import Correction, entity_table, entity_tables, iso
 from service.sinks.sink import DataRefused, SqlSink, one_row, rejection_places
 from service.sinks.sqlite.connection import SqliteFile, transaction, translated
 from service.sinks.sqlite.rows import SQL, collisions, stored_rows, upsert
 from service.sinks.sqlite.runs import close_run, lease_state, line_of, open_run, run_state
-from service.sinks.sqlite.tables import create_tables, migrate
+from service.sinks.sqlite.tables import correct, corrections, create_tables, migrate
 from topics.command import Counts
+from topics.errors import SluiceError
 
 
 class SqliteSink(SqlSink):
@@ -25,12 +26,18 @@ class SqliteSink(SqlSink):
         self._file = SqliteFile(path)
         self._clock = clock
 
-    async def prepare(self, adapter: Adapter) -> None:
-        def call(connection: sqlite3.Connection) -> None:
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
+        def call(connection: sqlite3.Connection) -> dict[str, SluiceError]:
             migrate(connection, self._clock, f"the SQLite file {self._file.path}")
-            create_tables(connection, entity_tables(adapter))
+            return create_tables(connection, entity_tables(adapter))
 
-        await self._file.run(call)
+        return await self._file.run(call)
+
+    async def corrections(self, adapter: Adapter) -> Sequence[Correction]:
+        return await self._file.run(lambda connection: corrections(connection, entity_tables(adapter).values()))
+
+    async def correct(self, correction: Correction) -> None:
+        await self._file.run(lambda connection: correct(connection, correction))
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         return await self._file.run(lambda connection: self._open_leases(connection, requests))

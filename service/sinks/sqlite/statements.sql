@@ -75,8 +75,8 @@ from sluice_runs where run_id = ?
 -- name: newest_run
 select max(number) from sluice_runs where workflow = ?
 
--- name: supersede_runs
-update sluice_runs set state = 'superseded', closed_at = ? where workflow = ? and state = 'open'
+-- name: supersede_run
+update sluice_runs set state = 'superseded', closed_at = ? where workflow = ? and number = ? and state = 'open'
 
 -- name: insert_run
 insert into sluice_runs

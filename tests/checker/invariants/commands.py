@@ -23,7 +23,7 @@ def no_command_is_lost(evidence: Evidence) -> Found:
     known = origins.union(evidence.poison or ())
     standing = {message.origin: message for message in evidence.starts}
     for origin, message in standing.items():
-        id_ = start_id(origin, message.value)
+        id_ = start_id(origin, message.value, message.stored_at)
         if origin in known or id_ in ids:
             continue
         if id_ is not None and _may_be_forgotten(id_, workflow_of("start-sync", message.value), evidence):

@@ -45,12 +45,6 @@ def test_guards_compare_as_epoch_and_then_seq(epoch: int, seq: int, other: int, 
     assert (guard_of(encode_row(one)) < guard_of(encode_row(two))) == ((epoch, seq) < (other, other_seq))
 
 
-def test_an_offset_up_to_the_last_one_of_its_topic_is_a_replay() -> None:
-    row = Row[SyncState](last_offset={"control": 9})
-    assert [row.has_folded("control", offset) for offset in (8, 9, 10, None)] == [True, True, False, False]
-    assert not row.has_folded("page-done", 0)
-
-
 def test_of_the_history_the_oldest_entry_is_dropped_first() -> None:
     row = Row[SyncState]()
     for number in range(HISTORY_MAX + 2):

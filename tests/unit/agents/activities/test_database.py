@@ -8,6 +8,7 @@ from agents.activities.database import RUNS_PER_BATCH_MAX, Database
 from agents.core.retry import DATABASE
 from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RowWrite, RunEnd, RunRef
 from manifests.entity import Entity
+from tests.support.adapters import toy
 from tests.support.leases import LeaseBench
 from tests.support.memory import MemorySink
 from topics.errors import Broken, Rejected, Retryable, SluiceError
@@ -88,6 +89,17 @@ async def test_an_error_that_stays_is_not_retried(error: SluiceError) -> None:
     with pytest.raises(type(error), match=str(error)):
         await bench.database.open_lease(lease())
     assert bench.slept == []
+
+
+async def test_an_entity_without_a_fit_table_fails_with_the_reason_until_that_is_put_right_and_no_other_does() -> None:
+    bench = LeaseBench()
+    bench.sink.problems = {"a.pet": Rejected("column age is text: run `sluice manifests apply`")}
+    assert await bench.database.prepare(toy()) == bench.sink.problems
+    failed, done = await bench.read("a.pet", 1), await bench.read("a.house", 1)
+    assert (failed.error, failed.reason) == ("rejected", "column age is text: run `sluice manifests apply`")
+    assert (done.error, bench.source.served) == (None, [("a.house", "acme", 1)])
+    bench.sink.problems = {}
+    assert (await bench.read("a.pet", 1)).error is None
 
 
 async def test_a_commit_whose_outcome_is_not_known_is_repeated_and_counted_once() -> None:

@@ -66,6 +66,7 @@ def seen(bench: LeaseBench, entity: str) -> set[str]:
 @pytest.mark.parametrize("entity", ["a.pet", "a.log"])
 @settings(deadline=None, max_examples=60)
 @example(records=24, per_request=3, seed=123189, stops=True)  # the records on both sides of the gap are gone
+@example(records=48, per_request=2, seed=578, stops=True)  # what is known of the way is too old
 @given(
     records=st.integers(0, 90),
     per_request=st.integers(0, 3),
@@ -172,6 +173,19 @@ async def test_pages_that_the_database_lost_are_read_again_when_the_run_is_close
         assert done.closed is not None
         assert done.closed.records == len(bench.source.data[entity])
         assert seen(bench, entity) == set(bench.source.data[entity])
+
+
+async def test_lost_pages_of_a_chain_that_has_become_shorter_are_read_up_to_its_new_end() -> None:
+    bench = ordered()
+    units = (await bench.read("a.log", 32)).units
+    (run,) = bench.sink.runs.values()
+    run.lines = {place: line for place, line in run.lines.items() if line.page < 5}
+    del bench.source.data["a.log"][12:]
+    read: list[PageDone] = []
+    while not read or read[-1].closed is None:
+        read.append(await bench.read("a.log", 1, first=units + 1, closing=True, lease=2))
+        assert (read[-1].error, len(read) < 4) == (None, True)
+    assert read[-1].unproven == ""
 
 
 async def test_parents_that_the_database_lost_are_read_again_when_the_run_is_closed() -> None:

@@ -117,7 +117,7 @@ def test_a_request_on_another_partition_is_sent_where_its_workflow_is_and_has_a_
     batch = processed(records(start(request_id), partition=ELSEWHERE))
     ((partition, out),) = outs(batch, "start-sync")
     assert (partition, out.key, batch.changes) == (HERE, KEY.encode(), {})
-    assert SHIPPED.decode("start-sync", out.value) == start(request_id or f"start-sync/{ELSEWHERE}/0")
+    assert SHIPPED.decode("start-sync", out.value) == start(request_id or f"start-sync/{ELSEWHERE}/0/{T0}")
 
 
 def test_what_cannot_be_handled_is_a_dead_letter_with_its_origin_and_the_others_are_handled() -> None:

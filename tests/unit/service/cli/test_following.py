@@ -28,10 +28,10 @@ from topics.kinds.sync import StartSync
 
 READING = {"a.house": Child("running", started_at=T0)}
 READ = {"a.house": Child("done", started_at=T0, ended_at=T0 + 9_000, run_id="x@1", pages=2, records=150)}
-RUNNING = SyncState("acme", "toy", "full", 1, "start-sync/0/1", T0, children=READING)
+RUNNING = SyncState("acme", "toy", "full", 1, "start-sync/0/1/5", T0, children=READING)
 DONE = msgspec.structs.replace(RUNNING, status="done", ended_at=T0 + 9_000, children=READ)
 UNPREPARED = NotPrepared("the SQLite file x.db is not prepared for this: no such table")
-POSITION = RecordPosition("start-sync", 0, 1)
+POSITION = RecordPosition("start-sync", 0, 1, 5)
 LETTER = StoredDeadLetter(DeadLetter("start-sync", 0, 1, 0, "run x is in progress", None, None, ()), 0, 0, 0, 0)
 
 
@@ -47,13 +47,19 @@ def request(
     return Request(requested(command, position), Rejections(new), clock)
 
 
+def last(engine: Engine) -> RecordPosition:
+    """The position of the start that was sent last."""
+    record = engine.log("start-sync")[-1]
+    return RecordPosition(record.topic, record.partition, record.offset, record.timestamp)
+
+
 async def followed(
     *steps: SyncState | SluiceError | None, seconds: float = 1.0, show: Show = lambda board: None
 ) -> Followed:
     """The end of a request whose store answers with one step after the other; each answer moves the clock."""
     clock, left = MovableClock(), list(steps)
 
-    async def runs(*_: str) -> list[SyncState]:
+    async def runs(*_: object) -> list[SyncState]:
         clock.advance(seconds)
         step = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(step, SluiceError):
@@ -156,8 +162,8 @@ async def test_a_request_without_an_id_finds_the_run_that_its_message_started(bu
     await repaired(busy)
     busy.start()
     await busy.settle()
-    assert await found_by(request(busy.clock), busy, tmp_path) == busy.sync().run_id
-    assert busy.sync().request == "start-sync/0/1"
+    assert await found_by(request(busy.clock, last(busy)), busy, tmp_path) == busy.sync().run_id
+    assert busy.sync().request == last(busy).message_name
 
 
 async def test_a_run_of_another_organisation_or_a_forgotten_id_is_another_requests(
@@ -172,15 +178,15 @@ async def test_a_run_of_another_organisation_or_a_forgotten_id_is_another_reques
 async def test_an_attached_request_follows_the_run_in_progress(busy: Engine, tmp_path: Path) -> None:
     busy.start()
     await busy.settle()
-    assert await found_by(request(busy.clock), busy, tmp_path) == busy.sync().run_id
+    assert await found_by(request(busy.clock, last(busy)), busy, tmp_path) == busy.sync().run_id
 
 
 async def test_a_queued_request_is_accepted_and_waits_for_its_own_run(busy: Engine, tmp_path: Path) -> None:
     busy.start(on_conflict="queue")
-    queued = request(busy.clock, on_conflict="queue")
+    queued = request(busy.clock, last(busy), on_conflict="queue")
     await busy.settle()
     first = busy.sync().run_id
-    assert await found_by(queued, busy, tmp_path) == f"request start-sync/0/1 queued behind run {first}"
+    assert await found_by(queued, busy, tmp_path) == f"request {last(busy).message_name} queued behind run {first}"
     assert await found_by(queued, await repaired(busy), tmp_path) == busy.sync().run_id != first
 
 
@@ -191,7 +197,7 @@ async def test_a_run_is_found_by_the_columns_of_the_timeline_and_not_by_its_word
     async def timeline(workflow: str) -> list[TimelineEntry]:
         return entries
 
-    async def runs(kind: str, name: str) -> list[SyncState]:
+    async def runs(*_: object) -> list[SyncState]:
         return []
 
     store: Any = SimpleNamespace(timeline=timeline, runs=runs)
@@ -206,5 +212,5 @@ async def test_a_rejected_request_never_runs_and_says_why(busy: Engine, tmp_path
     rejected = request(busy.clock, letters=[LETTER])
     assert await found_by(rejected, busy, tmp_path) == "rejected: run x is in progress"
     assert (rejected.has_ended, rejected.followed.run, rejected.followed.is_done) == (True, None, False)
-    other = request(busy.clock, RecordPosition("start-sync", 0, 2), [LETTER])
+    other = request(busy.clock, RecordPosition("start-sync", 0, 2, 6), [LETTER])
     assert await found_by(other, busy, tmp_path) == "requested, not accepted yet"
