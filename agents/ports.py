@@ -1,16 +1,19 @@
 """Ports: what agents need from outside, as small protocols with their values. `service` implements them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 import msgspec
 
+from agents.ledger import BEGINNING, Extent, LedgerSums, Proof
 from manifests.entity import Adapter, Entity
 from topics.command import NO_COUNTS, Counts, RunOutcome
+from topics.errors import SluiceError
 from topics.ids import run_id
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)  # before any reading: the moment of a page that nobody has requested
 PAGES_PER_COMMIT_MAX = 64  # pages of one entity that share a database transaction
 
 
@@ -42,34 +45,37 @@ class LeaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class LedgerLine:
-    """A committed page. `parent` is empty where the entity stands at the top level."""
+    """A committed page. `parent` is empty where the entity stands at the top level. A repair has a negative number."""
 
     parent: str
     page: int
     counts: Counts
     is_last: bool
     next_cursor: str | None
+    extent: Extent = BEGINNING
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
     """Whether the run may write, and which of the requested pages the ledger holds already.
 
-    `done`: it may not, because it is complete; a run that was closed in any other way has no counts. `newest` is the
-    highest number of its workflow that is known, where the run is not open.
+    `done`: it may not, because it is complete; a run that was closed in any other way has no counts. `unproven` is why
+    such a run may lack a record. `newest` is the highest number of its workflow that is known, where the run is not
+    open.
     """
 
     is_open: bool
     lines: tuple[LedgerLine, ...] = ()
     done: Counts | None = None
     newest: int | None = None
+    unproven: str = ""
 
 
 class RowWrite(msgspec.Struct, frozen=True):
     """A record as it is stored: typed values in the order of the entity's columns, and the record itself.
 
-    `content_hash` is over what the record says, not over how it was written (see agents.records). `updated_at` is the
-    source's own time, None where it has none.
+    `content_hash` covers all that is stored, not how it was written (see agents.records). `updated_at` is the source's
+    own time, None where it has none.
     """
 
     key: str
@@ -90,18 +96,27 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageBody:
-    """The content of a page. `records` counts rows and rejected ones; `total` is the source's claim, a hint only."""
+    """The content of a page. `records` counts all that it has, `total` is the source's claim, a hint only.
+
+    `first` and `last` are the positions of its first and last record, None where they do not ascend as the manifest
+    says (see Extent). Rows and rejected records are those that were asked for, from the one behind `behind` on.
+    `requested_at` is the moment before the request that was answered: what has changed since may not be in it.
+    """
 
     rows: tuple[RowWrite, ...]
     rejected: tuple[RejectedRecord, ...]
     next: str | None
     total: int | None
     records: int
+    first: str | None = None
+    last: str | None = None
+    behind: str | None = None
+    requested_at: datetime = field(default=LONG_AGO, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class PageWrite:
-    """All of one page: stored whole or not at all."""
+    """All of one page: stored whole or not at all. `fetched_at` is its body's `requested_at`."""
 
     run: RunRef
     entity: Entity
@@ -112,6 +127,7 @@ class PageWrite:
     is_last: bool
     next_cursor: str | None
     fetched_at: datetime
+    extent: Extent = BEGINNING
 
     @property
     def counts(self) -> Counts:
@@ -134,10 +150,11 @@ class PageOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """A run that is to be closed, and as what."""
+    """A run that is to be closed, and as what; with the proof of one that read everything."""
 
     run: RunRef
     outcome: RunOutcome
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +174,57 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
+class ParentsRequest:
+    """Up to `limit` rows of an entity behind the key `after`, with the columns that their children's path names.
+
+    `unread_by`: only those whose children that run (by id) has not read to their end.
+    """
+
+    adapter: str
+    entity: Entity
+    org: str
+    columns: Sequence[str]
+    after: str | None
+    limit: int
+    unread_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which records of a page are wanted: without the first `overlap`, which the page before has too. If it is known
+    where that one ends, those behind `after`, without the first one of the page. None behind `before`."""
+
+    overlap: int = 0
+    after: str | None = None
+    before: str | None = None
+
+
+EVERYTHING = Cut()
+
+
+def whole_page() -> Cut:
+    return EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """A page of an entity: by its number, or by the link that the page before named; for a child under its parent."""
+    """A page of an entity: from the record at `start` on, or by a link that a page named; for a child under its parent.
+
+    `page` is its number in the run, for sentences. `cut` is called when the answer has come: only then it may be known
+    where the page before ends. `rank`: of those that wait for the
+    same API, the lower one is served first.
+    """
 
     org: str
     adapter: Adapter
     entity: Entity
-    page: int
+    page: int = 1
+    start: int | None = 0
+    size: int = 100
     link: str | None = None
     parent: Parent | None = None
+    cut: Callable[[], Cut] = whole_page
+    rank: int = 0
 
 
 class Clock(Protocol):
@@ -195,8 +254,11 @@ class Sink(Protocol):
     configuration that can never work; Broken for an invariant that does not hold.
     """
 
-    async def prepare(self, adapter: Adapter) -> None:
-        """Create what the adapter's entities need: a table each, and the columns that are not there yet."""
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
+        """Create what the adapter's entities need: a table each, and the columns that are not there yet.
+
+        Returns the entities that have no fit table, with the reason; the others can be stored.
+        """
         ...
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
@@ -209,15 +271,22 @@ class Sink(Protocol):
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         """Write pages of one entity's table (at most PAGES_PER_COMMIT_MAX), each all or nothing, in one transaction.
 
-        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction. A row replaces
-        the stored one if its source time is newer, or equal (or unknown) with another hash.
+        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction. Pages that hold
+        two versions of a record go in several transactions, in their order.
+
+        A row with another hash replaces the stored one unless that one is newer: of a run, by the source's time or else
+        the moment of reading; of a run of another type, by both; never of an older run of its workflow. Two versions in
+        a run, of which neither is newer by the source's time, or under two parents, are a collision: one is kept, the
+        other one is a rejected record. A record that is stored clears its rejection.
         """
         ...
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        """Up to `limit` rows of a parent entity in key order (by bytes), behind the key `after`."""
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        """Rows of a parent entity in key order (by bytes)."""
+        ...
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        """Of an open run."""
         ...
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +13,7 @@ import uvloop
 from agents.activities.actions import Activity
 from agents.activities.database import Database
 from agents.activities.fetch import LeaseReader
+from agents.activities.interruptions import Interruptions
 from agents.activities.runner import ActivityRunner
 from agents.core.registry import Registry
 from agents.failpoints import failpoints, parse_failpoints
@@ -32,10 +34,13 @@ from service.kafka.cluster import open_cluster
 from service.kafka.topics import check_topics
 from service.settings import Settings, environment
 from service.sinks import open_sink
+from service.sinks.interruptions import InterruptionTable
 from service.status import open_status
 from service.status.projector import project
 from tables.logs import LogIdentity
 from topics.partitions import partitioner
+
+log = logging.getLogger("sluice.roles")
 
 ROLES = ("worker", "fetcher", "projector")
 # Records are created and freed by the thousand and are in no cycle: a garbage collection after every 700 allocations
@@ -88,16 +93,21 @@ def run_fetcher(
         failpoints.arm(parse_failpoints(settings.failpoints or ""))
         await check_topics(settings, clock, registry.catalog)
         adapters = load_with(settings.manifests).adapters
-        sink = open_sink(settings.sink, clock)
-        for adapter in adapters.values():
-            await sink.prepare(adapter)
-        liveness = Liveness()
+        sink, liveness = open_sink(settings.sink, clock), Liveness()
         database = Database(sink, liveness.sleep)
+        for adapter in adapters.values():
+            for entity, problem in (await database.prepare(adapter)).items():
+                log.error("entity cannot be stored", extra={"sluice.entity": entity, "sluice.reason": problem})
+        for danger in await sink.dangers():
+            log.warning("database may lose what it commits", extra={"sluice.reason": danger})
         source = open_source(settings, clock, WatchedTransport(open_transport(settings), liveness))
-        runner = ActivityRunner(LeaseReader(source, database, adapters, clock), database, activities)
+        runner = ActivityRunner(LeaseReader(source, database, adapters, clock, asyncio.sleep), database, activities)
+        interruptions = Interruptions(runner, InterruptionTable(sink, clock))
         partition_of = partitioner(settings.partitions)
         stops_at_loss = settings.lost_records == "stop"
-        fetcher = Fetcher(client_arguments(settings), name, registry, runner.run, partition_of, liveness, stops_at_loss)
+        fetcher = Fetcher(
+            client_arguments(settings), name, registry, interruptions.run, partition_of, liveness, stops_at_loss
+        )
         try:
             await fetcher.run(stop)
         finally:
@@ -115,7 +125,7 @@ def run_projector(settings: Settings, name: str, registry: Registry = SHIPPED) -
         await check_topics(settings, clock, registry.catalog)
         store = open_status(settings, clock, registry)
         try:
-            await project(client_arguments(settings), name, registry, store, stop)
+            await project(client_arguments(settings), name, registry, store, settings.retention_days, clock, stop)
         finally:
             await store.close()
 

@@ -9,9 +9,12 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Posit
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agents.failpoints import MESSAGES, POINTS, parse_failpoints
+from topics.catalog import DAY_MS, WORKFLOW_RETENTION_MS
 from topics.errors import Rejected
 
 PREFIX = "SLUICE_"
+RETENTION_DAYS_MIN = WORKFLOW_RETENTION_MS // DAY_MS + 1
+DAYS_MAX = 36_500
 
 
 def _checked_failpoints(text: str) -> str:
@@ -96,6 +99,15 @@ class Settings(BaseSettings):
     )
     manifests: Path | None = Field(
         None, description="A directory with adapters of your own, besides those that Sluice comes with."
+    )
+
+    retention_days: int = Field(
+        30,
+        ge=RETENTION_DAYS_MIN,
+        le=DAYS_MAX,
+        description="Days for which ended runs, their fences and timelines are kept, and rejected records that a later "
+        "complete run did not reject again. The newest run of each workflow stays. At least "
+        f"{RETENTION_DAYS_MIN}: for a day less, messages about a run may still be delivered.",
     )
 
     ca_file: Path | None = Field(

@@ -26,23 +26,23 @@ async def run_action(activities: Mapping[str, Activity], command: RunAction) -> 
     activity = activities.get(command.action)
     if activity is None:
         known = ", ".join(sorted(activities))
-        return _failed(command, "rejected", f"there is no activity {command.action!r} here; there are: {known}")
+        return failed_action(command, "rejected", f"there is no activity {command.action!r} here; there are: {known}")
     try:
         _check_size(command.input, "input")
         result = await activity(command)
         _check_size(result, "result")
         return _complete(command, result=result)
     except Retryable as error:
-        return _failed(command, "retryable", str(error), error.after_seconds)
+        return failed_action(command, "retryable", str(error), error.after_seconds)
     except Rejected as error:
-        return _failed(command, "rejected", str(error))
+        return failed_action(command, "rejected", str(error))
     except Cancelled as error:
-        return _failed(command, "cancelled", str(error))
+        return failed_action(command, "cancelled", str(error))
     except Broken:
         raise
     except Exception as error:  # a bug in one activity fails its workflow, with the reason, and nothing else
         log.exception("action failed unexpectedly", extra={"sluice.workflow": command.workflow})
-        return _failed(command, "rejected", f"unexpected {type(error).__name__}: {error}")
+        return failed_action(command, "rejected", f"unexpected {type(error).__name__}: {error}")
 
 
 def _check_size(payload: Payload, what: str) -> None:
@@ -51,7 +51,10 @@ def _check_size(payload: Payload, what: str) -> None:
         raise Rejected(f"the {what} of the action has {size:,} bytes, at most {ACTION_BYTES_MAX:,} are allowed")
 
 
-def _failed(command: RunAction, error: ActionError, reason: str, after_seconds: float | None = None) -> ActionComplete:
+def failed_action(
+    command: RunAction, error: ActionError, reason: str, after_seconds: float | None = None
+) -> ActionComplete:
+    """What is reported of an attempt without a result."""
     return _complete(command, error=error, reason=reason, after_seconds=after_seconds)
 
 

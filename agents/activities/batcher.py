@@ -4,11 +4,11 @@ A call that comes alone is not delayed; under load one statement carries many ca
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
-from topics.errors import Broken
+from topics.errors import Broken, Retryable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -19,9 +19,11 @@ BatchCall = Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]]
 class Batcher(Generic[T, R]):
     """`await batcher(item)` returns what the batch call returned for the item.
 
-    At most `concurrency_max` batches are under way, each of one group and of at most `batch_size_max` in all (an item
-    counts what `size_of` says; a larger one goes alone). Groups take turns. If a batch fails, each of its items gets
-    the error. What waits is bounded by the callers: each waits for its answer.
+    At most `concurrency_max` batches are under way, at most `group_concurrency_max` of them of one group (None: any),
+    and each of at most `batch_size_max` in all (an item counts what `size_of` says; a larger one goes alone). Groups
+    take turns. If a batch fails, each of its items gets the error, and if the error names a time
+    (Retryable.after_seconds), whatever waits in the group gets it, too: it would wait for nothing. What waits is
+    bounded by the callers: each waits for its answer.
     """
 
     def __init__(
@@ -30,16 +32,18 @@ class Batcher(Generic[T, R]):
         *,
         batch_size_max: int,
         concurrency_max: int,
+        group_concurrency_max: int | None = None,
         group_of: Callable[[T], Hashable] = lambda item: None,
         size_of: Callable[[T], int] = lambda item: 1,
     ) -> None:
         self._call = call
         self._batch_size_max = batch_size_max
         self._concurrency_max = concurrency_max
+        self._group_concurrency_max = group_concurrency_max or concurrency_max
         self._group_of = group_of
         self._size_of = size_of
         self._waiting: dict[Hashable, deque[tuple[T, asyncio.Future[R]]]] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Hashable] = {}  # with its group
 
     async def __call__(self, item: T) -> R:
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
@@ -48,14 +52,19 @@ class Batcher(Generic[T, R]):
         return await answer
 
     def _flush(self) -> None:
-        while self._waiting and len(self._running) < self._concurrency_max:
-            group = next(iter(self._waiting))
+        while len(self._running) < self._concurrency_max:
+            of_group = Counter(self._running.values())
+            free = (group for group in self._waiting if of_group[group] < self._group_concurrency_max)
+            try:
+                group = next(free)
+            except StopIteration:
+                return
             queue = self._waiting.pop(group)
             items = self._take(queue)
             if queue:
                 self._waiting[group] = queue  # behind the other groups
-            task = asyncio.create_task(self._run(items))
-            self._running.add(task)
+            task = asyncio.create_task(self._run(group, items))
+            self._running[task] = group
             task.add_done_callback(self._ran)
 
     def _take(self, queue: deque[tuple[T, asyncio.Future[R]]]) -> list[tuple[T, asyncio.Future[R]]]:
@@ -67,16 +76,18 @@ class Batcher(Generic[T, R]):
         return items
 
     def _ran(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         self._flush()
 
-    async def _run(self, items: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+    async def _run(self, group: Hashable, items: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         try:
             answers = await self._call([item for item, _ in items])
             if len(answers) != len(items):
                 raise Broken(f"a batch of {len(items)} items came back with {len(answers)} answers")
         except Exception as error:  # every kind: it belongs to the callers, not to this task
-            for _, answer in items:
+            is_of_group = isinstance(error, Retryable) and error.after_seconds is not None
+            waiting = self._waiting.pop(group, ()) if is_of_group else ()
+            for _, answer in (*items, *waiting):
                 if not answer.done():
                     answer.set_exception(error)
             return

@@ -1,15 +1,17 @@
 """The sink as activities use it: concurrent calls share transactions, and each call is retried while the database is
-away for a moment.
+away for a moment. What waits for one table holds up no other one.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from itertools import islice
-from typing import TypeVar
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from agents import concurrency
 from agents.activities.batcher import BatchCall, Batcher
 from agents.core.retry import DATABASE
 from agents.failpoints import failpoints
+from agents.ledger import LedgerSums
 from agents.ports import (
     PAGES_PER_COMMIT_MAX,
     ClosedRun,
@@ -18,18 +20,21 @@ from agents.ports import (
     PageOutcome,
     PageWrite,
     Parent,
+    ParentsRequest,
     RunEnd,
     Sink,
 )
-from manifests.entity import Entity
-from topics.errors import Rejected, Retryable
+from manifests.entity import Adapter, Entity
+from topics.errors import Rejected, Retryable, SluiceError
 
 RUNS_PER_BATCH_MAX = 64  # that are opened, or closed
+ROWS_PER_PAGE, BYTES_PER_PAGE = 200, 500_000  # a page with more counts as several of PAGES_PER_COMMIT_MAX
 
 Sleep = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 R = TypeVar("R")
 Pages = tuple[PageWrite, ...]
+TableRead = tuple[Hashable, Callable[[], Awaitable[Any]]]  # the table and what reads it
 Outcomes = tuple[PageOutcome | Retryable | Rejected, ...]
 
 
@@ -39,18 +44,52 @@ class Database:
     def __init__(self, sink: Sink, sleep: Sleep) -> None:
         self._sink = sink
         self._sleep = sleep
+        self._unprepared: dict[tuple[str, str], Adapter] = {}  # entities of the manifests without a fit table
+        self._preparations: Batcher[Adapter, Mapping[str, SluiceError]] = Batcher(
+            self._prepare, batch_size_max=RUNS_PER_BATCH_MAX, concurrency_max=1
+        )
         self._leases: Batcher[LeaseRequest, LeaseState] = _batcher(sink.open_leases)
         self._ends: Batcher[RunEnd, ClosedRun] = _batcher(sink.close_runs)
         self._commits: Batcher[Pages, Outcomes] = Batcher(
             self._commit_batch,
             batch_size_max=PAGES_PER_COMMIT_MAX,
-            concurrency_max=concurrency.DATABASE_BATCHES,
+            concurrency_max=concurrency.COMMIT_BATCHES,
+            group_concurrency_max=concurrency.COMMIT_BATCHES_PER_TABLE,
             group_of=lambda pages: (pages[0].run.adapter, pages[0].entity.name),
-            size_of=len,
+            size_of=lambda pages: sum(map(_weight, pages)),
+        )
+        self._reads: Batcher[TableRead, Any] = Batcher(
+            _read,
+            batch_size_max=1,
+            concurrency_max=concurrency.TABLE_READS,
+            group_concurrency_max=1,
+            group_of=itemgetter(0),
         )
 
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
+        """Make the tables of the adapter's entities. What is wrong with one fails its leases from then on, with that
+        reason, until it is put right; the others are stored.
+        """
+        problems = await self._preparations(adapter)
+        for entity in adapter.entities:
+            self._unprepared.pop((adapter.name, entity), None)
+        self._unprepared |= {(adapter.name, entity): adapter for entity in problems}
+        return problems
+
+    async def _prepare(self, adapters: Sequence[Adapter]) -> Sequence[Mapping[str, SluiceError]]:
+        """One after the other, however many leases wait for it: a table that is locked takes one connection."""
+        problems = {name: await self._sink.prepare(one) for name, one in {one.name: one for one in adapters}.items()}
+        return [problems[one.name] for one in adapters]
+
     async def open_lease(self, request: LeaseRequest) -> LeaseState:
-        return await self._with_retries(lambda: self._leases(request))
+        """Rejected if the entity has no fit table."""
+        return await self._with_retries(lambda: self._open_lease(request))
+
+    async def _open_lease(self, request: LeaseRequest) -> LeaseState:
+        adapter = self._unprepared.get((request.run.adapter, request.run.entity))
+        if adapter is not None and (problem := (await self.prepare(adapter)).get(request.run.entity)):
+            raise problem
+        return await self._leases(request)
 
     async def commit(self, pages: Pages) -> Outcomes:
         """Pages of one run, in this order: none is committed unless those before it are. At least one, and no more
@@ -90,24 +129,38 @@ class Database:
         return await self._with_retries(lambda: self._ends(end))
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
-        return await self._with_retries(lambda: self._sink.count(adapter, entity, org))
+        return await self._read(adapter, entity, lambda: self._sink.count(adapter, entity, org))
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        return await self._with_retries(lambda: self._sink.parents(adapter, entity, org, columns, after, limit))
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        return await self._read(request.adapter, request.entity, lambda: self._sink.parents(request))
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        return await self._with_retries(lambda: self._sink.ledger_sums(run))
+
+    async def _read(self, adapter: str, entity: Entity, call: Callable[[], Awaitable[R]]) -> R:
+        found: R = await self._with_retries(lambda: self._reads(((adapter, entity.name), call)))
+        return found
 
     async def _with_retries(self, call: Callable[[], Awaitable[R]]) -> R:
+        """An error that names a time is the workflow's to wait for: here the wait would hold up other workflows."""
         attempt = 1
         while True:
             try:
                 return await call()
             except Retryable as error:
-                if DATABASE.is_exhausted(attempt):
+                if DATABASE.is_exhausted(attempt) or error.after_seconds is not None:
                     raise
-                wait = DATABASE.wait_seconds(attempt, error.after_seconds)
+            await self._sleep(DATABASE.wait_seconds(attempt))
             attempt += 1
-            await self._sleep(wait)
+
+
+def _weight(page: PageWrite) -> int:
+    """Pages of the usual size in it: what a transaction takes is bounded in rows and in bytes, too."""
+    return max(1, len(page.rows) // ROWS_PER_PAGE, sum(len(row.raw) for row in page.rows) // BYTES_PER_PAGE)
+
+
+async def _read(reads: Sequence[TableRead]) -> Sequence[Any]:
+    return [await call() for _, call in reads]
 
 
 def _batcher(call: BatchCall[T, R]) -> Batcher[T, R]:

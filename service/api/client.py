@@ -6,8 +6,9 @@ last reason. What a repetition cannot change is Rejected at once. No error shows
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -23,7 +24,7 @@ from service.api.oauth import OAuthAccount
 from service.api.requests import PageRequest
 from service.api.transport import Transport
 from service.clock import Clock
-from topics.errors import Retryable
+from topics.errors import Rejected, Retryable
 
 RETRY_SECONDS_MAX = 180.0  # from the first attempt's failure; no attempt begins after it
 PATIENCE_SECONDS_MAX = 90.0  # a server that asks for a longer wait makes its page Retryable, with the time
@@ -34,6 +35,7 @@ _UNAUTHORISED = 401
 
 log = logging.getLogger("sluice.api")
 T = TypeVar("T")
+Read = Callable[[bytes, datetime], Awaitable[T]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,10 @@ class ApiClient:
         adapter: AdapterFile,
         entity: Entity,
         request: PageRequest,
-        read: Callable[[bytes], T],
+        read: Read[T],
     ) -> T:
-        """The page, as `read` understands its body; a Retryable out of `read` counts as a failed attempt.
+        """The page, as `read` understands its body, which it gets with the moment before its request. A Retryable out
+        of `read` counts as a failed attempt.
 
         Retryable: not now. Gone: the parent no longer exists, and there is nothing to read below it. Rejected: a person
         has to change something.
@@ -113,29 +116,31 @@ class ApiClient:
     async def close(self) -> None:
         await self._transport.close()
 
-    async def _attempt(self, state: _ConnectionState, call: _Call, read: Callable[[bytes], T]) -> T:
+    async def _attempt(self, state: _ConnectionState, call: _Call, read: Read[T]) -> T:
         login = await state.account.login()
-        response = await self._send(state, call, login)
+        response, requested_at = await self._send(state, call, login)
         if response.status == _UNAUTHORISED:
             refused, login = login, await state.account.login(refused=login)
             if login.authorization != refused.authorization:
-                response = await self._send(state, call, login)
+                response, requested_at = await self._send(state, call, login)
         if not response.is_success:
             raise error_for(response, call.name, call.request.is_under_parent, self._clock.now(), login.hide)
         try:
-            return read(response.body)
-        except Retryable as failure:
-            raise Retryable(login.hide(f"{call.name}: {failure}"), failure.after_seconds) from None
+            return await read(response.body, requested_at)
+        except (Retryable, Rejected) as failure:
+            raise type(failure)(login.hide(f"{call.name}: {failure}")) from None
 
-    async def _send(self, state: _ConnectionState, call: _Call, login: Login) -> Response:
-        async with state.limiter.turn() as turn:
+    async def _send(self, state: _ConnectionState, call: _Call, login: Login) -> tuple[Response, datetime]:
+        """The answer, and the moment before its request."""
+        async with state.limiter.turn(call.request.rank) as turn:
+            requested_at = self._clock.now()
             response = await self._transport.exchange(
                 Request(call.name, "GET", call.request.url, call.headers, login.authorization)
             )
             is_refused = response.status == _TOO_MANY
             wait = retry_after(response.headers, self._clock.now()) if is_refused else None
             turn.read(response.headers, is_refused, wait)
-            return response
+            return response, requested_at
 
     def _wait_seconds(self, attempt: int, failure: Retryable) -> float:
         """Full jitter, so that those that failed together do not come back together; never before Retry-After."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from manifests.entity import RateLimit
 from service.api.exchange import Headers
+from service.api.slots import Slots
 from service.clock import Clock
 from topics.errors import Retryable
 
@@ -132,7 +133,12 @@ class Budget:
 
 
 class Limiter:
-    """One connection's turns: first come, first served, at most `concurrency` requests in flight."""
+    """One connection's turns: at most `concurrency` requests in flight, those nearest to the beginning of their
+    collections first.
+
+    So pages that lie next to each other are read one after the other where the budget makes requests wait: the source
+    has less time to move between them.
+    """
 
     def __init__(self, name: str, limit: RateLimit, concurrency: int, clock: Clock, sleep: Sleep) -> None:
         self._name = name
@@ -140,7 +146,7 @@ class Limiter:
         self._budget = Budget(limit)
         self._clock = clock
         self._sleep = sleep
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = Slots(concurrency)
         self._queue = asyncio.Lock()
         self._answered = asyncio.Event()
         self._waiting = 0
@@ -150,14 +156,15 @@ class Limiter:
         return self._waiting == 0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator["Turn"]:
-        """Waits for a turn; within, send the request, and call `Turn.read` with the answer's headers.
+    async def turn(self, rank: int) -> AsyncIterator["Turn"]:
+        """Waits for a turn; within, send the request, and call `Turn.read` with the answer's headers. Lower ranks
+        come first.
 
         Retryable, with the time, if the turn is more than WAIT_SECONDS_MAX away.
         """
         self._waiting += 1
         try:
-            async with self._slots:
+            async with self._slots.taken(rank):
                 async with self._queue:
                     await self._wait()
                     self._budget.sent()

@@ -11,7 +11,7 @@ from service.clock import SystemClock
 from service.read_model.explain import EntityReason, Explanation, timeline_workflows
 from service.read_model.explain import explain as explained
 from service.read_model.times import age, moment, now_ms, time_of_day
-from service.settings import read_settings
+from service.settings import Settings, read_settings
 
 TIMELINES_MAX = 12  # workflows whose timelines are read for one explanation
 
@@ -22,17 +22,18 @@ def explain(run: RunName, as_json: AsJson = False) -> None:
 
 
 async def _explanation(name: str) -> Explanation:
-    clock = SystemClock()
-    async with published(read_settings(), clock) as store:
-        snapshot = await find_run(store, name, clock)
+    clock, settings = SystemClock(), read_settings()
+    async with published(settings, clock) as store:
+        snapshot = await find_run(store, name, clock, settings)
         workflows = timeline_workflows(snapshot.sync, snapshot.entities, TIMELINES_MAX)
         timelines = {workflow: await store.timeline(workflow) for workflow in workflows}
-    return explained(snapshot.sync, snapshot.entities, timelines, _read_under(snapshot.sync.adapter), snapshot.now)
+    read_under = _read_under(settings, snapshot.sync.adapter)
+    return explained(snapshot.sync, snapshot.entities, timelines, read_under, snapshot.now)
 
 
-def _read_under(adapter: str) -> Mapping[str, str]:
+def _read_under(settings: Settings, adapter: str) -> Mapping[str, str]:
     """The parent of each entity that is read per row of another one; empty if the adapter is no longer known."""
-    known = load_with(read_settings().manifests).adapters.get(adapter)
+    known = load_with(settings.manifests).adapters.get(adapter)
     return {name: one.under.entity for name, one in known.entities.items() if one.under} if known else {}
 
 

@@ -1,6 +1,9 @@
-"""`sluice manifests`: the adapters and entities that can be synced, their dependencies, and a check of their files."""
+"""`sluice manifests`: the adapters and entities that can be synced, their dependencies, a check of their files, and
+changed types of columns applied to the database.
+"""
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,12 +12,21 @@ import typer
 
 from manifests.entity import Adapter, columns, table_name
 from manifests.graph import Dependencies, children, plan
-from manifests.loader import load, load_packaged
+from manifests.loader import load, load_packaged, load_with
 from manifests.schema import adapter_schema, entity_schema
 from service.cli import group
-from service.cli.output import AsJson, console, say, show, table
+from service.cli.output import AsJson, console, fail, say, show, table
+from service.clock import SystemClock
+from service.settings import read_settings
+from service.sinks import open_sink
+from service.sinks.schema import Correction
+from service.sinks.sink import SqlSink
+from topics.errors import Rejected, Retryable, SluiceError
 
-app = group("Show and check the APIs and entities that Sluice knows.")
+app = group("Show, check and apply the APIs and entities that Sluice knows.")
+
+ANEW = """These columns are made anew, without values; everything else stays. The next full sync of each organisation
+fills them. Indexes of yours on them are dropped with them."""
 
 Plan = Mapping[str, Dependencies]
 
@@ -71,6 +83,52 @@ def schema(of: Annotated[Literal["entity", "adapter"], typer.Argument(help="Whic
     typer.echo(entity_schema() if of == "entity" else adapter_schema(), nl=False)
 
 
+@app.command()
+def apply(is_agreed: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Give the columns in the database the types that the manifests say, after asking.
+
+    Tables and columns that are missing are made by a fetcher when it starts. It does not touch a column of another
+    type: that entity fails, with this command as the remedy, and all others are synced. A fetcher that runs with these
+    manifests needs no restart.
+    """
+    settings = read_settings()
+    asyncio.run(_apply(settings.sink, load_with(settings.manifests).adapters.values(), is_agreed))
+
+
+async def _apply(url: str, adapters: Collection[Adapter], is_agreed: bool) -> None:
+    sink = open_sink(url, SystemClock())
+    try:
+        found = [one for adapter in adapters for one in await sink.corrections(adapter)]
+        for one in found:
+            say(f"{one.table}: {one.column} is {one.existing}, and becomes {one.type}")
+        if found:
+            say(ANEW)
+            if not is_agreed:
+                typer.confirm("Make them anew?", abort=True)
+        failures = await _correct(sink, found)
+        for adapter in adapters:
+            problems = await sink.prepare(adapter)
+            failures = {table_name(adapter.name, entity): reason for entity, reason in problems.items()} | failures
+    finally:
+        await sink.close()
+    for reason in failures.values():
+        fail(reason)
+    if failures:
+        raise typer.Exit(1)
+    say("All tables are as the manifests say.")
+
+
+async def _correct(sink: SqlSink, found: Sequence[Correction]) -> dict[str, SluiceError]:
+    """Each column in a transaction of its own. What went wrong, by table."""
+    failures: dict[str, SluiceError] = {}
+    for one in found:
+        try:
+            await sink.correct(one)
+        except (Rejected, Retryable) as error:
+            failures[one.table] = error
+    return failures
+
+
 def _summary(adapter: Adapter) -> dict[str, Any]:
     levels = [found.level for found in plan(adapter).values()]
     return {
@@ -124,7 +182,7 @@ def _print_entity(facts: dict[str, Any]) -> None:
         "paging": f"{facts['paging']['style']}, {facts['paging']['size']} records a page",
         "full read": f"{full['order'] or ''} {_pairs(full['query'])}".strip(),
         "delta by": _delta(facts),
-        "read under": f"{under['entity']}, kept in {under['column']}" if under else "",
+        "read under": f"{under['entity']}, kept in {under['column']}{_in_key(under)}" if under else "",
         "level": str(facts["level"]),
         **{name: " ".join(facts[name]) for name in ("children", "hard", "soft", "dangling")},
         "table": facts["table"],
@@ -134,6 +192,10 @@ def _print_entity(facts: dict[str, Any]) -> None:
         say(f"  {label:<11} {value or '-'}")
     console.print()
     table(["column", "type", "from"], [[each["name"], each["type"], _origin(facts, each)] for each in facts["columns"]])
+
+
+def _in_key(under: dict[str, Any]) -> str:
+    return " and in the key" if under["key"] else ""
 
 
 def _origin(facts: dict[str, Any], column: dict[str, str]) -> str:

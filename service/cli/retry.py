@@ -36,7 +36,7 @@ async def _retry(name: str, request_id: str | None) -> dict[str, str]:
     """The run that was retried, and the request's id in its timeline."""
     clock, settings = SystemClock(), read_settings()
     async with published(settings, clock) as store:
-        state = (await find_run(store, name, clock)).sync
+        state = (await find_run(store, name, clock, settings)).sync
     if state.has_ended:
         raise Rejected(f"{state.run_id} has ended ({state.status}): there is nothing to retry")
     request = request_id or f"retry-{now_ms(clock)}"

@@ -1,6 +1,7 @@
 """`sluice status`: the newest runs, or the entities of one."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -12,11 +13,12 @@ from service.cli.output import AsJson, console, say, show, table
 from service.cli.progress import STYLES, note_of, pages_of
 from service.clock import Clock, SystemClock
 from service.read_model.progress import BAD, EntityView, RunProgress, RunView, Snapshot
-from service.read_model.times import moment, now_ms, short_time, span
+from service.read_model.times import age, moment, now_ms, short_time, span
 from service.settings import Settings, read_settings
 from service.sinks.migrations import NotPrepared
 from service.status import open_status
-from service.status.store import StatusStore
+from service.status.store import LISTED_MAX, StatusStore
+from topics.catalog import DAY_MS
 from topics.errors import Rejected
 
 RUNS_SHOWN_MAX = 20  # for people; programs get as many as the store lists
@@ -51,29 +53,40 @@ async def published(settings: Settings, clock: Clock) -> AsyncIterator[StatusSto
         await store.close()
 
 
-async def find_run(store: StatusStore, name: str, clock: Clock) -> Snapshot:
+async def find_run(store: StatusStore, name: str, clock: Clock, settings: Settings) -> Snapshot:
     """The newest run of this name (a run id, a workflow, a request id); Rejected if there is none."""
     snapshot = await snapshot_of(store, name, clock)
     if snapshot is None:
-        raise Rejected(
-            f"no run has the id, workflow or request {name!r}; `sluice status` shows the newest runs. A request that "
-            "was sent just now, or waits in a queue, has no run yet"
-        )
+        raise Rejected(missing_run(name, now_ms(clock), settings.retention_days))
     return snapshot
+
+
+def missing_run(name: str, now: int, days: int) -> str:
+    """The reason why no run of this name is published. Only a run id says when its run began."""
+    number = re.search(r"@([0-9]{1,15})$", name)
+    if number is not None and int(number[1]) < now - days * DAY_MS:
+        return (
+            f"run {name!r} is not published any more: it began {age(int(number[1]), now)}, and ended runs are removed "
+            f"after {days} days (SLUICE_RETENTION_DAYS), all but the newest of each workflow"
+        )
+    return (
+        f"no run has the id, workflow or request {name!r}; `sluice status` shows the newest runs. A request that "
+        f"was sent just now, or waits in a queue, has no run yet; one older than {days} days may have been removed"
+    )
 
 
 async def snapshot_of(store: StatusStore, name: str, clock: Clock) -> Snapshot | None:
     """The newest run of this name as it is published now; None if there is none."""
-    found = await store.runs(SYNC.name, name)
+    found = await store.runs(SYNC.name, name, 1)
     if not found:
         return None
     return Snapshot(clock.monotonic(), now_ms(clock), found[0], tuple(await store.children(found[0].run_id)))
 
 
 async def _run(name: str) -> RunView:
-    clock = SystemClock()
-    async with published(read_settings(), clock) as store:
-        return RunProgress().view(await find_run(store, name, clock))
+    clock, settings = SystemClock(), read_settings()
+    async with published(settings, clock) as store:
+        return RunProgress().view(await find_run(store, name, clock, settings))
 
 
 async def _runs(is_complete: bool) -> list[RunView]:
@@ -83,8 +96,7 @@ async def _runs(is_complete: bool) -> list[RunView]:
     """
     clock, views = SystemClock(), []
     async with published(read_settings(), clock) as store:
-        found = await store.runs(SYNC.name)
-        for sync in found if is_complete else found[: RUNS_SHOWN_MAX + 1]:
+        for sync in await store.runs(SYNC.name, limit=LISTED_MAX if is_complete else RUNS_SHOWN_MAX + 1):
             entities = () if sync.has_ended else await store.children(sync.run_id)
             views.append(RunProgress().view(Snapshot(clock.monotonic(), now_ms(clock), sync, tuple(entities))))
     return views

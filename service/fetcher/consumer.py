@@ -18,19 +18,24 @@ log = logging.getLogger("sluice.fetcher")
 GROUP = "sluice-fetchers"
 POLL_RECORDS_MAX = 500
 POLL_MS = 200
-# Unfinished commands of one partition; at the maximum it is paused until half of them are done. Others are read.
-UNFINISHED_PER_PARTITION_MAX = 1_000
+# Unfinished commands of one partition; at the maximum it is paused until half of them are done. Others are read. Half
+# is more than all commands of some dozens of organisations whose API hangs.
+UNFINISHED_PER_PARTITION_MAX = 5_000
 UNCOMMITTED_PER_PARTITION_MAX = 10_000  # likewise; those behind one that takes long
 
 Revoked = Callable[[set[TopicPartition]], Awaitable[None]]
 
 
 class Fetched(NamedTuple):
-    """A record, and the offsets of the assignment that it was read in: a partition may be assigned again later."""
+    """A record, and the offsets of the assignment that it was read in: a partition may be assigned again later.
+
+    `is_redelivered`: another process may have had it, since it was there before the assignment was.
+    """
 
     tp: TopicPartition
     record: Any
     tracker: OffsetTracker
+    is_redelivered: bool
 
     def done(self) -> None:
         """Count the record as done. Without effect if its partition was revoked after it was read."""
@@ -57,6 +62,7 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         self._lost: list[LostRecords] = []
         self._consumer = group_member(client, GROUP, name)
         self._trackers: dict[TopicPartition, OffsetTracker] = {}
+        self._fresh_from: dict[TopicPartition, int] = {}  # the partition's end when its first records were read
         self._paused: set[TopicPartition] = set()
         self.reads = self.commits = 0
 
@@ -76,9 +82,10 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             tracker = self._trackers.setdefault(tp, OffsetTracker())
             if tracker.read_offset is not None and tracker.read_offset < records[0].offset:
                 self._lost.append(LostRecords(tp.topic, tp.partition, tracker.read_offset, records[0].offset))
+            fresh_from = self._fresh_from.setdefault(tp, self._consumer.highwater(tp) or records[-1].offset + 1)
             for record in records:
                 tracker.begin(record.offset)
-                new.append(Fetched(tp, record, tracker))
+                new.append(Fetched(tp, record, tracker, record.offset < fresh_from))
         self.reads += len(new)
         self._pause_or_resume()
         self._report_lost()
@@ -120,6 +127,7 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         """
         lost = {tp: self._trackers.pop(tp, OffsetTracker()) for tp in revoked}
         self._paused -= lost.keys()
+        self._fresh_from = {tp: offset for tp, offset in self._fresh_from.items() if tp not in lost}
         await self._on_revoked(set(lost))
         await self._commit(lost)
         for tp in lost:

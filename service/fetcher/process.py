@@ -26,7 +26,7 @@ log = logging.getLogger("sluice.fetcher")
 COMMIT_SECONDS = 0.5
 PAUSE_SECONDS = 0.003  # after reading, so that one read returns several commands
 
-Run = Callable[[Command], Awaitable[Command]]
+Run = Callable[[Command, bool], Awaitable[Command]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class InFlight:
 class Fetcher:
     """One process of the data plane. `name` is its static membership: unique, and the same after a restart.
 
-    `run` runs one command's activity and returns its result; Rejected makes the command a dead letter.
+    `run` runs one command's activity and returns its result; it is given whether the command may have been under way in
+    another process. Rejected makes the command a dead letter.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Fetcher:
         self._registry = registry
         self._run = run
         self._liveness = liveness or Liveness()
-        self._queue: FairQueue[InFlight] = FairQueue(concurrency.COMMANDS_PER_CONNECTION)
+        self._queue: FairQueue[InFlight] = FairQueue(concurrency.COMMANDS, concurrency.COMMANDS_PER_CONNECTION)
         self._tasks: dict[asyncio.Task[None], InFlight] = {}
         self._cancelled: set[asyncio.Task[None]] = set()
         self._ids: set[str] = set()
@@ -111,7 +112,7 @@ class Fetcher:
         self._queue.add(command.key, item)
 
     def _dispatch(self) -> None:
-        while len(self._tasks) < concurrency.COMMANDS and (turn := self._queue.take()) is not None:
+        while (turn := self._queue.take()) is not None:
             connection, item = turn
             task = asyncio.create_task(self._work(item))
             self._tasks[task] = item
@@ -119,7 +120,7 @@ class Fetcher:
 
     async def _work(self, item: InFlight) -> None:
         try:
-            result = await self._run(item.command)
+            result = await self._run(item.command, item.fetched.is_redelivered)
         except Rejected as error:
             await self._publisher.reject(item.fetched.record, str(error))
         else:

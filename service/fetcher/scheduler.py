@@ -8,16 +8,19 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Items by connection, at most `in_flight_max` of each in flight at once.
+    """Items by connection: at most `in_flight_max` in flight at once, at most `per_connection_max` of each connection.
 
-    A connection with a thousand waiting items and one with three take turns, one item each. The caller bounds
+    A connection with a thousand waiting items and one with three take turns, one item each. The second half of the
+    places is for connections that have none, so that those whose items hang do not take them all. The caller bounds
     `waiting`: it stops reading at its own maximum.
     """
 
-    def __init__(self, in_flight_max: int) -> None:
+    def __init__(self, in_flight_max: int, per_connection_max: int) -> None:
         self._in_flight_max = in_flight_max
+        self._per_connection_max = per_connection_max
         self._queues: dict[str, deque[T]] = {}
         self._in_flight: Counter[str] = Counter()
+        self._all_in_flight = 0
         self.waiting = 0
 
     def add(self, connection: str, item: T) -> None:
@@ -26,13 +29,17 @@ class FairQueue(Generic[T]):
 
     def take(self) -> tuple[str, T] | None:
         """Take the next item, which is in flight from now on; None if no connection may have another one."""
+        if self._all_in_flight >= self._in_flight_max:
+            return None
+        allowed = self._per_connection_max if self._all_in_flight < self._in_flight_max // 2 else 1
         for connection, queue in self._queues.items():
-            if self._in_flight[connection] < self._in_flight_max:
+            if self._in_flight[connection] < allowed:
                 item = queue.popleft()
                 del self._queues[connection]
                 if queue:
                     self._queues[connection] = queue  # after the other connections
                 self._in_flight[connection] += 1
+                self._all_in_flight += 1
                 self.waiting -= 1
                 return connection, item
         return None
@@ -40,6 +47,7 @@ class FairQueue(Generic[T]):
     def done(self, connection: str) -> None:
         """Count one item of the connection as no longer in flight."""
         self._in_flight[connection] -= 1
+        self._all_in_flight -= 1
         if not self._in_flight[connection]:
             del self._in_flight[connection]
 

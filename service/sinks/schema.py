@@ -33,6 +33,31 @@ class Dialect:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """A column that is to have another type. It is made anew, without values: those are in `raw`. Since the digest of
+    the columns is part of each row's hash, the next full sync of an organisation writes all its rows anew.
+    """
+
+    table: str
+    column: str
+    existing: str
+    type: str
+
+    @property
+    def statements(self) -> tuple[str, str]:
+        table = f'alter table "{self.table}"'
+        return f'{table} drop column "{self.column}"', f'{table} add column "{self.column}" {self.type}'
+
+    @property
+    def in_use(self) -> Rejected:
+        """The error where something of the owner's stands on the column."""
+        return Rejected(
+            f"column {self.column} of table {self.table} cannot be made anew: a view, an index or a constraint of "
+            "yours uses it. Drop that, run the command again, and create it anew"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EntityTable:
     """An entity's table by its manifest. Names consist of lower-case letters, digits and _ (manifests.entity).
 
@@ -43,6 +68,11 @@ class EntityTable:
     columns: tuple[ColumnSpec, ...]
 
     @property
+    def parent_column(self) -> str:
+        """The column with the parent's key, "" at the top level."""
+        return next((column.name for column in self.columns if not column.source), "")
+
+    @property
     def column_names(self) -> list[str]:
         return [*KEY, *(column.name for column in self.columns), *PROVENANCE]
 
@@ -51,30 +81,43 @@ class EntityTable:
 
         Rejected if a column has another type, or Sluice did not make the table.
         """
-        typed = {column.name: dialect.types[column.type] for column in self.columns}
-        own = {name: dialect.types[type_] for name, type_ in PROVENANCE.items()}
+        typed = self._typed(dialect)
         if not existing:
             key = {name: f"text {dialect.key} not null" for name in KEY}
-            own = {name: type_ if name == NULLABLE else f"{type_} not null" for name, type_ in own.items()}
+            own = {name: type_ if name == NULLABLE else f"{type_} not null" for name, type_ in _own(dialect).items()}
             lines = ", ".join(f'"{name}" {type_}' for name, type_ in {**key, **typed, **own}.items())
             return [f'create table if not exists "{self.name}" ({lines}, primary key (org, id))']
-        for name in (*KEY, *own):
-            if name not in existing:
-                raise Rejected(
-                    f"table {self.name} exists, but has no column {name}: Sluice did not make it. Rename it; "
-                    "then Sluice creates its own"
-                )
-        for name, type_ in {**dict.fromkeys(KEY, "text"), **typed, **own}.items():
-            if existing.get(name, type_) != type_:
-                raise Rejected(
-                    f"column {name} of table {self.name} is {existing[name]}, and the manifest makes it {type_}. Give "
-                    "the field another name in the manifest, or change the column's type in the database"
-                )
+        for wrong in self.corrections(existing, dialect):
+            raise Rejected(
+                f"column {wrong.column} of table {self.name} is {wrong.existing}, and the manifest makes it "
+                f"{wrong.type}. Run `sluice manifests apply`: it makes the column anew, and the next full sync of each "
+                "organisation fills it"
+            )
         return [
             f'alter table "{self.name}" add column "{name}" {type_}'
             for name, type_ in typed.items()
             if name not in existing
         ]
+
+    def corrections(self, existing: Mapping[str, str], dialect: Dialect) -> list["Correction"]:
+        """The columns that have another type than in the manifest. Rejected if Sluice did not make the table."""
+        if not existing:
+            return []
+        for name, type_ in {**dict.fromkeys(KEY, "text"), **_own(dialect)}.items():
+            if existing.get(name) != type_:
+                has = f"its column {name} is {existing[name]}" if name in existing else f"has no column {name}"
+                raise Rejected(
+                    f"table {self.name} exists, but {has}: Sluice did not make it. Rename it; then Sluice creates "
+                    "its own"
+                )
+        return [
+            Correction(self.name, name, existing[name], type_)
+            for name, type_ in self._typed(dialect).items()
+            if existing.get(name, type_) != type_
+        ]
+
+    def _typed(self, dialect: Dialect) -> dict[str, str]:
+        return {column.name: dialect.types[column.type] for column in self.columns}
 
     def types_of(self, names: Sequence[str]) -> dict[str, FieldType]:
         """The types of the named columns, the key's included. Rejected for a name that the table does not have."""
@@ -88,12 +131,17 @@ class EntityTable:
         return {name: known[name] for name in names}
 
 
+def _own(dialect: Dialect) -> dict[str, str]:
+    return {name: dialect.types[type_] for name, type_ in PROVENANCE.items()}
+
+
 def entity_table(adapter: str, entity: Entity) -> EntityTable:
     return EntityTable(table_name(adapter, entity.name), columns(entity))
 
 
-def entity_tables(adapter: Adapter) -> tuple[EntityTable, ...]:
-    return tuple(entity_table(adapter.name, entity) for entity in adapter.entities.values())
+def entity_tables(adapter: Adapter) -> dict[str, EntityTable]:
+    """By entity."""
+    return {name: entity_table(adapter.name, entity) for name, entity in adapter.entities.items()}
 
 
 def as_text(value: object, type_: FieldType) -> str:

@@ -21,13 +21,22 @@ select * from unnest(
 on conflict do nothing
 
 -- name: supersede
--- Marks the runs of these workflows that have not ended and are not the newest of their workflow.
+-- Marks the runs of these workflows that have not ended and are not the newest of their workflow. Looked at are those of
+-- $2, which were just written, and the $3 with the highest numbers: all others were marked when they were replaced.
+with recent as materialized (
+    select run.* from unnest($1::text[]) as published (workflow)
+    cross join lateral (
+        select workflow, run_id, epoch, seq, ended_at is null and superseded_by is null as is_current
+        from sluice_workflow_runs where workflow = published.workflow order by run_id desc limit $3
+    ) as run
+),
+newest as materialized (
+    select distinct on (workflow) workflow, run_id, epoch, seq from recent order by workflow, epoch desc, seq desc
+)
 update sluice_workflow_runs as run set superseded_by = newest.run_id
-from (
-    select distinct on (workflow) workflow, run_id from sluice_workflow_runs
-    where workflow = any($1::text[]) order by workflow, epoch desc, seq desc
-) as newest
-where run.workflow = newest.workflow and run.run_id <> newest.run_id
+from newest
+where run.run_id = any(array(select run_id from recent where is_current union select unnest($2::text[])))
+    and run.workflow = newest.workflow and (run.epoch, run.seq) < (newest.epoch, newest.seq)
     and run.ended_at is null and run.superseded_by is null
 
 -- name: newest_runs
@@ -35,16 +44,118 @@ select state from sluice_workflow_runs where kind = $1 and superseded_by is null
 
 -- name: named_runs
 select state from sluice_workflow_runs
-where kind = $1 and (
-    run_id = $3
-    or superseded_by is null
-    and (workflow = $3 or run_id in (select run_id from sluice_timeline where request_id = $3))
-)
+where kind = $1 and run_id = any(array(
+    select $3::text
+    union all
+    (
+        select run_id from sluice_workflow_runs
+        where workflow = $3 and superseded_by is null order by run_id desc limit $2
+    )
+    union all
+    select run.run_id from sluice_timeline join sluice_workflow_runs as run using (run_id)
+    where request_id = $3 and request_id <> '' and superseded_by is null
+))
 order by started_at desc limit $2
 
 -- name: children
-select state from sluice_workflow_runs where parent_run_id = $1 and superseded_by is null order by workflow
+select state from sluice_workflow_runs where parent_run_id = $1 and parent_run_id <> '' and superseded_by is null order by workflow
 
 -- name: timeline
 select seq, at, cause, event, request_id, run_id from sluice_timeline where workflow = $1
 order by at desc, seq desc limit $2
+
+-- Retention. A batch is what is older than $1 and lies behind one position ($2, $3) up to another, the last of it: a time
+-- and an id. Rows that are locked are left for the next round: removing never waits for a row.
+
+-- name: newest_event
+select max(at) from sluice_timeline
+
+-- name: next_runs
+select started_at, run_id from (
+    select started_at, run_id from sluice_workflow_runs
+    where kind = $5 and started_at < $1 and (started_at, run_id) > ($2, $3) order by started_at, run_id limit $4
+) as batch order by started_at desc, run_id desc limit 1
+
+-- name: remove_runs
+-- Runs of a kind, but never the newest of a workflow, one of the $7 with the highest numbers: it makes known that a record
+-- of an older run, read again from the journal, is old. What has not ended and is not the newest was replaced.
+with gone as (
+    select run_id from sluice_workflow_runs as run
+    where kind = $6 and started_at < $1 and (started_at, run_id) > ($2, $3) and (started_at, run_id) <= ($4, $5)
+        and (ended_at < $1 or ended_at is null)
+        and run_id <> (
+            select run_id from (
+                select run_id, epoch, seq from sluice_workflow_runs as other
+                where other.workflow = run.workflow order by run_id desc limit $7
+            ) as recent order by epoch desc, seq desc limit 1
+        )
+    for update skip locked
+)
+delete from sluice_workflow_runs as run using gone where run.run_id = gone.run_id
+
+-- name: next_events
+select at, workflow from (
+    select at, workflow from sluice_timeline
+    where at < $1 and (at, workflow) > ($2, $3) order by at, workflow limit $4
+) as batch order by at desc, workflow desc limit 1
+
+-- name: remove_events
+delete from sluice_timeline where ctid = any(array(
+    select ctid from sluice_timeline
+    where at < $1 and (at, workflow) > ($2, $3) and (at, workflow) <= ($4, $5)
+    for update skip locked
+))
+
+-- name: next_fences
+select opened_at, run_id from (
+    select opened_at, run_id from sluice_runs
+    where opened_at < $1 and (opened_at, run_id) > ($2, $3) order by opened_at, run_id limit $4
+) as batch order by opened_at desc, run_id desc limit 1
+
+-- name: remove_lines
+-- At most $6 ledger lines of closed runs (closed_at is null while one is open): where a newer run closed it, they are
+-- still there.
+delete from sluice_pages where ctid = any(array(
+    select line.ctid from sluice_runs as run
+    cross join lateral (
+        select ctid from sluice_pages where run_id = run.run_id limit $6 for update skip locked
+    ) as line
+    where opened_at < $1 and (opened_at, run_id) > ($2, $3) and (opened_at, run_id) <= ($4, $5)
+        and closed_at < $1
+    limit $6
+))
+
+-- name: remove_fences
+-- Closed runs without ledger lines, but never the newest of a workflow, which is the fence, nor the newest that is done,
+-- which says what was last read completely.
+with gone as (
+    select run_id from sluice_runs as run
+    where opened_at < $1 and (opened_at, run_id) > ($2, $3) and (opened_at, run_id) <= ($4, $5)
+        and closed_at < $1
+        and number < (
+            select max(number) from sluice_runs as newer
+            where newer.workflow = run.workflow and (newer.state = 'done' or run.state <> 'done')
+        )
+        and (select count(*) from sluice_pages as line where line.run_id = run.run_id) = 0
+    for update skip locked
+)
+delete from sluice_runs as run using gone where run.run_id = gone.run_id
+
+-- name: next_rejected
+select rejected_at, record_key from (
+    select rejected_at, record_key from rejected_records
+    where rejected_at < $1 and (rejected_at, record_key) > ($2, $3) order by rejected_at, record_key limit $4
+) as batch order by rejected_at desc, record_key desc limit 1
+
+-- name: remove_rejected
+-- Rejections that a later complete run of the entity has not repeated. run_id is WORKFLOW@NUMBER.
+delete from rejected_records where ctid = any(array(
+    select ctid from (
+        select ctid, rtrim(run_id, '0123456789') as head, run_id from rejected_records
+        where rejected_at < $1 and (rejected_at, record_key) > ($2, $3) and (rejected_at, record_key) <= ($4, $5)
+        for update skip locked
+    ) as old
+    where substr(old.run_id, length(old.head) + 1)::bigint < (
+        select max(number) from sluice_runs as newer where newer.workflow = left(old.head, -1) and newer.state = 'done'
+    )
+))

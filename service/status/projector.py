@@ -5,14 +5,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.core.registry import Registry
 from agents.core.retry import PUBLISH_STATUS
+from agents.ports import Clock
 from agents.watchdog import PROGRESS_SECONDS_MAX, Probe, run_beside, watch_progress
 from service.kafka.client import ClientArguments
 from service.kafka.consumer import group_member, unread
+from service.status.cleaner import Cleaner
 from service.status.rows import status_rows
 from service.status.store import StatusStore
 from tables.requests import is_request_log
@@ -22,6 +24,7 @@ from topics.errors import Retryable
 log = logging.getLogger("sluice.projector")
 
 GROUP = "sluice-projector"
+FIRST_PARTITION = TopicPartition(CHANGELOG, 0)
 POLL_RECORDS_MAX = 4_000
 POLL_MS = 200
 # Records are gathered until none arrives for QUIET_SECONDS: of several states of a run only the newest is written.
@@ -31,11 +34,18 @@ COMMIT_SECONDS = 1.0
 
 
 async def project(
-    client: ClientArguments, name: str, registry: Registry, store: StatusStore, stop: asyncio.Event
+    client: ClientArguments,
+    name: str,
+    registry: Registry,
+    store: StatusStore,
+    retention_days: int,
+    clock: Clock,
+    stop: asyncio.Event,
 ) -> None:
     """Run until `stop` is set. Offsets are committed after their rows; a record that is read again changes nothing."""
     projector = Projector(group_member(client, GROUP, name), registry, store, stop)
-    await run_beside(projector.run(name), watch_progress(projector.probes))
+    cleaner = Cleaner(store, registry.kinds, retention_days, clock, projector.reads_first_partition)
+    await run_beside(projector.run(name), watch_progress(projector.probes), cleaner.run())
 
 
 class Projector:
@@ -62,6 +72,10 @@ class Projector:
                 await self._poll()
         finally:
             await self._consumer.stop()
+
+    def reads_first_partition(self) -> bool:
+        """So does one projector of all, but for a moment around a rebalance."""
+        return FIRST_PARTITION in self._consumer.assignment()
 
     async def probes(self) -> list[Probe]:
         """Records must be published or retried, and their offsets committed."""
@@ -119,7 +133,6 @@ class Projector:
                 await call()
                 return True
             except Retryable as error:
-                wait = PUBLISH_STATUS.wait_seconds(attempt, error.after_seconds)
                 log.warning("status not written", extra={"sluice.error": str(error)})
-            await asyncio.sleep(wait)
+            await asyncio.sleep(PUBLISH_STATUS.wait_seconds(attempt))
         return False

@@ -31,6 +31,10 @@ class StatusRows:
     def workflows(self) -> list[object]:
         return [values[RUN_COLUMNS.index("workflow")] for values in self.runs]
 
+    @property
+    def run_ids(self) -> list[object]:
+        return [values[RUN_COLUMNS.index("run_id")] for values in self.runs]
+
 
 def status_rows(registry: Registry, values: Iterable[bytes]) -> StatusRows:
     """Rows for records of the journal. The newest record of a run counts, which is not always the last: a frozen

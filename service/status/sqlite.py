@@ -14,7 +14,7 @@ from service.sinks.sqlite.connection import SqliteFile, transaction
 from service.sinks.sqlite.tables import migrate
 from service.sql import read_statements
 from service.status.rows import StatusRows, Values
-from service.status.store import StatusStore
+from service.status.store import RUNS_COMPARED_MAX, StatusStore
 
 _SQL = read_statements("service.status", "sqlite.sql")
 
@@ -35,7 +35,9 @@ class SqliteStatus(StatusStore):
             with transaction(connection):
                 connection.executemany(_SQL["upsert_runs"], map(_stored, rows.runs))
                 connection.executemany(_SQL["insert_timeline"], map(_stored, rows.timeline))
-                connection.executemany(_SQL["supersede"], [{"workflow": key} for key in rows.workflows])
+                named = zip(rows.workflows, rows.run_ids, strict=True)
+                written = [{"workflow": key, "run_id": run, "runs": RUNS_COMPARED_MAX} for key, run in named]
+                connection.executemany(_SQL["supersede"], written)
 
         await self._file.run(call)
 
@@ -46,7 +48,15 @@ class SqliteStatus(StatusStore):
         path = self._file.path
         if not path.exists():
             raise NotPrepared(f"the SQLite file {path} does not exist yet: start a projector to create it")
-        return await self._file.run(lambda connection: connection.execute(_SQL[statement], arguments).fetchall())
+        stored = _stored(arguments)
+        return await self._file.run(lambda connection: connection.execute(_SQL[statement], stored).fetchall())
+
+    async def _remove(self, statement: str, *arguments: object) -> int:
+        def call(connection: sqlite3.Connection) -> int:
+            with transaction(connection):
+                return connection.execute(_SQL[statement], _stored(arguments)).rowcount
+
+        return await self._file.run(call)
 
 
 def _stored(values: Values) -> tuple[object, ...]:

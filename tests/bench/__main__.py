@@ -13,6 +13,8 @@ import uvloop
 from tests.bench.decisions import measure_decisions
 from tests.bench.environment import Environment, environment_in
 from tests.bench.flat import measure_flat
+from tests.bench.history import measure_history
+from tests.bench.isolation import measure_isolation
 from tests.bench.limited import measure_limited
 from tests.bench.pages import measure_pages
 from tests.bench.peers.measure import measure_peers
@@ -24,9 +26,11 @@ Found = Mapping[str, msgspec.Struct]
 MEASUREMENTS: Mapping[str, Callable[[Environment, int], Awaitable[msgspec.Struct]]] = {
     "flat": measure_flat,
     "decisions": measure_decisions,
+    "isolation": measure_isolation,
     "limited": measure_limited,
     "restart": measure_restart,
     "table": measure_table,
+    "history": measure_history,
 }
 PEERS = "peers"
 

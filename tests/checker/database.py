@@ -75,10 +75,14 @@ async def _read(connection: Connection, layouts: Mapping[str, Layout], found: Ev
 async def _tables(connection: Connection, layout: Layout) -> Sequence[Table]:
     """The entity's rows, organisation by organisation."""
     columns = [column.name for column in layout.columns] + ([layout.parent_column] if layout.parent_column else [])
-    named = "".join(f'"{column}", ' for column in columns)
+    named = "".join(f'stored."{column}", ' for column in columns)
     query = f"""
-        select org, id, {named} raw, content_hash, run_id, page, source_updated_at from "{layout.table}"
-        order by org, id
+        select stored.org, id, {named} stored.raw, content_hash, stored.run_id, stored.page, source_updated_at,
+            rejection.run_id as rejected_in
+        from "{layout.table}" as stored left join rejected_records as rejection
+            on rejection.org = stored.org and rejection.adapter = '{layout.adapter}'
+            and rejection.entity = '{layout.entity}' and rejection.record_key = stored.id and rejection.place = ''
+        order by stored.org, id
     """
     readers: dict[str, TableReader] = {}
     async for row in _rows(connection, query):

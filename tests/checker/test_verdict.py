@@ -18,6 +18,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 ORGS = ("--org", "acme", "--no-rate-limit", "--people", "60")
 TRIES_MAX = 10
 START = {"org": "acme", "adapter": "pco", "type": "full"}
+REJECTED = """insert into rejected_records
+    select org, 'pco', 'people.email', id, '', split_part(run_id, '@', 1) || '@1', '', 1, 'why', '{}', now()
+    from pco_people_email limit 1"""
 TAMPERED = {
     "rows-equal-the-source": "update pco_people_person set first_name = 'Nobody'",
     "pages-are-committed-once": "update sluice_runs set records = records + 1",
@@ -36,10 +39,12 @@ async def test_a_sync_that_went_well_is_clean_and_what_is_changed_afterwards_is_
         await made.until(lambda syncs: any(sync.has_ended for sync in syncs), "the end of the run")
         assert await settled(made, tmp_path) == {}
         connection = await asyncpg.connect(postgres_dsn)
-        for tampering in TAMPERED.values():
+        for tampering in (*TAMPERED.values(), REJECTED):
             await connection.execute(tampering)
         await connection.close()
-        assert TAMPERED.keys() <= verdict(made, tmp_path).keys()
+        found = verdict(made, tmp_path)
+        assert TAMPERED.keys() <= found.keys()
+        assert any("is still listed as rejected" in fault for fault in found["rows-equal-the-source"])
 
 
 async def settled(made: Installation, home: Path) -> dict[str, list[str]]:

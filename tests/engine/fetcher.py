@@ -56,10 +56,10 @@ class Fetcher(Process):
         database = Database(FlakySink(self.name, self.api.sink, self.faults, self._gate), self._gate.through)
         source = FlakySource(self.name, self.api, self.faults, self._gate)
         self._runner = ActivityRunner(
-            LeaseReader(source, database, self.adapters, self.clock), database, self.activities
+            LeaseReader(source, database, self.adapters, self.clock, self._gate.through), database, self.activities
         )
         self._trackers: dict[LogPartition, OffsetTracker] = {}
-        self._queue: FairQueue[InFlight] = FairQueue(PER_CONNECTION_MAX)
+        self._queue: FairQueue[InFlight] = FairQueue(IN_FLIGHT_MAX, PER_CONNECTION_MAX)
         self._tasks: dict[asyncio.Task[None], InFlight] = {}
         self._ids: set[str] = set()
 
@@ -137,7 +137,7 @@ class Fetcher(Process):
         self._queue.add(command.key, InFlight(tp, record, command))
 
     def _dispatch(self) -> None:
-        while len(self._tasks) < IN_FLIGHT_MAX and (turn := self._queue.take()) is not None:
+        while (turn := self._queue.take()) is not None:
             connection, item = turn
             task = asyncio.get_running_loop().create_task(self._work(item))
             self._tasks[task] = item

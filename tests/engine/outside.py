@@ -1,10 +1,11 @@
 """What fetchers meet outside: one database, one API. Both answer when the engine lets them, fail, and keep a record."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from agents.ledger import LedgerSums
 from agents.ports import (
     ClosedRun,
     FetchRequest,
@@ -14,11 +15,13 @@ from agents.ports import (
     PageOutcome,
     PageWrite,
     Parent,
+    ParentsRequest,
     RunEnd,
 )
 from manifests.entity import Adapter, Entity
 from tests.engine.faults import Faults, Gate
 from tests.support.memory import ListSource, MemorySink
+from topics.errors import SluiceError
 
 API_SECONDS = (0.01, 0.1, 0.7, 3.0)
 R = TypeVar("R")
@@ -78,7 +81,8 @@ class FlakySink:
         self._faults = faults
         self._gate = gate
 
-    async def prepare(self, adapter: Adapter) -> None: ...
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
+        return {}
 
     async def close(self) -> None: ...
 
@@ -88,12 +92,11 @@ class FlakySink:
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         return await self._transaction("commit", lambda: self._sink.commit(pages))
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        return await self._transaction(
-            "parents", lambda: self._sink.parents(adapter, entity, org, columns, after, limit)
-        )
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        return await self._transaction("parents", lambda: self._sink.parents(request))
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        return await self._transaction("ledger_sums", lambda: self._sink.ledger_sums(run))
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return await self._transaction("count", lambda: self._sink.count(adapter, entity, org))

@@ -1,6 +1,7 @@
 """The PostgreSQL sink alone: a server that goes away, refuses a request, or will not store a value."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -8,11 +9,32 @@ from typing import TypeVar
 import asyncpg
 import pytest
 
+from agents.kinds import SHIPPED
 from agents.ports import Sink
+from manifests.entity import Entity
 from service.clock import SystemClock
+from service.settings import Settings
 from service.sinks import open_sink
 from service.sinks.postgres.connection import translated
-from tests.sinks.builders import EVERY_TYPE, TYPED, commit, committed, open_lease, page, row, run, typed_row, write
+from service.sinks.postgres.sink import SESSION
+from service.sinks.sink import SqlSink
+from service.status import open_status
+from service.status.postgres import PostgresStatus
+from tests.sinks.builders import (
+    CHILD,
+    CONTACT,
+    EVERY_TYPE,
+    TYPED,
+    adapter,
+    commit,
+    committed,
+    open_lease,
+    page,
+    row,
+    run,
+    typed_row,
+    write,
+)
 from tests.sinks.conftest import Database
 from tests.support.postgres import PostgresServer
 from topics.errors import Rejected, Retryable
@@ -104,6 +126,42 @@ async def test_a_new_row_that_another_transaction_stores_at_that_moment_is_compa
     assert await database.query("select id, name from book_book_contact order by id") == [("a", "newer"), ("b", "Bob")]
 
 
+async def test_a_commit_waits_for_the_disk_even_where_the_servers_default_is_that_none_does(
+    sink: Sink, database: Database
+) -> None:
+    await database.query("alter database sluice set synchronous_commit = off")
+    try:
+        assert await database.query("show synchronous_commit") == [("off",)]
+        rows, status = database.open(), open_status(Settings(sink=database.url), SystemClock(), SHIPPED)
+        assert isinstance(rows, SqlSink)
+        assert await rows.fetch("show synchronous_commit") == [("on",)]
+        assert isinstance(status, PostgresStatus)
+        assert await status._pool.fetch("show synchronous_commit") == [("on",)]
+        await status.close()
+    finally:
+        await database.query("alter database sluice reset synchronous_commit")
+
+
+async def test_a_server_that_may_lose_what_it_commits_is_named_with_its_setting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests' own server waits for no disk, and here the session is one whose settings a pooler has dropped."""
+    monkeypatch.setitem(SESSION, "synchronous_commit", "off")
+    sink = database.open()
+    assert isinstance(sink, SqlSink)
+    fsync, writes, commit = await sink.dangers()
+    assert re.match(r"PostgreSQL at 127.0.0.1:\d+/sluice: fsync is off: .* Set it on and reload the server", fsync)
+    assert "full_page_writes is off" in writes
+    assert "synchronous_commit is off in the sessions of Sluice, which ask for on" in commit
+
+
+async def test_a_durable_server_has_no_dangers() -> None:
+    with PostgresServer(durable=True) as server:
+        sink = open_sink(server.dsn(), SystemClock())
+        assert await sink.dangers() == []
+        await sink.close()
+
+
 async def test_a_server_that_is_not_there_is_tried_again_later() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -187,6 +245,24 @@ async def test_a_row_that_the_owners_trigger_refuses_is_set_aside(sink: Sink, da
     )
     assert await write(sink, run(), row("a", "Ann"), row("b", "Bob")) == committed(1, 1)
     assert await database.query("select reason from rejected_records") == [("the database refused it: no Bob here",)]
+
+
+async def test_a_table_that_somebody_locks_is_not_waited_for_and_holds_up_no_other(
+    sink: Sink, database: Database
+) -> None:
+    holder = await asyncpg.connect(database.url)
+    await holder.execute("begin; lock table book_book_contact")
+    shape = {"name": CONTACT.name, "path": CONTACT.path}
+    wider = Entity.model_validate({**shape, "fields": {"age": {"type": "integer", "from": "age"}}})
+    other = Entity.model_validate({**shape, "fields": {"name": {"type": "integer", "from": "name"}}})
+    problems = await sink.prepare(adapter(wider, CHILD))
+    assert [(name, type(problem)) for name, problem in problems.items()] == [("book.contact", Retryable)]
+    assert isinstance(sink, SqlSink)
+    (correction,) = await sink.corrections(adapter(other))
+    with pytest.raises(Retryable, match="book_book_contact is locked in PostgreSQL"):
+        await sink.correct(correction)
+    await holder.close()
+    assert await sink.prepare(adapter(wider)) == {}
 
 
 async def test_an_unchanged_row_is_not_even_locked(sink: Sink, database: Database) -> None:

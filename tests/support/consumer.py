@@ -76,6 +76,9 @@ class Consumer:
     async def position(self, tp: TopicPartition) -> int:
         return self.positions[tp]
 
+    def highwater(self, tp: TopicPartition) -> int:
+        return len(self.log[tp])
+
     async def end_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
         if self.read_failure is not None:
             raise self.read_failure

@@ -3,6 +3,7 @@ server, and one transaction."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -12,13 +13,14 @@ from agents import concurrency
 from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd
 from manifests.entity import Adapter
 from service.clock import Clock
-from service.sinks.postgres.commit import SQL, commit_arguments, commit_statement
-from service.sinks.postgres.connection import Connection, Pool, translated
+from service.sinks.postgres.commit import SQL, commit_arguments, commit_statements, rejection_arguments
+from service.sinks.postgres.connection import DURABLE, LOCK_TIMEOUT_SECONDS, Connection, Pool, translated
 from service.sinks.postgres.loading import FirstLoads
 from service.sinks.postgres.runs import close_runs, enter_pages, open_leases
-from service.sinks.postgres.tables import create_tables, migrate
-from service.sinks.schema import EntityTable, entity_table, entity_tables
+from service.sinks.postgres.tables import correct, corrections, create_tables, migrate
+from service.sinks.schema import Correction, EntityTable, entity_table, entity_tables
 from service.sinks.sink import DataRefused, SqlSink, one_row
+from topics.errors import SluiceError
 
 RUNS_PER_STATEMENT_MAX = 256  # opening a run holds a lock in the server's shared memory until the end
 CONNECT_TIMEOUT_SECONDS = 10
@@ -28,14 +30,16 @@ COMMAND_TIMEOUT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 10
 ACQUIRE_TIMEOUT_SECONDS = COMMAND_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS
 IDLE_CONNECTION_SECONDS = 300
 IDLE_IN_TRANSACTION_SECONDS = 10  # longest time that a frozen process may lock rows
-STATEMENTS_CACHED_MAX = 300  # two for each entity; the least recently used one is prepared again
+STATEMENTS_CACHED_MAX = 300  # three for each entity; the least recently used one is prepared again
 RACES_MAX = 3
 
 R = TypeVar("R")
 
 SESSION = {
     "application_name": "sluice",
+    **DURABLE,
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
     "default_transaction_isolation": "read committed",
     # All access is by key. A plan made for a small table must not scan the table once it has grown, and plans over
@@ -68,31 +72,41 @@ class PostgresSink(SqlSink):
             reset=_keep_settings,
         )
 
-    async def prepare(self, adapter: Adapter) -> None:
+    async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
         async with self._pool.connection() as connection:
             await migrate(connection, self._clock, self._pool.database)
-            await create_tables(connection, entity_tables(adapter))
+            return await create_tables(connection, entity_tables(adapter), self._pool.database)
+
+    async def dangers(self) -> Sequence[str]:
+        return [f"{self._pool.database}: {danger}" for (danger,) in await self._pool.fetch(SQL["dangers"])]
+
+    async def corrections(self, adapter: Adapter) -> Sequence[Correction]:
+        async with self._pool.connection() as connection:
+            return await corrections(connection, entity_tables(adapter).values())
+
+    async def correct(self, correction: Correction) -> None:
+        async with self._pool.connection(correction.table) as connection:
+            await correct(connection, correction)
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         states: list[LeaseState] = []
         for start in range(0, len(requests), RUNS_PER_STATEMENT_MAX):
             batch = requests[start : start + RUNS_PER_STATEMENT_MAX]
-            async with self._pool.connection() as connection:
+            async with self._pool.connection("sluice_runs") as connection:
                 states += await open_leases(connection, batch, self._clock.now())
         return states
 
     async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         table, moment = _table(pages[0]), self._clock.now()
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(table.name) as connection:
             loaded = await self._first_loads.load(connection, pages, table, moment)
             if loaded is not None:
                 return loaded
-            arguments = commit_arguments(pages, table, moment)
-            return await _retry_races(lambda: enter_pages(connection, _statement(table), arguments))
+            return await _retry_races(lambda: _upsert(connection, pages, table, moment))
 
     async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
         refused: dict[int, str] = {}
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(_table(page).name) as connection:
             attempt = connection.transaction()
             await attempt.start()
             try:
@@ -111,8 +125,7 @@ class PostgresSink(SqlSink):
 
         async def attempt() -> None:
             async with connection.transaction():
-                arguments = commit_arguments([page], _table(page), self._clock.now())
-                await connection.fetch(_statement(_table(page)), *arguments)
+                await _upsert(connection, [page], _table(page), self._clock.now())
 
         with translated(self._pool.database):
             await _retry_races(attempt)
@@ -124,12 +137,24 @@ class PostgresSink(SqlSink):
         closed: list[ClosedRun] = []
         for start in range(0, len(ends), RUNS_PER_STATEMENT_MAX):
             batch = ends[start : start + RUNS_PER_STATEMENT_MAX]
-            async with self._pool.connection() as connection:
+            async with self._pool.connection("sluice_runs") as connection:
                 closed += await close_runs(connection, batch, self._clock.now())
         return closed
 
     async def close(self) -> None:
         await self._pool.close()
+
+
+async def _upsert(
+    connection: Connection, pages: Sequence[PageWrite], table: EntityTable, moment: datetime
+) -> list[PageOutcome]:
+    """Commit by the plain statement where that suffices, else by the whole one."""
+    statements, arguments = _statements(table), commit_arguments(pages, table, moment)
+    if not any(page.rejected for page in pages):
+        outcomes = await enter_pages(connection, statements.plain, arguments)
+        if outcomes:
+            return outcomes
+    return await enter_pages(connection, statements.whole, [*arguments, *rejection_arguments(pages)])
 
 
 async def _retry_races(write: Callable[[], Awaitable[R]]) -> R:
@@ -143,7 +168,7 @@ async def _retry_races(write: Callable[[], Awaitable[R]]) -> R:
     return await write()
 
 
-_statement = lru_cache(maxsize=STATEMENTS_CACHED_MAX)(commit_statement)
+_statements = lru_cache(maxsize=STATEMENTS_CACHED_MAX)(commit_statements)
 
 
 def _table(page: PageWrite) -> EntityTable:

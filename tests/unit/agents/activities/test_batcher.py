@@ -71,6 +71,36 @@ async def test_the_number_of_batches_at_the_same_time_has_a_maximum() -> None:
     assert call.running_max == 2
 
 
+async def test_a_group_that_is_held_up_holds_up_no_other_one() -> None:
+    calls: list[str] = []
+
+    async def call(items: Sequence[str]) -> Sequence[str]:
+        calls.extend(items)
+        if items[0][0] == "a":
+            await asyncio.Event().wait()
+        return items
+
+    batched: Batcher[str, str] = Batcher(
+        call, batch_size_max=1, concurrency_max=2, group_concurrency_max=1, group_of=lambda item: item[0]
+    )
+    held_up = await begin(batched, "a1", "a2", "a3")
+    for item in ("b1", "c1", "b2"):
+        assert await batched(item) == item
+    assert calls == ["a1", "b1", "c1", "b2"]
+    for task in held_up:
+        task.cancel()
+
+
+async def test_an_error_that_names_a_time_is_that_of_whatever_waits_in_its_group() -> None:
+    call = Call(may_return=False)
+    tasks = await begin(batcher(call), "a1", "a2", "a3", "b1")
+    call.error = Retryable("locked", after_seconds=5)
+    call.may_return.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [str(error) for error in found] == ["locked"] * 4
+    assert call.batches == [["a1"], ["b1"]]
+
+
 async def test_a_batch_that_fails_fails_for_each_of_its_items_and_for_no_others() -> None:
     call = Call()
     call.error = Retryable("down")

@@ -1,11 +1,14 @@
 import asyncio
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from agents.activities.database import RUNS_PER_BATCH_MAX, Database
 from agents.core.retry import DATABASE
-from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd, RunRef
+from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RowWrite, RunEnd, RunRef
+from manifests.entity import Entity
+from tests.support.adapters import toy
 from tests.support.leases import LeaseBench
 from tests.support.memory import MemorySink
 from topics.errors import Broken, Rejected, Retryable, SluiceError
@@ -23,6 +26,8 @@ class UnreliableSink(MemorySink):
         self.errors = list(errors)
         self.calls = 0
         self.commits_of: list[set[str]] = []
+        self.pages_of: list[int] = []
+        self.before: Callable[[str], Awaitable[None]] = lambda entity: asyncio.sleep(0)
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         self._begin()
@@ -30,9 +35,14 @@ class UnreliableSink(MemorySink):
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         self.commits_of.append({page.entity.name for page in pages})
+        self.pages_of.append(len(pages))
         self._begin()
-        await asyncio.sleep(0)
+        await self.before(pages[0].entity.name)
         return await super().commit(pages)
+
+    async def count(self, adapter: str, entity: Entity, org: str) -> int:
+        await self.before(entity.name)
+        return await super().count(adapter, entity, org)
 
     async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
         self._begin()
@@ -66,12 +76,6 @@ async def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
     assert (state.is_open, bench.slept) == (True, [0.5, 1, 2])
 
 
-async def test_the_wait_that_the_database_asks_for_has_a_maximum() -> None:
-    bench = Bench(Retryable("busy", after_seconds=3), Retryable("busy", after_seconds=600))
-    await bench.database.close_run(END)
-    assert bench.slept == [3, 8]
-
-
 async def test_a_database_that_stays_away_is_reported_after_the_last_attempt() -> None:
     bench = Bench(*[Retryable("away")] * 20)
     with pytest.raises(Retryable, match="away"):
@@ -79,12 +83,23 @@ async def test_a_database_that_stays_away_is_reported_after_the_last_attempt() -
     assert (bench.sink.calls, bench.slept) == (DATABASE.attempts_max, [0.5, 1, 2, 4, 8])
 
 
-@pytest.mark.parametrize("error", [Rejected("no such table"), Broken("impossible")])
+@pytest.mark.parametrize("error", [Rejected("no such table"), Broken("impossible"), Retryable("locked", 5)])
 async def test_an_error_that_stays_is_not_retried(error: SluiceError) -> None:
     bench = Bench(error)
     with pytest.raises(type(error), match=str(error)):
         await bench.database.open_lease(lease())
     assert bench.slept == []
+
+
+async def test_an_entity_without_a_fit_table_fails_with_the_reason_until_that_is_put_right_and_no_other_does() -> None:
+    bench = LeaseBench()
+    bench.sink.problems = {"a.pet": Rejected("column age is text: run `sluice manifests apply`")}
+    assert await bench.database.prepare(toy()) == bench.sink.problems
+    failed, done = await bench.read("a.pet", 1), await bench.read("a.house", 1)
+    assert (failed.error, failed.reason) == ("rejected", "column age is text: run `sluice manifests apply`")
+    assert (done.error, bench.source.served) == (None, [("a.house", "acme", 1)])
+    bench.sink.problems = {}
+    assert (await bench.read("a.pet", 1)).error is None
 
 
 async def test_a_commit_whose_outcome_is_not_known_is_repeated_and_counted_once() -> None:
@@ -101,6 +116,39 @@ async def test_pages_of_one_entity_share_a_transaction_and_those_of_two_do_not()
     await asyncio.gather(*(bench.database.commit_page(one) for one in both))
     assert all(len(entities) == 1 for entities in bench.sink.commits_of)
     assert len(bench.sink.commits_of) < len(both)
+
+
+@pytest.mark.parametrize(
+    ("rows", "raw", "pages"), [(1, 1, 64), (10_000, 20, 1), (100, 40_000, 8)], ids=["usual", "many_rows", "large_rows"]
+)
+async def test_a_transaction_is_bounded_in_rows_and_bytes(rows: int, raw: int, pages: int) -> None:
+    bench = Bench()
+    content = tuple(RowWrite(str(key), (), "x" * raw, b"", None) for key in range(rows))
+    several = [dataclasses.replace(PAGE, page=number, rows=content) for number in range(130)]
+    await asyncio.gather(*(bench.database.commit_page(one) for one in several))
+    assert max(bench.sink.pages_of) == pages
+
+
+async def test_a_table_that_is_locked_holds_up_no_other_one() -> None:
+    """Its commits and its reads take one of several places each."""
+    bench, may_end, pages = Bench(), asyncio.Event(), LeaseBench()
+
+    async def wait_if_locked(entity: str) -> None:
+        if entity == "a.pet":
+            await may_end.wait()
+
+    bench.sink.before = wait_if_locked
+    locked = [pages.write("a.pet", number, []) for number in range(200)]
+    waiting = [
+        *(asyncio.create_task(bench.database.commit_page(one)) for one in locked),
+        *(asyncio.create_task(bench.database.count("toy", locked[0].entity, "acme")) for _ in range(20)),
+    ]
+    free = [pages.write("a.house", number, []) for number in range(200)]
+    await asyncio.gather(*(bench.database.commit_page(one) for one in free))
+    assert await bench.database.count("toy", free[0].entity, "acme") == 0
+    assert not any(task.done() for task in waiting)
+    may_end.set()
+    await asyncio.gather(*waiting)
 
 
 async def test_leases_of_many_runs_are_opened_together() -> None:

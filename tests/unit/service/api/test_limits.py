@@ -234,7 +234,7 @@ def limiter(limit: RateLimit, concurrency: int = 8) -> tuple[Limiter, MovedClock
 
 
 async def take(limits: Limiter, headers: dict[str, str] | None = None) -> None:
-    async with limits.turn() as turn:
+    async with limits.turn(0) as turn:
         await asyncio.sleep(0)
         if headers is not None:
             turn.read(headers)
@@ -252,7 +252,7 @@ async def test_no_more_requests_are_in_flight_than_the_connection_allows() -> No
 
     async def ask() -> None:
         nonlocal now, most
-        async with limits.turn():
+        async with limits.turn(0):
             now += 1
             most = max(most, now)
             await asyncio.sleep(0)

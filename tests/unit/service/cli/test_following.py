@@ -59,7 +59,7 @@ async def followed(
     """The end of a request whose store answers with one step after the other; each answer moves the clock."""
     clock, left = MovableClock(), list(steps)
 
-    async def runs(*_: str) -> list[SyncState]:
+    async def runs(*_: object) -> list[SyncState]:
         clock.advance(seconds)
         step = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(step, SluiceError):
@@ -197,7 +197,7 @@ async def test_a_run_is_found_by_the_columns_of_the_timeline_and_not_by_its_word
     async def timeline(workflow: str) -> list[TimelineEntry]:
         return entries
 
-    async def runs(kind: str, name: str) -> list[SyncState]:
+    async def runs(*_: object) -> list[SyncState]:
         return []
 
     store: Any = SimpleNamespace(timeline=timeline, runs=runs)

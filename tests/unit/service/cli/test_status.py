@@ -14,8 +14,11 @@ from service.cli import retry as retrying
 from service.cli.explain import explain
 from service.cli.retry import retry
 from service.cli.status import status
+from service.clock import SystemClock
+from service.read_model.times import now_ms
 from tests.engine.engine import KEY, Engine
 from tests.support.published import publish
+from topics.catalog import DAY_MS
 from topics.command import Command, RetryNow
 from topics.errors import Rejected, Retryable
 
@@ -86,6 +89,15 @@ def test_status_finds_a_run_by_workflow_request_or_id_and_shows_its_entities(sin
 def test_a_run_that_is_not_there_is_an_error(sink: str, name: str) -> None:
     with pytest.raises(Rejected, match="no run has the id, workflow or request 'nope'"):
         printed(sink, name, "nope")
+
+
+@pytest.mark.parametrize("name", ["status", "explain", "retry"])
+def test_a_run_that_is_older_than_the_retention_is_said_to_be_removed(sink: str, name: str) -> None:
+    old = f"{KEY}@{now_ms(SystemClock()) - 40 * DAY_MS}"
+    with pytest.raises(Rejected, match=r"began 40 d ago, and ended runs are removed after 30 days"):
+        printed(sink, name, old)
+    with pytest.raises(Rejected, match="no run has the id"):
+        printed(sink, name, f"{KEY}@{now_ms(SystemClock()) - 20 * DAY_MS}")
 
 
 def test_before_anything_was_published_each_says_how_to_begin(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ class FetcherBench:
         monkeypatch.setattr(process, "COMMIT_SECONDS", 0.0)
         monkeypatch.setattr(process, "PAUSE_SECONDS", 0.0)
         self.begun: list[Command] = []
+        self.redelivered: list[Command] = []
         self.cancelled: list[Command] = []
         self.may_end = asyncio.Event()
         self.answer: Callable[[FetchPages], Command] = result
@@ -90,9 +91,10 @@ class FetcherBench:
         self.producer: Producer = self.fetcher._publisher._producer
         self.stop = asyncio.Event()
 
-    async def _run(self, command: Command) -> Command:
+    async def _run(self, command: Command, is_redelivered: bool) -> Command:
         assert isinstance(command, FetchPages)
         self.begun.append(command)
+        self.redelivered += [command] if is_redelivered else []
         try:
             await self.may_end.wait()
         except asyncio.CancelledError:

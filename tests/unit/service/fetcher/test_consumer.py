@@ -3,12 +3,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
 from service.fetcher import consumer
-from service.fetcher.consumer import UNFINISHED_PER_PARTITION_MAX, CommandConsumer, Fetched
+from service.fetcher.consumer import CommandConsumer, Fetched
 from tests.support.consumer import Consumer
 from tests.unit.service.fetcher.harness import OTHER, TP
 from topics.errors import Broken
 
-HALF = UNFINISHED_PER_PARTITION_MAX // 2
+UNFINISHED_MAX = 1_000
+HALF = UNFINISHED_MAX // 2
 
 
 async def revoked(lost: set[TopicPartition]) -> None: ...
@@ -20,14 +21,15 @@ class Full:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.kafka = Consumer()
         monkeypatch.setattr(consumer, "group_member", lambda client, group, name: self.kafka)
+        monkeypatch.setattr(consumer, "UNFINISHED_PER_PARTITION_MAX", UNFINISHED_MAX)
         self.commands = CommandConsumer({}, "fetcher-1", ["fetch-page"], revoked)
         self.unfinished: list[Fetched] = []
 
     async def start(self) -> None:
         await self.commands.start()
-        self.kafka.append(TP, *[b"command"] * (UNFINISHED_PER_PARTITION_MAX + HALF))
+        self.kafka.append(TP, *[b"command"] * (UNFINISHED_MAX + HALF))
         self.kafka.append(OTHER, b"command")
-        while len(self.unfinished) < UNFINISHED_PER_PARTITION_MAX:
+        while len(self.unfinished) < UNFINISHED_MAX:
             assert self.kafka.paused() == set()
             self.unfinished += await self.commands.poll()
 

@@ -1,4 +1,5 @@
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import AsyncMock
@@ -8,7 +9,8 @@ from aiokafka.errors import KafkaConnectionError
 
 from agents import concurrency, watchdog
 from agents.kinds import SHIPPED
-from service.fetcher.consumer import POLL_RECORDS_MAX, UNFINISHED_PER_PARTITION_MAX
+from service.fetcher import consumer
+from service.fetcher.consumer import POLL_RECORDS_MAX
 from tests.unit.service.fetcher.harness import OTHER, TP, FetcherBench, lease, leases, result, turns, until
 from topics.codec import encode, headers, trace_in, trace_of
 from topics.command import Command
@@ -124,7 +126,7 @@ async def test_the_commands_of_a_revoked_partition_are_cancelled_at_once_and_for
 
 
 async def test_a_command_that_breaks_an_invariant_while_it_is_cancelled_ends_the_process(bench: FetcherBench) -> None:
-    async def breaks(command: Command) -> Command:
+    async def breaks(command: Command, is_redelivered: bool) -> Command:
         try:
             await bench.may_end.wait()
         finally:
@@ -145,6 +147,21 @@ async def test_a_partition_that_comes_back_begins_at_its_last_commit(bench: Fetc
         bench.may_end.set()
         await bench.until_committed(2)
     assert bench.begun == [*leases(2), *leases(2)]
+
+
+async def test_what_was_there_before_the_assignment_may_have_been_under_way_elsewhere(bench: FetcherBench) -> None:
+    bench.consumer.append(TP, *leases(3))
+    bench.may_end.set()
+    async with bench.running():
+        await bench.until_committed(3)
+        await bench.deliver(lease(4))
+        await bench.until_committed(4)
+        assert bench.redelivered == leases(3)
+        await bench.consumer.rebalance(TP)
+        await bench.deliver(lease(5))
+        await bench.deliver(lease(6))
+        await bench.until_committed(6)
+    assert bench.redelivered == [*leases(3), lease(5)]
 
 
 async def test_an_assignment_that_is_announced_after_its_first_records_commits_none_of_them_early(
@@ -177,17 +194,41 @@ async def test_records_that_were_fetched_before_a_rebalance_do_not_run_after_it(
     assert bench.consumer.committed_offsets == {}
 
 
-async def test_a_connection_with_thousands_of_commands_does_not_delay_another_partition(bench: FetcherBench) -> None:
+async def test_a_connection_with_thousands_of_commands_does_not_delay_another_partition(
+    bench: FetcherBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "UNFINISHED_PER_PARTITION_MAX", 1_000)
     async with bench.running():
         bench.consumer.append(TP, *leases(5_000))
         await until(lambda: bench.consumer.held_back == {TP})
         await bench.deliver(lease(1, "other"), tp=OTHER)
         assert bench.begun.count(lease(1, "other")) == 1
         assert len(bench.begun) == concurrency.COMMANDS_PER_CONNECTION + 1
-        assert bench.consumer.positions[TP] < UNFINISHED_PER_PARTITION_MAX + POLL_RECORDS_MAX
+        assert bench.consumer.positions[TP] < 1_000 + POLL_RECORDS_MAX
         bench.may_end.set()
         await bench.until_committed(5_000)
     assert bench.consumer.committed_offsets == {TP: 5_000, OTHER: 1}
+
+
+async def test_organisations_whose_commands_hang_hold_places_of_their_own_only(bench: FetcherBench) -> None:
+    """Ten on one partition: four hang, with all that their entities ask for, and six are done as if they were alone."""
+    hanging, good = [f"hanging-{number}" for number in range(4)], [f"good-{number}" for number in range(6)]
+    never = asyncio.Event()
+
+    async def run(command: Command, is_redelivered: bool) -> Command:
+        assert isinstance(command, FetchPages)
+        bench.begun.append(command)
+        if command.org in hanging:
+            await never.wait()
+        return result(command)
+
+    bench.fetcher._run = run
+    async with bench.running():
+        await bench.deliver(*(lease(number, org) for org in hanging for number in range(1, 150)))
+        await bench.deliver(*(lease(number, org) for number in range(1, 150) for org in good))
+        await until(lambda: len(bench.producer.sent) == 6 * 149)
+        begun = Counter(command.org for command in bench.begun if isinstance(command, FetchPages))
+    assert begun == dict.fromkeys(hanging, concurrency.COMMANDS_PER_CONNECTION) | dict.fromkeys(good, 149)
 
 
 async def test_a_fetcher_that_stops_begins_nothing_more_and_commits_nothing_undone(

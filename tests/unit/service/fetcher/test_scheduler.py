@@ -10,8 +10,8 @@ IN_FLIGHT_MAX = 3
 CONNECTIONS = st.lists(st.sampled_from("abcde"), max_size=60)
 
 
-def queue_of(*connections: str, in_flight_max: int = IN_FLIGHT_MAX) -> FairQueue[int]:
-    queue: FairQueue[int] = FairQueue(in_flight_max)
+def queue_of(*connections: str, in_flight_max: int = IN_FLIGHT_MAX, all_max: int = 1_000) -> FairQueue[int]:
+    queue: FairQueue[int] = FairQueue(all_max, in_flight_max)
     for number, connection in enumerate(connections):
         queue.add(connection, number)
     return queue
@@ -30,6 +30,16 @@ def test_no_connection_has_more_in_flight_than_the_maximum() -> None:
     assert (taken(queue), taken(queue), queue.waiting) == ([("a", 0)], [], 2)
     queue.done("a")
     assert taken(queue) == [("a", 1)]
+
+
+def test_connections_whose_items_hang_leave_places_for_those_that_come_later() -> None:
+    hanging = [f"hanging-{number}" for number in range(10)]
+    queue = queue_of(*(hanging * 8), in_flight_max=8, all_max=40)
+    assert Counter(connection for connection, _ in taken(queue)) == dict.fromkeys(hanging, 2)
+    later = [f"later-{number}" for number in range(30)]
+    for number, connection in enumerate(later):
+        queue.add(connection, number)
+    assert [connection for connection, _ in taken(queue)] == later[:20], "as many as there are places"
 
 
 def test_dropped_items_are_forgotten_and_the_others_keep_their_order() -> None:

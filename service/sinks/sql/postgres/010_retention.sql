@@ -1,0 +1,5 @@
+-- Retention: what is old is found by its time. These columns never change, but for a rejection that is renewed: updates
+-- of a run still touch no index.
+create index sluice_runs_by_opening on sluice_runs (opened_at);
+create index sluice_timeline_by_time on sluice_timeline (at);
+create index rejected_records_by_time on rejected_records (rejected_at);
