@@ -103,10 +103,10 @@ def run_projector(settings: Settings, name: str, registry: Registry = SHIPPED) -
 
     async def run(stop: asyncio.Event) -> None:
         clock = SystemClock()
-        await check_topics(settings, clock, registry.catalog)
+        journal = await check_topics(settings, clock, registry.catalog)
         store = open_status(settings, clock, registry)
         try:
-            await project(client_arguments(settings), name, registry, store, stop)
+            await project(client_arguments(settings), name, registry, store, journal, stop)
         finally:
             await store.close()
 

@@ -6,6 +6,7 @@ Behaves as the real one was measured to; `tests/acceptance/test_conformance.py` 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import NamedTuple
 from zlib import crc32
@@ -78,6 +79,8 @@ class Group:
 class Broker:
     """What is in a log stays, in its order, with the broker's time. `written_by` names the writer of each.
 
+    Compaction takes records from readers; the log keeps them, for the checks.
+
     Its clock is wrong by `skew_ms`. With `spreads_workflows` every workflow has a partition of its own, as those of
     different connections do: then nothing is delivered locally.
     """
@@ -88,6 +91,7 @@ class Broker:
     skew_ms: int = 0
     logs: dict[LogPartition, list[LogRecord]] = field(default_factory=lambda: defaultdict(list))
     written_by: dict[LogPartition, list[str]] = field(default_factory=lambda: defaultdict(list))
+    _compacted: dict[LogPartition, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def partition_of(self, key: str) -> int:
         return crc32((key if self.spreads_workflows else partition_key(key)).encode()) % self.partitions
@@ -101,8 +105,22 @@ class Broker:
         return len(log) - 1
 
     def read(self, tp: LogPartition, offset: int, most: int | None = None) -> list[LogRecord]:
-        end = None if most is None else offset + most
-        return self.logs[tp][offset:end]
+        gone = self._compacted.get(tp, ())
+        found = (record for record in islice(self.logs[tp], offset, None) if record.offset not in gone)
+        return list(islice(found, most))
+
+    def compact(self, tp: LogPartition, end: int) -> int:
+        """Of each key only the last record before `end` stays; how many went."""
+        found = self.read(tp, 0)
+        last = {record.key: record.offset for record in found if record.offset < end}
+        gone = {record.offset for record in found if record.offset < last.get(record.key, 0)}
+        self._compacted[tp] |= gone
+        return len(gone)
+
+    def begin(self, tp: LogPartition, oldest_ms: int) -> int:
+        """The offset of the first record that is not older."""
+        log = self.logs[tp]
+        return next((record.offset for record in log if record.timestamp >= oldest_ms), len(log))
 
     def topic(self, name: str) -> list[LogRecord]:
         """All of a topic, partition by partition."""

@@ -16,16 +16,20 @@ from service.sinks.sqlite import tables as sqlite_tables
 from service.status import open_status
 from service.status.rows import status_rows
 from service.status.store import StatusStore
+from tables.changelog import Headers
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import Child, SyncState
 from tables.row import HistoryEntry, Row, encode_row
+from tests.engine.broker import LogRecord
 from tests.engine.clock import T0
 from tests.sinks.conftest import KINDS, Database
+from topics.catalog import CHANGELOG
 from topics.kinds import sync as sync_commands
 
 pytestmark = pytest.mark.parametrize("url", KINDS[:2], indirect=True)
 
 KEY = sync_commands.KEY.key("acme", "toy", "full")
+JOURNAL = 1
 GUARDS = [(1, 8), (1, 9), (2, 3)]  # epoch and seq; the last one is the newest
 
 
@@ -59,7 +63,13 @@ def row(state: SyncState | EntityState, seq: int = 1, epoch: int = 1) -> Row[Any
 
 
 async def publish(store: StatusStore, *rows: Row[Any]) -> None:
-    await store.publish(status_rows(SHIPPED, [encode_row(one) for one in rows]))
+    """Of one journal, of which nothing else is known."""
+    records = [record(encode_row(one), str(one.state and one.state.key)) for one in rows]
+    await store.publish(status_rows(SHIPPED, records), JOURNAL)
+
+
+def record(value: bytes | None, key: str = KEY, headers: Headers = ()) -> LogRecord:
+    return LogRecord(CHANGELOG, 0, 0, 0, key.encode(), value, headers)
 
 
 async def syncs(store: StatusStore, name: str = "") -> list[int]:

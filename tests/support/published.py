@@ -22,7 +22,7 @@ def published_timelines(engine: Engine) -> dict[str, list[TimelineEntry]]:
     """By workflow."""
     found: defaultdict[str, list[TimelineEntry]] = defaultdict(list)
     for workflow, at, seq, *rest in engine.published.timeline:
-        entry: Any = (seq, at, *rest)
+        entry: Any = (seq, at, *rest, "")
         found[str(workflow)].append(TimelineEntry(*entry))
     return found
 
@@ -32,5 +32,5 @@ async def publish(engine: Engine, path: Path) -> SqliteStatus:
     store = SqliteStatus(path, SystemClock(), engine.registry)
     await store.prepare()
     runs = tuple(tuple(row.values()) for row in engine.published.runs.values())
-    await store.publish(StatusRows(runs, tuple(engine.published.timeline)))
+    await store.publish(StatusRows(runs, tuple(engine.published.timeline)), 1)
     return store
