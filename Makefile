@@ -18,7 +18,7 @@ CHECKS := check-tests check-types check-locks check-style check-layers
 # Outputs of two jobs are not mixed, if make supports that.
 OUTPUT_SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo test check simulate controls chaos bench bench-peers fix lock clean $(CHECKS)
+.PHONY: help setup demo test check simulate controls completeness chaos bench bench-peers fix lock clean $(CHECKS)
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name meaning; do \
@@ -40,6 +40,10 @@ simulate: setup ## Run SEEDS (1000) random histories of the whole engine in one 
 
 controls: setup ## Chaos with one protection taken out, three times: each must be caught. About three minutes.
 	$(BIN)/python -m pytest -m long tests/acceptance/test_chaos.py
+
+completeness: setup ## Sync sources that move while they are read: RUNS (13) at 1 move a second, FAST_RUNS (5) at 50, of each kind.
+	$(BIN)/python -m tests.completeness --runs $(or $(RUNS),13) --fast-runs $(or $(FAST_RUNS),5) --seed $(or $(SEED),1) \
+		$(if $(REPORT),--report '$(REPORT)')
 
 chaos: setup ## Inject faults for MINUTES (2) by SEED (1), BROKERS (1 or 3), then check everything. REPORT=FILE keeps the figures.
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),2) --brokers $(or $(BROKERS),1) \

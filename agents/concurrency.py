@@ -10,6 +10,7 @@ RESULT_BATCHES = 4  # requests to the broker that report results
 REQUESTS_PER_CONNECTION = 8  # to an API, unless its connection says otherwise
 REQUESTS_PER_CONNECTION_MAX = 64  # that a connection may say
 SOCKETS = 512  # to all APIs together
+LARGE_BODIES = 1  # that are parsed at the same time: parsed, one takes up to ten times its bytes
 
 # Database connections of a process.
 SINK_CONNECTIONS = 8

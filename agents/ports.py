@@ -1,12 +1,13 @@
 """Ports: what agents need from outside, as small protocols with their values. `service` implements them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
 import msgspec
 
+from agents.ledger import BEGINNING, Extent, LedgerSums, Proof
 from manifests.entity import Adapter, Entity
 from topics.command import NO_COUNTS, Counts, RunOutcome
 from topics.ids import run_id
@@ -42,34 +43,37 @@ class LeaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class LedgerLine:
-    """A committed page. `parent` is empty where the entity stands at the top level."""
+    """A committed page. `parent` is empty where the entity stands at the top level. A repair has a negative number."""
 
     parent: str
     page: int
     counts: Counts
     is_last: bool
     next_cursor: str | None
+    extent: Extent = BEGINNING
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
     """Whether the run may write, and which of the requested pages the ledger holds already.
 
-    `done`: it may not, because it is complete; a run that was closed in any other way has no counts. `newest` is the
-    highest number of its workflow that is known, where the run is not open.
+    `done`: it may not, because it is complete; a run that was closed in any other way has no counts. `unproven` is why
+    such a run may lack a record. `newest` is the highest number of its workflow that is known, where the run is not
+    open.
     """
 
     is_open: bool
     lines: tuple[LedgerLine, ...] = ()
     done: Counts | None = None
     newest: int | None = None
+    unproven: str = ""
 
 
 class RowWrite(msgspec.Struct, frozen=True):
     """A record as it is stored: typed values in the order of the entity's columns, and the record itself.
 
-    `content_hash` is over what the record says, not over how it was written (see agents.records). `updated_at` is the
-    source's own time, None where it has none.
+    `content_hash` covers all that is stored, not how it was written (see agents.records). `updated_at` is the source's
+    own time, None where it has none.
     """
 
     key: str
@@ -90,18 +94,25 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageBody:
-    """The content of a page. `records` counts rows and rejected ones; `total` is the source's claim, a hint only."""
+    """The content of a page. `records` counts all that it has, `total` is the source's claim, a hint only.
+
+    `first` and `last` are the positions of its first and last record, None where they do not ascend as the manifest
+    says (see Extent). Rows and rejected records are those that were asked for, from the one behind `behind` on.
+    """
 
     rows: tuple[RowWrite, ...]
     rejected: tuple[RejectedRecord, ...]
     next: str | None
     total: int | None
     records: int
+    first: str | None = None
+    last: str | None = None
+    behind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PageWrite:
-    """All of one page: stored whole or not at all."""
+    """All of one page: stored whole or not at all. `fetched_at` is the moment before it was requested."""
 
     run: RunRef
     entity: Entity
@@ -112,6 +123,7 @@ class PageWrite:
     is_last: bool
     next_cursor: str | None
     fetched_at: datetime
+    extent: Extent = BEGINNING
 
     @property
     def counts(self) -> Counts:
@@ -134,10 +146,11 @@ class PageOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """A run that is to be closed, and as what."""
+    """A run that is to be closed, and as what; with the proof of one that read everything."""
 
     run: RunRef
     outcome: RunOutcome
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +170,55 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
+class ParentsRequest:
+    """Up to `limit` rows of an entity behind the key `after`, with the columns that their children's path names.
+
+    `unread_by`: only those whose children that run (by id) has not read to their end.
+    """
+
+    adapter: str
+    entity: Entity
+    org: str
+    columns: Sequence[str]
+    after: str | None
+    limit: int
+    unread_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which records of a page are wanted: without the first `overlap`, which the page before has too. If it is known
+    where that one ends, those behind `after`, without the first one of the page. None behind `before`."""
+
+    overlap: int = 0
+    after: str | None = None
+    before: str | None = None
+
+
+EVERYTHING = Cut()
+
+
+def whole_page() -> Cut:
+    return EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """A page of an entity: by its number, or by the link that the page before named; for a child under its parent."""
+    """A page of an entity: from the record at `start` on, or by a link that a page named; for a child under its parent.
+
+    `page` is its number in the run, for sentences. `cut` is called when the answer has come: only then it may be known
+    where the page before ends.
+    """
 
     org: str
     adapter: Adapter
     entity: Entity
-    page: int
+    page: int = 1
+    start: int | None = 0
+    size: int = 100
     link: str | None = None
     parent: Parent | None = None
+    cut: Callable[[], Cut] = whole_page
 
 
 class Clock(Protocol):
@@ -209,15 +262,23 @@ class Sink(Protocol):
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         """Write pages of one entity's table (at most PAGES_PER_COMMIT_MAX), each all or nothing, in one transaction.
 
-        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction. A row replaces
-        the stored one if its source time is newer, or equal (or unknown) with another hash.
+        Rows, ledger line and the check that the run is open (a lock on the run) share the transaction. Pages that hold
+        two versions of a record go in several transactions, in their order.
+
+        A row with another hash replaces the stored one unless that one is newer: within a run by the source's time, or
+        else by the moment of reading. What an older run of the workflow has read is always older; of a run of another
+        type, by the moment of reading, unless the source's time is newer. Two versions in one run of which the source's
+        times do not say which is newer, or that stand under two parents, are a collision: one is kept, the other one is
+        a rejected record. A record that is stored clears its rejection.
         """
         ...
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        """Up to `limit` rows of a parent entity in key order (by bytes), behind the key `after`."""
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        """Rows of a parent entity in key order (by bytes)."""
+        ...
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        """Of an open run."""
         ...
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:

@@ -5,12 +5,22 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from manifests.entity import BRACES, ORGANISATION, RESERVED_COLUMNS, Adapter, Entity, columns, table_name
+from manifests.entity import (
+    BRACES,
+    ORGANISATION,
+    RESERVED_COLUMNS,
+    Adapter,
+    Entity,
+    columns,
+    is_key_joined,
+    table_name,
+)
 from manifests.graph import adapter_edges, hard_loop, loop_text, unknown_target
 
 ENTITIES_MAX = 200  # of one adapter: a main sync keeps a line for each of them in its record
 COLUMNS_MAX = 200
 TABLE_NAME_BYTES_MAX = 63  # PostgreSQL cuts longer names off
+ORDER_TYPES = ("integer", "text", "timestamp")
 RESERVED_ADAPTERS = frozenset({"sluice", "sqlite"})  # sluice_… are our own tables, sqlite_… SQLite's
 
 Found = Iterator[tuple[tuple[str | int, ...], str]]
@@ -37,9 +47,14 @@ def _problems(adapter: Adapter) -> Iterator[Problem]:
         for place, reason in (*_table(adapter, entity), *_columns(entity), *_reads(adapter, entity), *_self(entity)):
             yield Problem(name, place, reason)
     yield from _graph(adapter)
-    for name in sorted(adapter.entities):
-        for reason in _path(adapter, adapter.entities[name]):
+    for name in sorted(adapter.entities):  # from here on every parent and every reference is known to exist
+        entity = adapter.entities[name]
+        for reason in _path(adapter, entity):
             yield Problem(name, ("path",), reason)
+        for column, reference in entity.references.items():
+            if is_key_joined(adapter.entities[reference.entity]):
+                reason = f"the key of {reference.entity} has several parts, which no value of a record is; use a field"
+                yield Problem(name, ("references", column, "entity"), reason)
 
 
 def _adapter_file(adapter: Adapter) -> Iterator[Problem]:
@@ -93,6 +108,10 @@ def _reads(adapter: Adapter, entity: Entity) -> Found:
     size_max = adapter.file.size_max
     if size_max is not None and entity.paging.size > size_max:
         yield ("paging", "size"), f"{entity.paging.size} records a page; this API gives at most {size_max}"
+    order = entity.reads.full.order
+    for number, field in enumerate(order.by if order else ()):
+        if field.type not in ORDER_TYPES:
+            yield ("reads", "full", "order", "by", number), f"is {field.type}; an order is by {', '.join(ORDER_TYPES)}"
     delta = entity.reads.delta
     times = {field.source for field in entity.fields.values() if field.type == "timestamp"} | {entity.updated_at}
     if delta and delta.field not in times:
@@ -117,7 +136,6 @@ def _graph(adapter: Adapter) -> Iterator[Problem]:
 
 
 def _path(adapter: Adapter, entity: Entity) -> Iterator[str]:
-    """Runs when every parent is known to exist."""
     named = set(BRACES.findall(entity.path)) - {ORGANISATION}
     if re.search(r"[{}]", BRACES.sub("", entity.path)):
         yield "a brace is not closed, or holds no name"
@@ -131,6 +149,16 @@ def _path(adapter: Adapter, entity: Entity) -> Iterator[str]:
         yield f"names {_list(named - known)}; a row of the parent {parent.name} has {_list(known)}"
     if not named:
         yield f"does not name the parent {parent.name}, so it would be the same for each of its rows; use {{id}}"
+    for column in sorted(named & _joined_columns(adapter, parent)):
+        yield f"names {{{column}}}, a key of several parts, which the API does not know; name a column with its own id"
+
+
+def _joined_columns(adapter: Adapter, entity: Entity) -> set[str]:
+    """The columns of a row that hold a key of several parts: its own, and that of its parent."""
+    joined = {"id"} if is_key_joined(entity) else set()
+    if entity.under and is_key_joined(adapter.entities[entity.under.entity]):
+        joined.add(entity.under.column)
+    return joined
 
 
 def _list(names: set[str]) -> str:

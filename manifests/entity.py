@@ -56,6 +56,9 @@ class Under(Shape):
 
     entity: EntityName
     column: Column
+    key: bool = Field(
+        False, description="Ids are unique only under a parent: its key becomes the first part of the key."
+    )
 
 
 class OffsetPaging(Shape):
@@ -66,16 +69,34 @@ class OffsetPaging(Shape):
 
 
 class LinkPaging(Shape):
-    """Each page names the next one by a link; read one after another."""
+    """Each page names the next one by a link; read one after another.
+
+    `stable` says, with its evidence, that the links lead past every record that exists from the first page to the last,
+    whatever is inserted or deleted meanwhile. Links with an offset are not stable; name their order instead.
+    """
 
     style: Literal["link"]
     size: PositiveInt = 100
+    stable: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+
+
+class Order(Shape):
+    """An order in which the API lists the records, and which never changes: a new record comes last, and none moves.
+
+    Pages of such a list overlap by one record. By that a read proves that it missed nothing, whatever was inserted or
+    deleted meanwhile. `by` are the paths whose values ascend, the first one first; together they are unique.
+    `parameter` asks the API for the order; without it, the order is the API's own.
+    """
+
+    by: Annotated[tuple[FieldSource, ...], Field(min_length=1, max_length=4)]
+    parameter: str | None = None
+    evidence: Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
 class FullRead(Shape):
-    """Everything, in an order that does not move while it is read."""
+    """Everything, in the API's own order if `order` is not given: then no read can prove that it is complete."""
 
-    order: str | None = None
+    order: Order | None = None
     query: dict[str, str] = {}
 
 
@@ -117,6 +138,10 @@ class Entity(Shape):
     )
     key: Annotated[tuple[Dotted, ...], Field(min_length=1)] = Field(
         ("id",), description="The paths in a record whose values make its key."
+    )
+    key_type: Literal["text", "integer"] = Field(
+        "text",
+        description='The type of these values. A record with another one is rejected: 1 and "1" are not one key.',
     )
     updated_at: Dotted | None = Field(None, description="The path of the source's own time of the last change.")
     headers: Headers = Field({}, description="Headers besides those of the adapter and of the product.")
@@ -196,6 +221,11 @@ class Adapter(Shape):
     @property
     def name(self) -> str:
         return self.file.name
+
+
+def is_key_joined(entity: Entity) -> bool:
+    """Whether a row's key has several parts. It is no value of the API then: no path and no reference can name it."""
+    return len(entity.key) > 1 or (entity.under is not None and entity.under.key)
 
 
 def columns(entity: Entity) -> tuple[ColumnSpec, ...]:

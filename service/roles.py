@@ -86,7 +86,7 @@ def run_fetcher(
         liveness = Liveness()
         database = Database(sink, liveness.sleep)
         source = open_source(settings, clock, WatchedTransport(open_transport(settings), liveness))
-        runner = ActivityRunner(LeaseReader(source, database, adapters, clock), database, activities)
+        runner = ActivityRunner(LeaseReader(source, database, adapters, clock, asyncio.sleep), database, activities)
         partition_of = partitioner(settings.partitions)
         fetcher = Fetcher(client_arguments(settings), name, registry, runner.run, partition_of, liveness)
         try:

@@ -16,7 +16,7 @@ from topics.command import Command
 from topics.errors import Rejected
 from topics.ids import derive_id
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]  # Kafka has headers without a value
 
 ID_HEADER = "sluice-id"
 SCHEMA_HEADER = "sluice-schema"

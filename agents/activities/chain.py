@@ -5,76 +5,84 @@ a gap where it used to end.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from agents import concurrency
-from agents.activities.pages import Pages
-from agents.activities.results import REPORTABLE, Failure, Fenced, UnitResult, failure_of, from_ledger
-from agents.ports import LedgerLine, PageBody, PageOutcome
+from agents.activities.lease import Lease
+from agents.activities.pages import Page
+from agents.activities.results import REPORTABLE, Failure, Fenced, UnitResult, failure_of
+from agents.ledger import Extent
+from agents.ports import PageOutcome
 from topics.errors import Rejected, Retryable
+from topics.ids import derive_id
 
-Fetched = tuple[int, PageBody]
-Queue: TypeAlias = "asyncio.Queue[Fetched | None]"
+EMPTY_PAGES_MAX = 250  # in a row, of a chain that names a next page each time; more of them are no collection
+
+Queue: TypeAlias = "asyncio.Queue[Page | None]"
 
 
 class Chain:
-    """Part of a chain: `units` pages from page `first` on, whose link is `cursor`, until `must_stop`."""
+    """Part of a chain: `units` pages from page `first` on, whose link is `cursor`, until the lease must stop."""
 
-    def __init__(self, pages: Pages, first: int, units: int, cursor: str | None, must_stop: Callable[[], bool]) -> None:
-        self._pages = pages
+    def __init__(self, lease: Lease, first: int, units: int, cursor: str | None) -> None:
+        self._lease = lease
         self._range = range(first, first + units)
         self._cursor = cursor
-        self._must_stop = must_stop
         self._failed = False
+        self._links = {lease.command.landmark} if lease.command.landmark else set[str]()
+        self._empty = 0
         self._fetched: Queue = asyncio.Queue()
         self._slots = asyncio.Semaphore(concurrency.COMMITS_AHEAD)
         self._committing: asyncio.Task[list[UnitResult]] | None = None
 
-    async def read(self, known: Mapping[int, LedgerLine]) -> list[UnitResult]:
-        """The result of each page, in order; that of `known` ones is from the ledger."""
+    async def read(self) -> list[UnitResult]:
+        """The result of each page, in order; that of pages in the ledger is from there."""
         reported: list[UnitResult] = []
         async with asyncio.TaskGroup() as group:
-            failure = await self._fetch(known, reported, group)
+            failure = await self._fetch(reported, group)
             self._fetched.put_nowait(None)
             committed = await (self._committing or self._commit())
         return [*reported, *committed, *([failure] if failure else [])]
 
-    async def _fetch(
-        self, known: Mapping[int, LedgerLine], reported: list[UnitResult], group: asyncio.TaskGroup
-    ) -> Failure | None:
+    async def _fetch(self, reported: list[UnitResult], group: asyncio.TaskGroup) -> Failure | None:
         """Read the ledger as far as it goes, then the API. The failure that ended it, if there was one.
 
         Commits begin as soon as there is something to be fetched meanwhile.
         """
-        link, links = self._cursor, set[str | None]()
-        for page in self._range:
-            if page > self._range.start and (self._failed or self._must_stop()):
+        link, is_from_ledger, front = self._cursor, True, self._lease.front(self._range.start)
+        for number in self._range:
+            if number > self._range.start and (self._failed or self._lease.must_stop()):
                 return None
-            line = None if links else known.get(page)
-            if line is not None:
-                reported.append(from_ledger(line))
-                link, is_last = line.next_cursor, line.is_last
+            done = self._lease.known(number) if is_from_ledger else None
+            if done is not None:
+                reported.append(done)
+                link, is_last, front = done.next_cursor, done.end, self._lease.front(number + 1)
             else:
+                is_from_ledger = False
                 await self._slots.acquire()
                 try:
-                    body = await self._next(page, link, links)
+                    page = await self._next(number, link, front)
                 except REPORTABLE as error:
                     return failure_of(error)
-                self._fetched.put_nowait((page, body))
-                link, is_last = body.next, self._pages.is_last(page, body)
+                self._fetched.put_nowait(page)
+                link, is_last, front = page.body.next, page.is_last, page.extent
             if is_last:
                 return None
             if self._committing is None:
                 self._committing = group.create_task(self._commit())
         return None
 
-    async def _next(self, page: int, link: str | None, links: set[str | None]) -> PageBody:
-        body = await self._pages.fetch(page, link)
-        links.add(link)
-        if body.next in links and body.next is not None:
-            raise Rejected(f"page {page} of {self._pages.entity.name} leads back to one before: a loop")
-        return body
+    async def _next(self, number: int, link: str | None, front: Extent | None) -> Page:
+        layout = self._lease.layout
+        address = layout.first() if link is None else layout.following(link)
+        page = await self._lease.pages.fetch(number, address, layout, front=lambda: front)
+        self._links.add(fingerprint(link))
+        if page.body.next is not None and fingerprint(page.body.next) in self._links:
+            raise Rejected(f"page {number} of {self._lease.pages.entity.name} leads back to one before: a loop")
+        self._empty = 0 if page.body.records else self._empty + 1
+        if self._empty > EMPTY_PAGES_MAX:
+            raise Rejected(f"{self._empty} pages up to {number} have no records, and name a next page each time")
+        return page
 
     async def _commit(self) -> list[UnitResult]:
         """Pages that were fetched during a commit share the next one. After a failure nothing more is committed."""
@@ -86,9 +94,9 @@ class Chain:
                 self._slots.release()
         return results
 
-    async def _whatever_waits(self) -> list[Fetched]:
+    async def _whatever_waits(self) -> list[Page]:
         """All fetched pages, at least one; none at the end of the chain."""
-        group: list[Fetched] = []
+        group: list[Page] = []
         one = await self._fetched.get()
         while one is not None:
             group.append(one)
@@ -98,18 +106,25 @@ class Chain:
         self._fetched.put_nowait(None)
         return group
 
-    async def _committed(self, group: list[Fetched]) -> list[UnitResult]:
+    async def _committed(self, group: list[Page]) -> list[UnitResult]:
         try:
-            outcomes = await self._pages.commit_in_order(group)
+            outcomes = await self._lease.pages.commit_in_order(group)
         except REPORTABLE as error:
             self._failed = True
             return [failure_of(error)]
-        said = zip(group, outcomes, strict=False)
-        results = [self._result(body, one) for (_, body), one in said]
+        results = [self._result(page, said) for page, said in zip(group, outcomes, strict=False)]
         self._failed = any(isinstance(result, Failure) for result in results)
         return results
 
-    def _result(self, body: PageBody, said: PageOutcome | Retryable | Rejected) -> UnitResult:
+    def _result(self, page: Page, said: PageOutcome | Retryable | Rejected) -> UnitResult:
         if not isinstance(said, PageOutcome):
             return failure_of(said)
-        return failure_of(Fenced()) if said.status == "fenced" else self._pages.done(body, said)
+        if said.status == "fenced":
+            return failure_of(Fenced())
+        self._lease.note(page, said)
+        return self._lease.pages.done(page, said, self._lease.layout)
+
+
+def fingerprint(link: str | None) -> str:
+    """A link, shortened so that it can be remembered."""
+    return "" if link is None else derive_id(link)

@@ -10,6 +10,7 @@ from agents import concurrency
 from agents.activities.batcher import BatchCall, Batcher
 from agents.core.retry import DATABASE
 from agents.failpoints import failpoints
+from agents.ledger import LedgerSums
 from agents.ports import (
     PAGES_PER_COMMIT_MAX,
     ClosedRun,
@@ -18,6 +19,7 @@ from agents.ports import (
     PageOutcome,
     PageWrite,
     Parent,
+    ParentsRequest,
     RunEnd,
     Sink,
 )
@@ -92,22 +94,22 @@ class Database:
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return await self._with_retries(lambda: self._sink.count(adapter, entity, org))
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        return await self._with_retries(lambda: self._sink.parents(adapter, entity, org, columns, after, limit))
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        return await self._with_retries(lambda: self._sink.parents(request))
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        return await self._with_retries(lambda: self._sink.ledger_sums(run))
 
     async def _with_retries(self, call: Callable[[], Awaitable[R]]) -> R:
         attempt = 1
         while True:
             try:
                 return await call()
-            except Retryable as error:
+            except Retryable:
                 if DATABASE.is_exhausted(attempt):
                     raise
-                wait = DATABASE.wait_seconds(attempt, error.after_seconds)
+            await self._sleep(DATABASE.wait_seconds(attempt))
             attempt += 1
-            await self._sleep(wait)
 
 
 def _batcher(call: BatchCall[T, R]) -> Batcher[T, R]:

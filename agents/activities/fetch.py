@@ -6,14 +6,15 @@ source ends, when something fails, or when its time is up; it reports how far it
 
 from collections.abc import Mapping
 
-from agents.activities.database import Database
-from agents.activities.lease import Lease
+from agents.activities.closing import close
+from agents.activities.database import Database, Sleep
+from agents.activities.lease import PAGES_MAX, Lease
 from agents.activities.pages import Pages
 from agents.activities.paging import read_chain, read_numbered, read_parents
 from agents.activities.range_lock import RangeLock
 from agents.activities.results import REPORTABLE, Fenced, failure_of, report
-from agents.ports import Clock, LeaseRequest, LeaseState, RunEnd, RunRef, Source
-from manifests.entity import Adapter
+from agents.ports import Clock, LeaseRequest, LeaseState, RunRef, Source
+from manifests.entity import Adapter, Entity
 from topics.errors import Rejected, Retryable, shortened
 from topics.kinds.entity import FetchPages, PageDone
 
@@ -21,16 +22,20 @@ from topics.kinds.entity import FetchPages, PageDone
 class LeaseReader:
     """Runs `fetch-page` commands. Safe to run twice, at once or after a crash: the ledger decides."""
 
-    def __init__(self, source: Source, database: Database, adapters: Mapping[str, Adapter], clock: Clock) -> None:
+    def __init__(
+        self, source: Source, database: Database, adapters: Mapping[str, Adapter], clock: Clock, sleep: Sleep
+    ) -> None:
         self._source = source
         self._database = database
         self._adapters = adapters
         self._clock = clock
+        self._sleep = sleep
         self._ranges = RangeLock()
 
     async def read(self, command: FetchPages) -> PageDone:
         """Fetch and commit what the lease asks for. Never raises what a decider should know about."""
-        async with self._ranges.acquire(_run(command).id, range(command.first, command.first + command.units)):
+        units = range(PAGES_MAX) if command.closing else range(command.first, command.first + command.units)
+        async with self._ranges.acquire(_run(command).id, units):
             return await self._reported(command)
 
     async def _reported(self, command: FetchPages) -> PageDone:
@@ -44,22 +49,20 @@ class LeaseReader:
             state = error.state if isinstance(error, Fenced) else None
         except BaseExceptionGroup as several:
             raise _first(several) from several  # the process looks at its kind
-        if done.error == "fenced":
-            return await self._explained(command, done, state)
-        if done.end and command.closes:
-            return await self._closed(command, done)
-        return done
+        return await self._explained(command, done, state) if done.error == "fenced" else done
 
     async def _read(self, command: FetchPages, started: float) -> PageDone:
         adapter = self._adapters.get(command.adapter)
         if adapter is None or command.entity not in adapter.entities:
             raise Rejected(f"{command.adapter} has no entity {command.entity!r} here")
         entity = adapter.entities[command.entity]
-        pages = Pages(_run(command), adapter, entity, self._source, self._database, self._clock)
+        pages = Pages(_run(command), adapter, entity, self._source, self._database, self._clock, self._sleep)
         lease = Lease(command, pages, started)
-        if entity.under is not None:
-            return await read_parents(lease, adapter.entities[entity.under.entity])
-        return await (read_chain(lease) if entity.paging.style == "link" else read_numbered(lease))
+        above = adapter.entities[entity.under.entity] if entity.under else None
+        if command.closing:
+            return await close(lease, above)
+        done = await _units(lease, above)
+        return await _closed(lease, above, done) if done.end and command.closes else done
 
     async def _explained(self, command: FetchPages, done: PageDone, state: LeaseState | None) -> PageDone:
         """A fenced lease with the run's counts, if it is complete; or with the number that is in its way.
@@ -73,15 +76,24 @@ class LeaseReader:
             return done.model_copy(update={"error": "retryable", "reason": reason})
         if state.done is None:
             return done.model_copy(update={"newest": state.newest})
-        return done.model_copy(update={"closed": state.done, "error": None, "reason": ""})
+        return done.model_copy(update={"closed": state.done, "unproven": state.unproven, "error": None, "reason": ""})
 
-    async def _closed(self, command: FetchPages, done: PageDone) -> PageDone:
-        """With the run's counts: this lease was all that it waited for. If not now, the decider has it closed."""
-        try:
-            closed = await self._database.close_run(RunEnd(_run(command), "done"))
-        except (Retryable, Rejected):
-            return done
-        return done.model_copy(update={"closed": closed.counts}) if closed.outcome == "done" else done
+
+async def _units(lease: Lease, above: Entity | None) -> PageDone:
+    if above is not None:
+        return await read_parents(lease, above)
+    return await (read_chain(lease) if lease.layout.is_linked else read_numbered(lease))
+
+
+async def _closed(lease: Lease, above: Entity | None, done: PageDone) -> PageDone:
+    """With the run's counts: this lease was all that it waited for. If not now, the decider has it closed."""
+    try:
+        closed = await close(lease, above)
+    except (Retryable, Rejected, Fenced):
+        return done
+    counts = done.counts + closed.counts
+    more = {"pages": counts.pages, "records": counts.records, "rejected": counts.rejected}
+    return done.model_copy(update={"closed": closed.closed, "unproven": closed.unproven, **more})
 
 
 def _run(command: FetchPages) -> RunRef:

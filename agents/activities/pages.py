@@ -1,15 +1,43 @@
-"""Pages of one run: fetched, judged (is it the last one?), committed. Knows nothing of leases."""
+"""Pages of one run: fetched, judged, committed. Knows nothing of leases."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from agents.activities.database import Database, Outcomes
+from agents.activities.contradictions import contradiction, has_more
+from agents.activities.database import Database, Outcomes, Sleep
+from agents.activities.layout import Address, Layout, layout_of
 from agents.activities.results import Fenced, UnitDone
+from agents.core.retry import CONTRADICTION
 from agents.failpoints import failpoints
-from agents.ports import Clock, FetchRequest, PageBody, PageOutcome, PageWrite, Parent, RunRef, Source
+from agents.ledger import Extent
+from agents.ports import Clock, Cut, FetchRequest, LedgerLine, PageBody, PageOutcome, PageWrite, Parent, RunRef, Source
 from manifests.entity import Adapter, Entity
 from topics.errors import Rejected
 
+Front = Callable[[], Extent | None]
+
 _GONE = PageBody((), (), None, 0, 0)
+
+
+def unknown() -> None:
+    """Nothing is known of the page in front."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that was fetched, under its number in the run."""
+
+    number: int
+    body: PageBody
+    extent: Extent
+    is_last: bool
+    parent: str = ""
+
+    def line(self, outcome: PageOutcome) -> LedgerLine | None:
+        """As the ledger has it; None where another process has committed it, which may have read other records."""
+        if outcome.status != "committed":
+            return None
+        return LedgerLine(self.parent, self.number, outcome.counts, self.is_last, self.body.next, self.extent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,65 +50,94 @@ class Pages:
     source: Source
     database: Database
     clock: Clock
+    sleep: Sleep
 
-    async def fetch(self, page: int, link: str | None) -> PageBody:
-        body = await self._fetch(self._request(page, link, None))
-        if body is None:
-            raise Rejected(f"{self.entity.path} does not exist")
-        return body
+    def layout(self, size: int | None = None) -> Layout:
+        return layout_of(self.adapter, self.entity, size)
 
-    async def fetch_under(self, parent: Parent, page: int, link: str | None) -> PageBody:
-        """A page below a parent; an empty one where the parent is gone."""
-        return await self._fetch(self._request(page, link, parent)) or _GONE
+    async def fetch(
+        self,
+        number: int,
+        address: Address,
+        layout: Layout,
+        parent: Parent | None = None,
+        front: Front = unknown,
+        cut: Callable[[], Cut] | None = None,
+    ) -> Page:
+        """The page; an empty one below a parent that is gone. Rejected if it contradicts itself however often it is
+        asked for, or the collection does not exist. `front`: of the page before, if that is known by then."""
 
-    async def _fetch(self, request: FetchRequest) -> PageBody | None:
+        def behind_front() -> Cut:
+            before = front() if address.overlap else None
+            return Cut(address.overlap, before.last if before else None)
+
+        request = FetchRequest(
+            self.run.org, self.adapter, self.entity, number, address.start, layout.size, address.link, parent,
+            cut or behind_front,
+        )  # fmt: skip
+        attempt = 1
+        while True:
+            body = await self._fetch(request)
+            reason = contradiction(body, address, layout, front())
+            if reason is None:
+                return self._page(number, body, address, layout, parent)
+            if CONTRADICTION.is_exhausted(attempt):
+                below = f" under {parent.key}" if parent else ""
+                raise Rejected(
+                    f"page {number} of {self.entity.name}{below} contradicts itself, {attempt} times: {reason}"
+                )
+            await self.sleep(CONTRADICTION.wait_seconds(attempt))
+            attempt += 1
+
+    async def _fetch(self, request: FetchRequest) -> PageBody:
         body = await self.source.fetch(request)
         if failpoints.armed:
             await failpoints.reach("after_fetch")
-        return body
+        if body is None and request.parent is None:
+            raise Rejected(f"{self.entity.path} does not exist")
+        return body or _GONE
 
-    async def commit(self, page: int, body: PageBody, parent: str = "") -> PageOutcome:
+    def _page(self, number: int, body: PageBody, address: Address, layout: Layout, parent: Parent | None) -> Page:
+        names_next = self.adapter.file.body.next is not None
+        is_last = not has_more(body, address, layout, names_next)
+        extent = Extent(address.start, body.behind or body.first, body.last, body.total)
+        return Page(number, body, extent, is_last, parent.key if parent else "")
+
+    async def commit(self, page: Page) -> PageOutcome:
         """Fenced, where the run is closed."""
-        outcome = await self.database.commit_page(self._write(page, body, parent))
+        outcome = await self.database.commit_page(self._write(page))
         if outcome.status == "fenced":
             raise Fenced
         return outcome
 
-    async def commit_in_order(self, bodies: list[tuple[int, PageBody]]) -> Outcomes:
-        return await self.database.commit(tuple(self._write(page, body, "") for page, body in bodies))
+    async def commit_in_order(self, pages: Sequence[Page]) -> Outcomes:
+        return await self.database.commit(tuple(self._write(page) for page in pages))
 
-    def done(self, body: PageBody, outcome: PageOutcome) -> UnitDone:
+    def done(self, page: Page, outcome: PageOutcome, layout: Layout) -> UnitDone:
         """The ledger's line counts: another process may have committed the page, and fetched it at another moment."""
-        total = None if body.total is None else -(-body.total // self.entity.paging.size)
+        total = None if page.body.total is None else layout.pages(page.body.total)
         return UnitDone(outcome.counts, outcome.is_last, outcome.next_cursor, total)
 
-    def is_last(self, page: int, body: PageBody) -> bool:
-        """Whether nothing follows this page. An empty one is the end, whatever it says: `per_page=0` never ends."""
-        return body.records == 0 or not self._has_next(page, body)
-
-    def _has_next(self, page: int, body: PageBody) -> bool:
-        """A link to a next page; without one, for pages by number, a total beyond this page, or a full page of an API
-        that names no next pages at all. One page without its link must not end a collection that has more."""
-        if body.next is not None:
-            return True
-        if self.entity.paging.style == "link":
-            return False
-        size, names_next = self.entity.paging.size, self.adapter.file.body.next is not None
-        return (body.total or 0) > page * size or (not names_next and body.records >= size)
-
-    def _request(self, page: int, link: str | None, parent: Parent | None) -> FetchRequest:
-        linked = link if self.entity.paging.style == "link" else None
-        return FetchRequest(self.run.org, self.adapter, self.entity, page, linked, parent)
-
-    def _write(self, page: int, body: PageBody, parent: str) -> PageWrite:
+    def _write(self, page: Page) -> PageWrite:
         return PageWrite(
             run=self.run,
             entity=self.entity,
-            parent=parent,
-            page=page,
-            rows=body.rows,
-            rejected=body.rejected,
-            is_last=self.is_last(page, body),
-            next_cursor=body.next,
+            parent=page.parent,
+            page=page.number,
+            rows=page.body.rows,
+            rejected=page.body.rejected,
+            is_last=page.is_last,
+            next_cursor=page.body.next,
             fetched_at=self.clock.now(),
+            extent=page.extent,
         )
+
+
+def within(page: Page, after: str | None, before: str | None) -> Page:
+    """A page of which only the records behind `after` and not behind `before` were taken: it covers no more."""
+    first, last = page.extent.first, page.extent.last
+    if before is not None and last is not None:
+        last = before if page.is_last else min(last, before)
+    first = max(first, after) if first is not None and after is not None else first
+    is_last = page.is_last and (before is None or not page.body.records)
+    return replace(page, extent=replace(page.extent, first=first, last=last), is_last=is_last)

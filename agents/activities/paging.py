@@ -1,12 +1,17 @@
 """Dispatch by paging style: pages by number, chains of pages, and pages under each of many parents."""
 
+from collections.abc import Sequence
+from functools import partial
+
 from agents.activities.chain import Chain
-from agents.activities.lease import Known, Lease
-from agents.activities.results import Failure, UnitDone, UnitResult, from_ledger
-from agents.ports import Parent
+from agents.activities.enumeration import Enumeration
+from agents.activities.layout import Address, Layout
+from agents.activities.lease import Lease
+from agents.activities.results import Failure, UnitDone, UnitResult
+from agents.ports import Parent, ParentsRequest
 from manifests.entity import Entity, path_columns
-from topics.command import NO_COUNTS
-from topics.errors import Rejected
+from topics.command import NO_COUNTS, Counts
+from topics.errors import Rejected, shortened
 from topics.kinds.entity import PageDone
 
 PAGES_PER_PARENT_MAX = 10_000
@@ -14,69 +19,108 @@ PAGES_PER_PARENT_MAX = 10_000
 
 async def read_numbered(lease: Lease) -> PageDone:
     """Pages by their numbers, several at a time; the very first one alone, since it says how many there are."""
-    known = await lease.open()
+    await lease.open()
     first, units = lease.command.first, lease.command.units
-
-    async def unit(index: int) -> UnitDone:
-        return await _page(lease, first + index, known)
-
     if first > 1:
-        return lease.report(await lease.in_window(range(units), unit))
-    results: list[UnitResult] = await lease.in_window(range(1), unit)
+        return lease.report(await numbered(lease, range(first, first + units)))
+    results = await numbered(lease, (1,))
     (head,) = results
     if not isinstance(head, Failure) and not head.end:
-        in_ledger = max((page for _, page in known), default=0)
+        in_ledger = max((page for _, page in lease.lines), default=0)
         claimed = max(head.total or 0, in_ledger + 1, 2)  # this one is not the last, whatever is claimed
-        results += await lease.in_window(range(1, min(units, claimed)), unit)
+        results += await numbered(lease, range(2, min(units, claimed) + 1))
     return lease.report(results)
+
+
+async def numbered(lease: Lease, pages: Sequence[int]) -> list[UnitResult]:
+    """The results of pages by their numbers, in order."""
+
+    async def unit(index: int) -> UnitDone:
+        page = pages[index]
+        done = lease.known(page) or await _fetched(lease, page)
+        lease.layout = _capped(lease.layout, page, done)
+        return lease.known(page) or done
+
+    return await lease.in_window(range(len(pages)), unit)
+
+
+async def _fetched(lease: Lease, number: int) -> UnitDone:
+    layout = lease.layout
+    page = await lease.pages.fetch(number, layout.numbered(number), layout, front=partial(lease.front, number))
+    lease.note_fetched(page)
+    outcome = await lease.pages.commit(page)
+    lease.note(page, outcome)
+    return lease.pages.done(page, outcome, lease.layout)
 
 
 async def read_chain(lease: Lease) -> PageDone:
     """Pages that name each other, one after the other."""
-    known = await lease.open()
+    await lease.open()
     command = lease.command
-    chain = Chain(lease.pages, command.first, command.units, command.cursor, lease.must_stop)
-    return lease.report(await chain.read({page: line for (_, page), line in known.items()}))
+    return lease.report(await Chain(lease, command.first, command.units, command.cursor).read())
 
 
-async def read_parents(lease: Lease, parent_entity: Entity) -> PageDone:
+async def read_parents(lease: Lease, above: Entity) -> PageDone:
     """Every page under each of the next parents, several parents at a time; a parent is a unit."""
     command, database = lease.command, lease.pages.database
     names = path_columns(lease.pages.entity)
-    found = await database.parents(
-        command.adapter, parent_entity, command.org, names, command.cursor, command.units + 1
-    )
+    request = ParentsRequest(command.adapter, above, command.org, names, command.cursor, command.units + 1)
+    found = await database.parents(request)
+    total = await database.count(command.adapter, above, command.org) if command.first == 1 else None
     parents, is_last = found[: command.units], len(found) <= command.units
-    total = None
-    if command.first == 1:
-        total = await database.count(command.adapter, parent_entity, command.org)
-    known = await lease.open(tuple(parent.key for parent in parents))
+    results = await under(lease, parents, is_last)
     if not parents:
         return lease.report([], total).model_copy(update={"end": True})
+    return lease.report(results, total)
+
+
+async def under(lease: Lease, parents: Sequence[Parent], is_last: bool) -> list[UnitResult]:
+    """The results of parents, in order. `is_last`: there are no more behind them."""
+    await lease.open(tuple(parent.key for parent in parents))
 
     async def unit(index: int) -> UnitDone:
-        return await _under(lease, parents[index], known, is_last=is_last and index == len(parents) - 1)
+        return await _below(lease, parents[index], is_last and index == len(parents) - 1)
 
-    return lease.report(await lease.in_window(range(len(parents)), unit), total)
-
-
-async def _page(lease: Lease, page: int, known: Known) -> UnitDone:
-    if (line := known.get(("", page))) is not None:
-        return from_ledger(line)
-    body = await lease.pages.fetch(page, None)
-    return lease.pages.done(body, await lease.pages.commit(page, body))
+    return await lease.in_window(range(len(parents)), unit)
 
 
-async def _under(lease: Lease, parent: Parent, known: Known, is_last: bool) -> UnitDone:
-    counts, link = NO_COUNTS, None
-    for page in range(1, PAGES_PER_PARENT_MAX + 1):
-        line = known.get((parent.key, page))
-        if line is not None:
-            done = from_ledger(line)
-        else:
-            body = await lease.pages.fetch_under(parent, page, link)
-            done = lease.pages.done(body, await lease.pages.commit(page, body, parent.key))
-        counts, link = counts + done.counts, done.next_cursor
+async def _below(lease: Lease, parent: Parent, is_last: bool) -> UnitDone:
+    """All pages under a parent, and the repair of what moved between them."""
+    counts, layout, address = NO_COUNTS, lease.pages.layout(), Address(0)
+    for number in range(1, PAGES_PER_PARENT_MAX + 1):
+        done = lease.known(number, parent.key)
+        if done is None:
+            front = partial(lease.front, number, parent.key)
+            page = await lease.pages.fetch(number, address, layout, parent, front)
+            outcome = await lease.pages.commit(page)
+            lease.note(page, outcome)
+            done = lease.pages.done(page, outcome, layout)
+        counts += done.counts
         if done.end:
+            counts += await _repaired(lease, layout, parent)
             return UnitDone(counts, end=is_last, next_cursor=parent.key)
+        layout = _capped(layout, number, done)
+        address = _following(layout, number, done.next_cursor)
     raise Rejected(f"parent {parent.key} has more than {PAGES_PER_PARENT_MAX} pages: is its paging a loop?")
+
+
+def _following(layout: Layout, number: int, link: str | None) -> Address:
+    """The address of the page behind the one of this number."""
+    if layout.is_linked and link is not None:
+        return layout.following(link)
+    return layout.numbered(number + 1)
+
+
+def _capped(layout: Layout, number: int, done: UnitDone) -> Layout:
+    """As the API's first page shows it, if that is shorter than what was asked for and not the last."""
+    records = done.counts.records + done.counts.rejected
+    is_short = number == 1 and not done.end and 0 < records < layout.size
+    return layout.capped(records) if is_short else layout
+
+
+async def _repaired(lease: Lease, layout: Layout, parent: Parent) -> Counts:
+    enumeration = Enumeration(lease.pages, layout, lease.collection(parent.key), parent)
+    await enumeration.repair(lambda: False)
+    if reason := enumeration.unproven():
+        lease.unproven = lease.unproven or shortened(f"under {parent.key}: {reason}")
+    return enumeration.counts

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agents.activities.layout import Layout
 from agents.ports import LeaseState, LedgerLine
 from topics.command import NO_COUNTS, Counts
 from topics.errors import Rejected, Retryable
@@ -45,9 +46,10 @@ class Fenced(Exception):
 REPORTABLE = (Retryable, Rejected, Fenced)  # what is reported to a decider; anything else ends the process
 
 
-def from_ledger(line: LedgerLine) -> UnitDone:
+def from_ledger(line: LedgerLine, layout: Layout) -> UnitDone:
     """A page that was committed before."""
-    return UnitDone(line.counts, line.is_last, line.next_cursor)
+    total = None if line.extent.total is None else layout.pages(line.extent.total)
+    return UnitDone(line.counts, line.is_last, line.next_cursor, total)
 
 
 def failure_of(error: Retryable | Rejected | Fenced) -> Failure:

@@ -3,43 +3,65 @@
 A record that cannot be a row is rejected with its reason, and its page is committed without it. A body that is no page
 at all is Retryable: half a response or a proxy's HTML page is a passing fault.
 
+A key is text. Where the manifest says `key_type: integer` it is a whole number, stored as its digits. The other type
+is rejected: `1` and `"1"` would be one row. The key's parts, and in front of them the parent's key where the manifest
+says `under.key`, are joined by ":"; in a key of several, ":" and "%" are percent-encoded, so that none collide.
+
 Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 unescaped, the last of duplicate keys.
-`RowWrite.raw` is the canonical JSON of the record; `content_hash` is BLAKE2b (16 bytes) over the canonical JSON of
-the record without its top-level `links`: links say where a record is served, not what it says.
+`RowWrite.raw` is the canonical JSON of the record. `content_hash` covers all that is stored (see `_content_hash`).
 """
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from agents.ports import PageBody, RejectedRecord, RowWrite
+from agents.ports import EVERYTHING, Cut, PageBody, RejectedRecord, RowWrite
+from agents.records.document import DocumentReader, Unread, dig, path_of
+from agents.records.position import positions
 from agents.records.values import (
     CONVERT,
+    CONVERTER_VERSION,
     INTEGER_MAX,
     InvalidValue,
+    check_nesting,
     check_storable,
     encode,
-    parse,
     shown,
-    start,
     storable_text,
 )
 from manifests.entity import AdapterFile, Entity, FieldType, columns
-from topics.errors import Retryable
 
 RECORD_BYTES_MAX = 1_000_000  # canonical JSON of one record; a longer one is rejected
 KEY_CHARS_MAX = 500  # an index entry of PostgreSQL takes about 2,700 bytes; a longer key is rejected
+SLICE_RECORDS = 250  # that are read at once
 READERS_MAX = 1_000  # compiled entities that are kept; at the maximum all are compiled anew
 
-_LINKS = "links"
+HASH_BYTES = 16
 _NOTHING: Mapping[str, Any] = {}
 
 
-def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "") -> PageBody:
-    """The rows of one page, and the records that cannot be rows. `parent` is the key of the row it was read under.
+def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "", cut: Cut = EVERYTHING) -> PageBody:
+    """The rows of one page, read at once: see `reading`."""
+    steps = reading(body, adapter, entity, parent, cut)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            page: PageBody = end.value
+            return page
 
-    Retryable if the body is not JSON or has no list of records where the adapter says.
+
+def reading(
+    body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "", cut: Cut = EVERYTHING
+) -> Generator[None, None, PageBody]:
+    """The rows of one page, and the records that cannot be rows, in steps of a few milliseconds. `parent` is the key of
+    the row it was read under.
+
+    Retryable if the body is not JSON or has no list of records where the adapter says, Rejected if it is over a bound.
+    A list that is left out because it is empty is an empty list (agents.records.document).
     """
     key = (id(adapter), id(entity))
     reader = _readers.get(key)
@@ -47,7 +69,7 @@ def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "
         if len(_readers) >= READERS_MAX:
             _readers.clear()
         reader = _readers[key] = RecordReader(adapter, entity)
-    return reader.read(body, parent)
+    return reader.read(body, parent, cut)
 
 
 class _Column(NamedTuple):
@@ -58,17 +80,23 @@ class _Column(NamedTuple):
     is_required: bool
 
 
+Hash = Callable[[bytes], Any]
+
+
 class RecordReader:
     """One entity's records, compiled: which objects of a record to open, and what to take from each."""
 
     def __init__(self, adapter: AdapterFile, entity: Entity) -> None:
         self._of = (adapter, entity)  # held, so that their ids stay theirs while this reader is cached
-        self._records = _path(adapter.body.records)
-        self._next = _path(adapter.body.next)
-        self._total = _path(adapter.body.total)
-        self._key_paths = tuple(_path(key) for key in entity.key)
-        self._plain_key = entity.key[0] if len(entity.key) == len(self._key_paths[0]) == 1 else None
+        self._documents = DocumentReader(adapter.body)
+        self._key_paths = tuple(path_of(key) for key in entity.key)
+        self._key_type: type = int if entity.key_type == "integer" else str
         self._is_under = entity.under is not None
+        self._is_parent_in_key = entity.under is not None and entity.under.key
+        is_plain = len(entity.key) == len(self._key_paths[0]) == 1 and not self._is_parent_in_key
+        self._plain_key = entity.key[0] if is_plain and self._key_type is str else None
+        self._specification = _specification(entity)
+        self._order = entity.reads.full.order
         self._holders: list[tuple[int, str]] = []
         self._holder_of: dict[tuple[str, ...], int] = {(): 0}
         required = {name for name, reference in entity.references.items() if reference.required}
@@ -81,53 +109,85 @@ class RecordReader:
         if entity.updated_at is not None:
             self._columns.append(self._column("updated_at", entity.updated_at, "timestamp", False))
 
-    def read(self, body: bytes, parent: str) -> PageBody:
-        document, is_suspect = parse(body)
-        records = _dig(document, self._records)
-        if type(records) is not list:
-            raise Retryable(
-                f"the answer has no list of records at {'.'.join(self._records)}: it starts with {start(body)}"
-            )
+    def read(self, body: bytes, parent: str, cut: Cut) -> Generator[None, None, PageBody]:
+        document = yield from self._documents.read(body)
+        hash_of = _content_hash(self._specification, parent)
+        wanted, places = self._placed(document.records, parent, cut)
         rows: list[RowWrite] = []
         rejected: list[RejectedRecord] = []
-        for record in records:
-            found = self._read_record(record, parent, is_suspect)
+        for number, record in enumerate(wanted, start=1):
+            found = self._read_record(record, parent, hash_of, document.is_suspect)
             if isinstance(found, RowWrite):
                 rows.append(found)
             else:
                 rejected.append(found)
-        return PageBody(tuple(rows), tuple(rejected), self._link(document), self._count(document), len(records))
+            if number % SLICE_RECORDS == 0:
+                yield
+        total, records = _count(document.total), len(document.records)
+        return PageBody(tuple(rows), tuple(rejected), document.next, total, records, *places)
 
-    def _read_record(self, record: Any, parent: str, is_suspect: bool) -> RowWrite | RejectedRecord:
+    def _placed(self, records: list[Any], parent: str, cut: Cut) -> tuple[list[Any], tuple[str | None, ...]]:
+        """The records that are wanted, and where the page begins and ends, and behind which record they begin."""
+        found = positions(records, self._order) if self._order is not None and records else None
+        if found is None:
+            ends = () if self._order is not None else (records[:1], records[-1:])
+            return records, tuple(self._key_or_none(one[0], parent) if one else None for one in ends)
+        begin = min(cut.overlap, len(found))
+        if cut.after is not None:
+            begin = max(bisect_right(found, cut.after), min(begin, 1))
+        end = bisect_right(found, cut.before) if cut.before is not None else len(found)
+        return records[begin:end], (found[0], found[-1], found[max(begin - 1, 0)])
+
+    def _read_record(self, record: Any, parent: str, hash_of: Hash, is_suspect: bool) -> RowWrite | RejectedRecord:
         key = ""
         try:
+            if isinstance(record, Unread):
+                return RejectedRecord(key, record.reason, record.text)
             if type(record) is not dict:
                 raise InvalidValue(f"the record is not an object ({shown(record)})")
-            found = self._key(record)
+            found = self._key(record, parent)
             if is_suspect:
                 check_storable(found)
             key = found
             if is_suspect:
                 check_storable(record)
             values, updated_at = self._values(record, parent)
-            raw, content_hash = _canonical(record)
+            raw = encode(record)
+            check_nesting(record, raw)
+            if len(raw) > RECORD_BYTES_MAX:
+                raise InvalidValue(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
         except InvalidValue as invalid:
             return RejectedRecord(key, str(invalid), storable_text(record))
-        return RowWrite(key, values, raw, content_hash, updated_at)
+        return RowWrite(key, values, raw.decode(), hash_of(raw).digest(), updated_at)
 
-    def _key(self, record: dict[str, Any]) -> str:
-        """The key's parts joined by ":"; in a key of several, ":" and "%" are percent-encoded, so that none collide."""
+    def _key(self, record: dict[str, Any], parent: str) -> str:
         if self._plain_key is not None:
             plain = record.get(self._plain_key)
             if type(plain) is str and 0 < len(plain) <= KEY_CHARS_MAX:
                 return plain
-        parts = [_key_part(_dig(record, path), path) for path in self._key_paths]
+        parts = [parent] if self._is_parent_in_key else []
+        parts += [self._key_part(dig(record, path), path) for path in self._key_paths]
         if len(parts) > 1:
             parts = [part.replace("%", "%25").replace(":", "%3A") for part in parts]
         key = ":".join(parts)
         if len(key) > KEY_CHARS_MAX:
             raise InvalidValue(f"key: {len(key)} characters, at most {KEY_CHARS_MAX} ({shown(key)})")
         return key
+
+    def _key_or_none(self, record: Any, parent: str) -> str | None:
+        try:
+            key = self._key(record, parent) if type(record) is dict else None
+            if key is not None:
+                check_storable(key)
+        except InvalidValue:
+            return None
+        return key
+
+    def _key_part(self, value: Any, path: tuple[str, ...]) -> str:
+        if type(value) is self._key_type and value != "":
+            return str(value)
+        wanted = "text" if self._key_type is str else "a whole number"
+        raise InvalidValue(f"key: {'.'.join(path)} is not {wanted}, as the manifest's key_type says ({shown(value)})")
 
     def _values(self, record: dict[str, Any], parent: str) -> tuple[tuple[object, ...], datetime | None]:
         """The typed values in the order of the entity's columns, and the source's own time."""
@@ -159,32 +219,12 @@ class RecordReader:
             self._holder_of[path] = len(self._holders)
         return self._holder_of[path]
 
-    def _link(self, document: Any) -> str | None:
-        found = _dig(document, self._next) if self._next else None
-        if found is None or found == "":
-            return None
-        if type(found) is not str:
-            raise Retryable(f"the answer's {'.'.join(self._next)} is not a link: {shown(found)}")
-        return found
-
-    def _count(self, document: Any) -> int | None:
-        found = _dig(document, self._total) if self._total else None
-        return found if type(found) is int and 0 <= found <= INTEGER_MAX else None
-
 
 _readers: dict[tuple[int, int], RecordReader] = {}
 
 
-def _path(dotted: str | None) -> tuple[str, ...]:
-    return tuple(dotted.split(".")) if dotted else ()
-
-
-def _dig(value: Any, path: tuple[str, ...]) -> Any:
-    for field in path:
-        if type(value) is not dict:
-            return None
-        value = value.get(field)
-    return value
+def _count(total: Any) -> int | None:
+    return total if type(total) is int and 0 <= total <= INTEGER_MAX else None
 
 
 def _opened(value: Any, field: str) -> Mapping[str, Any]:
@@ -194,19 +234,18 @@ def _opened(value: Any, field: str) -> Mapping[str, Any]:
     raise InvalidValue(f"{field}: not an object ({shown(value)})")
 
 
-def _key_part(value: Any, path: tuple[str, ...]) -> str:
-    if type(value) is int:
-        return str(value)
-    if type(value) is str and value:
-        return value
-    raise InvalidValue(f"key: {'.'.join(path)} is neither text nor a whole number ({shown(value)})")
+def _specification(entity: Entity) -> bytes:
+    """Digest of how a record becomes a row: a changed column, or another converter, makes all rows different ones.
+
+    BLAKE2b over the canonical JSON of [converter's version, [[name, type, path] of each column], path of the time].
+    """
+    specification = [CONVERTER_VERSION, columns(entity), entity.updated_at]
+    return blake2b(encode(specification), digest_size=HASH_BYTES).digest()
 
 
-def _canonical(record: dict[str, Any]) -> tuple[str, bytes]:
-    """The record's canonical text, and the hash of what it says."""
-    raw = content = encode(record)
-    if _LINKS in record:
-        content = encode({field: value for field, value in record.items() if field != _LINKS})
-    if len(raw) > RECORD_BYTES_MAX:
-        raise InvalidValue(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
-    return raw.decode(), blake2b(content, digest_size=16).digest()
+def _content_hash(specification: bytes, parent: str) -> Hash:
+    """BLAKE2b over a record's canonical JSON, personalised by its entity's specification; below a parent, salted with
+    the digest of the parent's key: the same content under another parent is another row.
+    """
+    salt = blake2b(parent.encode(), digest_size=HASH_BYTES).digest() if parent else b""
+    return partial(blake2b, digest_size=HASH_BYTES, person=specification, salt=salt)

@@ -18,7 +18,9 @@ from topics.errors import SHOWN_CHARS_MAX, Retryable
 
 KEPT_CHARS_MAX = 16_000  # of a rejected record's text; the rest is cut off
 INTEGER_MAX = 2**63 - 1
+CONVERTER_VERSION = 1  # raised when a value is converted to something else than before: all rows are written anew
 FLOAT_INTEGER_MAX = 2**53  # up to here each whole float is one integer
+NESTING_MAX = 100  # levels of a record; a deeper one is rejected
 DIGITS_MAX = 400  # of an integer that is kept as it is; a longer one is an UnrepresentableNumber
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
@@ -59,10 +61,11 @@ def parse(body: bytes) -> tuple[Any, bool]:
     try:
         return _decode(body), _NUL_ESCAPE in body
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _parse_tolerantly(body), True
+        return parse_tolerantly(body), True
 
 
-def _parse_tolerantly(body: bytes) -> Any:
+def parse_tolerantly(body: bytes) -> Any:
+    """The document, with what no reader of JSON can be trusted to hold as UnrepresentableNumber or lone surrogates."""
     try:
         text = body.decode("utf-8-sig", "surrogateescape")
         return json.loads(
@@ -99,6 +102,19 @@ def check_storable(value: Any) -> None:
             left.extend(item)
         elif isinstance(item, str):
             _check_text(item)
+
+
+def check_nesting(record: Any, text: bytes) -> None:
+    """InvalidValue if the record, whose JSON text this is, has more levels than NESTING_MAX."""
+    if text.count(b"[") + text.count(b"{") <= NESTING_MAX:
+        return
+    level: list[Any] = [record]
+    for _ in range(NESTING_MAX):
+        inner = chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for one in inner if isinstance(one, dict | list)]
+        if not level:
+            return
+    raise InvalidValue(f"the record is nested more than {NESTING_MAX} levels deep")
 
 
 def _check_text(text: str) -> None:

@@ -6,7 +6,7 @@ last reason. What a repetition cannot change is Rejected at once. No error shows
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -23,7 +23,7 @@ from service.api.oauth import OAuthAccount
 from service.api.requests import PageRequest
 from service.api.transport import Transport
 from service.clock import Clock
-from topics.errors import Retryable
+from topics.errors import Rejected, Retryable
 
 RETRY_SECONDS_MAX = 180.0  # from the first attempt's failure; no attempt begins after it
 PATIENCE_SECONDS_MAX = 90.0  # a server that asks for a longer wait makes its page Retryable, with the time
@@ -84,7 +84,7 @@ class ApiClient:
         adapter: AdapterFile,
         entity: Entity,
         request: PageRequest,
-        read: Callable[[bytes], T],
+        read: Callable[[bytes], Awaitable[T]],
     ) -> T:
         """The page, as `read` understands its body; a Retryable out of `read` counts as a failed attempt.
 
@@ -113,7 +113,7 @@ class ApiClient:
     async def close(self) -> None:
         await self._transport.close()
 
-    async def _attempt(self, state: _ConnectionState, call: _Call, read: Callable[[bytes], T]) -> T:
+    async def _attempt(self, state: _ConnectionState, call: _Call, read: Callable[[bytes], Awaitable[T]]) -> T:
         login = await state.account.login()
         response = await self._send(state, call, login)
         if response.status == _UNAUTHORISED:
@@ -123,9 +123,9 @@ class ApiClient:
         if not response.is_success:
             raise error_for(response, call.name, call.request.is_under_parent, self._clock.now(), login.hide)
         try:
-            return read(response.body)
-        except Retryable as failure:
-            raise Retryable(login.hide(f"{call.name}: {failure}"), failure.after_seconds) from None
+            return await read(response.body)
+        except (Retryable, Rejected) as failure:
+            raise type(failure)(login.hide(f"{call.name}: {failure}")) from None
 
     async def _send(self, state: _ConnectionState, call: _Call, login: Login) -> Response:
         async with state.limiter.turn() as turn:

@@ -9,16 +9,17 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from agents.core.retry import ASKED_SECONDS_MAX
 from service.api.exchange import Headers, Response
 from topics.errors import EXCERPT_CHARS_MAX, Rejected, Retryable, shortened
 
 QUOTED_ERRORS_MAX = 3
 QUOTED_BYTES_MAX = 64_000  # of an error body that is looked at
-RETRY_AFTER_SECONDS_MAX = 86_400.0  # more counts as a day
 
 _RETRYABLE = frozenset({408, 429})
 _GONE = frozenset({404, 410})
-_TAG = re.compile(r"<(script|style|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+# What is not closed reaches to the end: each character is looked at once, whatever stands there.
+_TAG = re.compile(r"<(script|style|head)\b.*?(?:</\1>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
 class Gone(Rejected):
@@ -37,14 +38,17 @@ def error_for(
     quoted = _quoted(response.body[:QUOTED_BYTES_MAX], hide)
     sentence = f"{what} answered {_named(status)}" + (f": {quoted}" if quoted else "")
     if status in _RETRYABLE or status >= 500:
-        return Retryable(sentence, retry_after(response.headers, now))
+        after_seconds = retry_after(response.headers, now)
+        asks = f"; it asks for a wait of {after_seconds:.0f} s" if after_seconds else ""
+        return Retryable(sentence + asks, after_seconds)
     if status in _GONE and is_under_parent:
         return Gone(sentence)
     return Rejected(sentence)
 
 
 def retry_after(headers: Headers, now: datetime) -> float | None:
-    """Seconds from now, out of a number of seconds or an HTTP date; None if there is neither."""
+    """Seconds from now, at most ASKED_SECONDS_MAX, out of a number of seconds or an HTTP date; None if there is
+    neither."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
         seconds = float(value)
@@ -53,7 +57,7 @@ def retry_after(headers: Headers, now: datetime) -> float | None:
             seconds = (parsedate_to_datetime(value) - now).total_seconds()
         except (ValueError, TypeError):
             return None
-    return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
+    return min(max(seconds, 0.0), ASKED_SECONDS_MAX)
 
 
 def _named(status: int) -> str:

@@ -4,13 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlsplit
 
 from agents.ports import Parent
+from agents.records.document import LINK_CHARS_MAX
 from manifests.entity import AdapterFile, Entity, OffsetPaging
 from topics.errors import Rejected
-
-LINK_CHARS_MAX = 8_000  # of a link to the next page; what servers commonly take as an address
 
 BASES_REMEMBERED_MAX = 10_000
 _PLAIN_LINK = re.compile(r"/[A-Za-z0-9_-][A-Za-z0-9_/-]*(\?[A-Za-z0-9_=&%-]*)?")
@@ -37,17 +36,24 @@ class PageRequest:
     def path(self) -> str:
         return self.target.partition("?")[0]
 
+    @property
+    def page(self) -> tuple[str, list[str]]:
+        """The page by its path and its parameters, in whatever order and however encoded."""
+        path, _, query = unquote(self.target).partition("?")
+        return path, sorted(query.split("&"))
+
 
 def page_request(
     adapter: AdapterFile,
     entity: Entity,
     org: str,
     base_url: str,
-    page: int = 1,
+    start: int | None = 0,
+    size: int | None = None,
     link: str | None = None,
     parent: Parent | None = None,
 ) -> PageRequest:
-    """The request for page `page` (from 1), or for the page that `link`, out of the page before, names.
+    """The request for `size` records from offset `start` on, or for the page that `link`, out of another page, names.
 
     `base_url` is the connection's. Only the path and query of a link are used, and only if it leads to the same
     host; Rejected otherwise, and for a parent without the column that the path names.
@@ -58,8 +64,19 @@ def page_request(
     path = prefix + _BRACES.sub(lambda found: _part(found[1], org, parent, entity.name), entity.path)
     if link is not None:
         return PageRequest(origin, _linked(origin + path, link), parent is not None)
-    query = urlencode(_query(adapter, entity, page), quote_via=quote)
+    query = urlencode(_query(adapter, entity, start or 0, size), quote_via=quote)
     return PageRequest(origin, f"{path}?{query}", parent is not None)
+
+
+def check_next(first: PageRequest, here: PageRequest, following: PageRequest) -> None:
+    """Rejected if the link on page `here` leads to that page itself, or back to the first one: it would never end."""
+    page = following.page
+    for name, known in (("to the page that it stands on", here), ("back to the first page", first)):
+        if page == known.page:
+            raise Rejected(
+                f"the link to the next page leads {name} ({following.path}): it is not followed, since that would "
+                "never end; put right the adapter's body.next, or report it to those who run the API"
+            )
 
 
 @lru_cache(maxsize=BASES_REMEMBERED_MAX)
@@ -69,14 +86,14 @@ def _base(base_url: str) -> tuple[str, str]:
     return f"{base.scheme}://{base.netloc}", base.path.rstrip("/")
 
 
-def _query(adapter: AdapterFile, entity: Entity, page: int) -> Mapping[str, str]:
+def _query(adapter: AdapterFile, entity: Entity, start: int, size: int | None) -> Mapping[str, str]:
     names, full = adapter.parameters, entity.reads.full
     query = dict(full.query)
-    if full.order is not None:
-        query[names.order] = full.order
-    query[names.size] = str(entity.paging.size)
-    if isinstance(entity.paging, OffsetPaging):
-        query[names.offset] = str((page - 1) * entity.paging.size)
+    if full.order is not None and full.order.parameter is not None:
+        query[names.order] = full.order.parameter
+    query[names.size] = str(size or entity.paging.size)
+    if start or isinstance(entity.paging, OffsetPaging):
+        query[names.offset] = str(start)
     return query
 
 
@@ -99,12 +116,12 @@ def _linked(here: str, link: str) -> str:
         raise Rejected(f"the link to the next page has {len(link)} characters, at most {LINK_CHARS_MAX}")
     try:
         target = urlsplit(urljoin(here, link))
-        is_same_host = _host(target) == _host(urlsplit(here))
+        is_same_host = target.scheme in _DEFAULT_PORT and _host(target) == _host(urlsplit(here))
     except ValueError:
         raise Rejected("the link to the next page is not an address") from None
     if not is_same_host:
         raise Rejected(
-            f"the link to the next page leads to {target.hostname}, not to the connection's host: "
+            f"the link to the next page leads to {target.scheme}://{target.hostname}, not to the connection's host: "
             "it is not followed; put right base_url in the connections file"
         )
     path = quote(target.path, safe="/%:@!$&'()*+,;=~") or "/"

@@ -11,7 +11,7 @@ from service.clock import SystemClock
 from service.kafka.dead_letters import LISTED_MAX, SEARCHED_MAX, Newest, Origin, StoredDeadLetter, open_dead_letters
 from service.read_model.times import moment, now_ms
 from service.settings import read_settings
-from topics.errors import Rejected
+from topics.errors import SHOWN_CHARS_MAX, Rejected, shortened
 
 BYTES_SHOWN_MAX = 20_000  # of a value or a header; a longer one is cut, with its length at the end
 LIMIT_DEFAULT = 50
@@ -69,15 +69,18 @@ def _letter(stored: StoredDeadLetter) -> dict[str, Any]:
         "reason": letter.reason,
         "stored_at": stored.stored_at,
         "sent_at": letter.at,
-        "key": None if letter.key is None else as_text(letter.key),
+        "key": as_text(letter.key),
         "headers": [(name, as_text(content)) for name, content in letter.headers],
         "value_bytes": stored.value_bytes,
-        "value": None if letter.value is None else as_text(letter.value),
+        "value": as_text(letter.value),
+        "cut": letter.cut,
     }
 
 
-def as_text(content: bytes) -> str:
-    """The text, or hex if it is not UTF-8; cut at BYTES_SHOWN_MAX."""
+def as_text(content: bytes | None) -> str | None:
+    """The text, or hex if it is not UTF-8; cut at BYTES_SHOWN_MAX. None: absent."""
+    if content is None:
+        return None
     start = content[:BYTES_SHOWN_MAX]
     cut = f"… (cut: {len(content):,} bytes)" if len(content) > len(start) else ""
     try:
@@ -93,7 +96,7 @@ def _print_all(found: dict[str, Any]) -> None:
     now = now_ms(SystemClock())
     for letter in found["letters"]:
         say(f"{letter['origin']}  {moment(letter['stored_at'], now)}", "bold")
-        say(f"  key     {letter['key'] if letter['key'] is not None else '-'}")
+        say(f"  key     {shortened(_or_dash(letter['key']), SHOWN_CHARS_MAX)}")
         say(f"  reason  {letter['reason']}")
     if found["more"]:
         say(f"and {found['more']:,} older ones; --limit shows up to {LISTED_MAX:,}")
@@ -105,9 +108,15 @@ def _print_one(letter: dict[str, Any]) -> None:
     say(f"  reason  {letter['reason']}", "red")
     say(f"  sent    {moment(letter['sent_at'], now) if letter['sent_at'] else '-'}")
     say(f"  stored  {moment(letter['stored_at'], now)}")
-    say(f"  key     {letter['key'] if letter['key'] is not None else '-'}")
+    say(f"  key     {_or_dash(letter['key'])}")
     for name, content in letter["headers"]:
-        say(f"  header  {name}: {content}")
+        say(f"  header  {name}: {_or_dash(content)}")
+    for part in letter["cut"]:
+        say(f"  cut     {part}", "yellow")
     say(f"  value   {letter['value_bytes']:,} bytes")
     if letter["value"]:
         say(letter["value"])
+
+
+def _or_dash(content: str | None) -> str:
+    return "-" if content is None else content

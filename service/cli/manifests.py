@@ -124,7 +124,7 @@ def _print_entity(facts: dict[str, Any]) -> None:
         "paging": f"{facts['paging']['style']}, {facts['paging']['size']} records a page",
         "full read": f"{full['order'] or ''} {_pairs(full['query'])}".strip(),
         "delta by": _delta(facts),
-        "read under": f"{under['entity']}, kept in {under['column']}" if under else "",
+        "read under": f"{under['entity']}, kept in {under['column']}{_in_key(under)}" if under else "",
         "level": str(facts["level"]),
         **{name: " ".join(facts[name]) for name in ("children", "hard", "soft", "dangling")},
         "table": facts["table"],
@@ -134,6 +134,10 @@ def _print_entity(facts: dict[str, Any]) -> None:
         say(f"  {label:<11} {value or '-'}")
     console.print()
     table(["column", "type", "from"], [[each["name"], each["type"], _origin(facts, each)] for each in facts["columns"]])
+
+
+def _in_key(under: dict[str, Any]) -> str:
+    return " and in the key" if under["key"] else ""
 
 
 def _origin(facts: dict[str, Any], column: dict[str, str]) -> str:

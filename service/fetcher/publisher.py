@@ -49,9 +49,12 @@ class ResultPublisher:
             await failpoints.reach("after_report")
 
     async def reject(self, record: Any, reason: str) -> None:
-        """Publish the record as a dead letter."""
+        """Publish the record as a dead letter, in a batch of its own: `send` takes no record without key and value."""
         key, value, kept = to_record(dead_letter(record, reason))
-        await self._producer.send_and_wait(DEAD_LETTERS, value, key, record.partition, headers=list(kept))
+        batch = self._producer.create_batch()
+        batch.append(key=key, value=value, timestamp=None, headers=list(kept))
+        batch.close()
+        await (await self._producer.send_batch(batch, DEAD_LETTERS, partition=record.partition))
 
     async def _publish(self, results: Sequence[Result]) -> list[None]:
         sent = [

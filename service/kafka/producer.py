@@ -10,10 +10,10 @@ from service.clock import Clock
 from service.kafka.client import client_arguments
 from service.kafka.topics import check_topics
 from service.settings import Settings
-from topics.catalog import Catalog
+from topics.catalog import COMMAND_BYTES_MAX, Catalog
 from topics.codec import encode, headers, trace_of
 from topics.command import Command
-from topics.errors import Retryable
+from topics.errors import SHOWN_CHARS_MAX, Rejected, Retryable, shortened
 from topics.partitions import partitioner
 
 REQUEST_TIMEOUT_MS = 30_000
@@ -36,10 +36,12 @@ async def produce(
 ) -> list[RecordPosition]:
     """Write the commands in order; return their positions once every one is on all replicas.
 
-    Rejected: a topic is missing or wrong, and nothing was written. Retryable: Kafka cannot be reached, or did not
-    acknowledge in time; it is unknown whether it stored the command. Retries within the client write nothing twice (an
-    idempotent producer).
+    Rejected: a command does not fit, or a topic is missing or wrong, and nothing was written. Retryable: Kafka cannot
+    be reached, or did not acknowledge in time; it is unknown whether it stored the command. Retries within the client
+    write nothing twice (an idempotent producer).
     """
+    for command in commands:
+        _check_size(command)
     await check_topics(settings, clock, catalog)
     partition_of = partitioner(settings.partitions)
     producer = AIOKafkaProducer(
@@ -65,3 +67,13 @@ async def produce(
     finally:
         await producer.stop()
     return positions
+
+
+def _check_size(command: Command) -> None:
+    size = len(command.key.encode()) + len(encode(command))
+    if size > COMMAND_BYTES_MAX:
+        whose = f"the {command.topic} command for {shortened(command.key, SHOWN_CHARS_MAX)}"
+        raise Rejected(
+            f"{whose} has {size:,} bytes with its key, and its topic takes {COMMAND_BYTES_MAX:,}: shorten its texts. "
+            "Nothing was sent"
+        )

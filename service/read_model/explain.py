@@ -168,7 +168,8 @@ class _Run:
             return f"{reads}, {last})", f"the leases are sent again {quiet}", state.due
         waits = f"backs off before it reads {self._units(name, backing_off)} again"
         attempt = max(lease.attempt for lease in backing_off)
-        return f"{reads}), {waits}" if out else waits, f"attempt {attempt} begins", state.due
+        begins_at = min(lease.resume_at for lease in backing_off)
+        return f"{reads}), {waits}" if out else waits, f"attempt {attempt} begins", begins_at
 
     def _units(self, name: str, leases: Sequence[Lease]) -> str:
         """The numbers of the pages or, below a parent, of the parents."""

@@ -43,6 +43,11 @@ class EntityTable:
     columns: tuple[ColumnSpec, ...]
 
     @property
+    def parent_column(self) -> str:
+        """The column with the parent's key, "" at the top level."""
+        return next((column.name for column in self.columns if not column.source), "")
+
+    @property
     def column_names(self) -> list[str]:
         return [*KEY, *(column.name for column in self.columns), *PROVENANCE]
 

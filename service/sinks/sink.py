@@ -1,13 +1,28 @@
-"""Sink of any SQL database: several pages in one transaction, without the records that the database refuses."""
+"""Sink of any SQL database: several pages in one transaction, without the records that the database refuses, and
+without second versions of a record.
+"""
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agents.ports import PAGES_PER_COMMIT_MAX, PageOutcome, PageWrite, Parent, RejectedRecord, Sink
+import msgspec
+
+from agents.ledger import LedgerSums
+from agents.ports import (
+    PAGES_PER_COMMIT_MAX,
+    PageOutcome,
+    PageWrite,
+    Parent,
+    ParentsRequest,
+    RejectedRecord,
+    RunEnd,
+    Sink,
+)
 from agents.records.reader import KEY_CHARS_MAX
 from manifests.entity import Entity, FieldType
+from service.sinks.repeats import apart, one_version_each
 from service.sinks.schema import as_text, entity_table
 from topics.errors import Broken, Rejected, shortened
 
@@ -38,7 +53,7 @@ class SqlSink(Sink):
         """The rows that the query finds."""
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
-        """Refused rows become rejected records of their page."""
+        """Refused rows, and second versions of a record, become rejected records of their page."""
         if len(pages) > PAGES_PER_COMMIT_MAX:
             raise Broken(f"{len(pages)} pages in one commit: commit at most {PAGES_PER_COMMIT_MAX}")
         if len({(page.run.adapter, page.entity.name) for page in pages}) > 1:
@@ -48,18 +63,26 @@ class SqlSink(Sink):
             first.setdefault(_identity(page), page)
         if not first:
             return []
-        outcomes = dict(zip(first, await self._write(list(first.values())), strict=True))
+        written: list[PageOutcome] = []
+        for group in apart([_with_one_version_each(page) for page in first.values()]):
+            written += await self._write(group)
+        outcomes = dict(zip(first, written, strict=True))
         return [_outcome(outcomes[_identity(page)], page is not first[_identity(page)]) for page in pages]
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        table = entity_table(adapter, entity)
-        types = table.types_of(columns)
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        table = entity_table(request.adapter, request.entity)
+        types = table.types_of(request.columns)
         named = "".join(f', "{name}"' for name in types)
-        query = self.sql["parents"].format(columns=named, table=table.name)
-        found = await self.fetch(query, org, after or "", min(limit, PARENTS_READ_MAX))
+        arguments: list[object] = [request.org, request.after or "", min(request.limit, PARENTS_READ_MAX)]
+        name = "parents"
+        if request.unread_by is not None:
+            name, arguments = "unread_parents", [*arguments, request.unread_by]
+        found = await self.fetch(self.sql[name].format(columns=named, table=table.name), *arguments)
         return [_parent(key, types, values) for key, *values in found]
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        (sums,) = await self.fetch(self.sql["ledger_sums"], run)
+        return LedgerSums(*sums)
 
     async def records(self, table: str, org: str) -> AsyncIterator[tuple[str, str]]:
         """Key and raw JSON of each row of an organisation, in byte order of the keys. For checks, not for syncs."""
@@ -106,6 +129,11 @@ def _outcome(outcome: PageOutcome, is_repeated: bool) -> PageOutcome:
     return replace(outcome, status="already") if is_repeated and outcome.status == "committed" else outcome
 
 
+def _with_one_version_each(page: PageWrite) -> PageWrite:
+    rows, others = one_version_each(page)
+    return replace(page, rows=rows, rejected=(*page.rejected, *others)) if others else page
+
+
 def _without_refused(page: PageWrite, refused: Mapping[int, str]) -> PageWrite:
     rejected = (
         RejectedRecord(row.key, shortened(f"the database refused it: {refused[position]}"), row.raw)
@@ -137,3 +165,8 @@ def rejection_places(page: PageWrite) -> list[str]:
     return [
         "" if record.key else f"{page.parent}/{page.page}/{position}" for position, record in enumerate(page.rejected)
     ]
+
+
+def proof_text(end: RunEnd) -> str | None:
+    """The run's proof as JSON."""
+    return None if end.proof is None else msgspec.json.encode(end.proof).decode()

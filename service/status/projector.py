@@ -170,7 +170,6 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
                 await call()
                 return True
             except Retryable as error:
-                wait = PUBLISH_STATUS.wait_seconds(attempt, error.after_seconds)
                 log.warning("status not written", extra={"sluice.error": str(error)})
-            await asyncio.sleep(wait)
+            await asyncio.sleep(PUBLISH_STATUS.wait_seconds(attempt))
         return False

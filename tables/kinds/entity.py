@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from topics.command import Counts, RunOutcome
-from topics.ids import run_id
+from topics.ids import derive_id, run_id
 from topics.kinds import entity
 from topics.kinds.entity import FetchError, PageDone
 
@@ -27,7 +27,11 @@ TRANSITIONS: dict[EntityStatus, tuple[EntityStatus, ...]] = {
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):
-    """Units [first, first + units) are out to a fetcher, or wait until `resume_at` (Unix ms) to be sent again."""
+    """Units [first, first + units) are out to a fetcher, or wait until `resume_at` (Unix ms) to be sent again.
+
+    `closing`: none are; the fetcher completes the run and closes it. `pauses`: how many of the attempts ended because
+    the API asked for a pause.
+    """
 
     number: int
     first: int
@@ -35,6 +39,8 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     cursor: str | None = None
     attempt: int = 1
     resume_at: int = 0
+    pauses: int = 0
+    closing: bool = False
 
     @property
     def end(self) -> int:
@@ -47,6 +53,8 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
     `next_unit` is the first unit never leased; `last_unit`, once known, the last one there is; `size` how many units
     the next lease takes. `outcome` is what the run is finishing with, `close_attempt` the attempt at closing it in the
     database, `close_at` (Unix ms) when the next one begins, 0 while one is out. Counts are of committed pages.
+    `page_size`: of the API's pages, if it is not the manifest's. `landmark`: the fingerprint of the link behind unit
+    `landmark_unit`, replaced whenever twice as many units are done. `unproven`: why the run may lack a record.
     """
 
     org: str
@@ -79,6 +87,10 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
     fenced: int = 0
     close_attempt: int = 1
     close_at: int = 0
+    page_size: int | None = None
+    landmark: str | None = None
+    landmark_unit: int = 0
+    unproven: str = ""
 
     @property
     def key(self) -> str:
@@ -108,9 +120,9 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
             (one for one in self.leases if (one.number, one.attempt) == asked and first in (None, one.first)), None
         )
 
-    def leasing(self, first: int, units: int, cursor: str | None = None) -> "EntityState":
+    def leasing(self, first: int, units: int, cursor: str | None = None, closing: bool = False) -> "EntityState":
         """With one more lease out."""
-        lease = Lease(self.next_lease, first, units, cursor)
+        lease = Lease(self.next_lease, first, units, cursor, closing=closing)
         return msgspec.structs.replace(
             self, leases=(*self.leases, lease), next_lease=self.next_lease + 1, next_unit=max(self.next_unit, lease.end)
         )
@@ -140,14 +152,23 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
             rejected=self.rejected + done.rejected,
             size=size,
             total_units=done.total_units if done.total_units is not None else self.total_units,
+            page_size=done.page_size or self.page_size,
+            unproven=self.unproven or done.unproven,
         )
-        if done.error:
+        if done.error or lease.closing:
             return after
         if self.mode == "chain":
             following = lease.first + done.units
             ended = following - 1 if done.end else None
-            return msgspec.structs.replace(after, cursor=done.next_cursor, next_unit=following, last_unit=ended)
+            after = msgspec.structs.replace(after, cursor=done.next_cursor, next_unit=following, last_unit=ended)
+            return after._with_landmark(following)
         return after._after_fan_out_page(lease, done)
+
+    def _with_landmark(self, unit: int) -> "EntityState":
+        """A chain that repeats itself meets a landmark before it is three times as long as what it repeats."""
+        if self.cursor is None or unit < 2 * self.landmark_unit:
+            return self
+        return msgspec.structs.replace(self, landmark=derive_id(self.cursor), landmark_unit=unit)
 
     def _after_fan_out_page(self, lease: Lease, done: PageDone) -> "EntityState":
         """Pages read by number: the total is only a claim, the end is where a page says that none follows."""

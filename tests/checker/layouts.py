@@ -1,13 +1,16 @@
 """What a table of an entity looks like and where its pages are, from the manifests as documents (docs/manifests.md)."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import msgspec
 import yaml
 
+CONVERTER_VERSION = 1
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 
 
@@ -22,14 +25,20 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One entity: its table, its columns, its paths. `parent_column` is "" where it is not read under a parent."""
+    """One entity: its table, its columns, its paths. `parent_column` is "" where it is not read under a parent.
+
+    `specification` is the digest of how a record becomes a row: 16 bytes of BLAKE2b over the JSON of [version of the
+    converter, [[name, type, path] of each column, the parent's first, with no path], path of the time or null].
+    """
 
     entity: str
     table: str
     columns: tuple[Column, ...]
     parent_column: str
+    is_parent_in_key: bool
     key: tuple[tuple[str, ...], ...]
     updated_at: tuple[str, ...]
+    specification: bytes
     path: re.Pattern[str]
     size: int
 
@@ -61,11 +70,21 @@ def layout_of(adapter: str, document: dict[str, Any]) -> Layout:
         table=f"{adapter}_{name.replace('.', '_')}",
         columns=tuple(columns),
         parent_column=document.get("under", {}).get("column", ""),
+        is_parent_in_key=document.get("under", {}).get("key", False),
         key=tuple(_path(key) for key in document.get("key", ["id"])),
         updated_at=_path(document["updated_at"]) if "updated_at" in document else (),
+        specification=_specification(document),
         path=_pattern(document["path"]),
         size=document.get("paging", {}).get("size", 100),
     )
+
+
+def _specification(document: dict[str, Any]) -> bytes:
+    columns = [[document["under"]["column"], "text", ""]] if "under" in document else []
+    columns += [[name, "text", place["from"]] for name, place in document.get("references", {}).items()]
+    columns += [[name, place["type"], place["from"]] for name, place in document.get("fields", {}).items()]
+    written = msgspec.json.encode([CONVERTER_VERSION, columns, document.get("updated_at")])
+    return hashlib.blake2b(written, digest_size=16).digest()
 
 
 def _path(dotted: str) -> tuple[str, ...]:

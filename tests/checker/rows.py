@@ -1,8 +1,9 @@
 """One row against itself: typed columns, key and content hash must be what its raw record says. Pure.
 
 Canonical JSON: keys sorted at every level, no spaces, UTF-8 unescaped. The content hash is BLAKE2b (16 bytes) over the
-record's canonical JSON without its top-level `links`; the source's hash of a table is SHA-256 over, in key order, the
-key, a line feed, the canonical JSON of id, type, attributes and relationships, a line feed.
+record's canonical JSON, with the specification of the layout as person and, below a parent, 16 bytes of BLAKE2b over
+the parent's key as salt; the source's hash of a table is SHA-256 over, in key order, the key, a line feed, the
+canonical JSON of id, type, attributes and relationships, a line feed.
 """
 
 import hashlib
@@ -57,16 +58,16 @@ class TableReader:
 
 def faults(layout: Layout, row: Row, record: dict[str, Any]) -> Iterator[str]:
     """What a row says that its raw record does not."""
-    content = {name: value for name, value in record.items() if name != "links"}
-    if hashlib.blake2b(canonical(content), digest_size=16).digest() != row["content_hash"]:
+    parent = row[layout.parent_column] if layout.parent_column else ""
+    if _content_hash(layout, parent, record) != row["content_hash"]:
         yield "content_hash is not that of its raw record"
-    if (key := _key(layout.key, record)) != row["id"]:
+    if (key := _key(layout, parent, record)) != row["id"]:
         yield f"its raw record has the key {key!r}"
     for column in layout.columns:
         wanted = dig(record, column.path)
         if not is_same(column.type, wanted, row[column.name]):
             yield f"{column.name} is {_shown(row[column.name])}, and its raw record says {_shown(wanted)}"
-    if layout.parent_column and not row[layout.parent_column]:
+    if layout.parent_column and not parent:
         yield f"{layout.parent_column} is empty: it was read under nobody"
     if layout.updated_at and not is_same("timestamp", dig(record, layout.updated_at), row["source_updated_at"]):
         yield f"source_updated_at is {_shown(row['source_updated_at'])}, and its raw record says otherwise"
@@ -80,9 +81,15 @@ def dig(value: Any, path: Sequence[str]) -> Any:
     return value
 
 
-def _key(paths: Sequence[Sequence[str]], record: dict[str, Any]) -> str:
+def _content_hash(layout: Layout, parent: str | None, record: dict[str, Any]) -> bytes:
+    salt = hashlib.blake2b(parent.encode(), digest_size=16).digest() if parent else b""
+    return hashlib.blake2b(canonical(record), digest_size=16, person=layout.specification, salt=salt).digest()
+
+
+def _key(layout: Layout, parent: str | None, record: dict[str, Any]) -> str:
     """Parts joined by ":"; in a key of several, "%" and ":" are percent-encoded."""
-    parts = [str(dig(record, path)) for path in paths]
+    parts = [str(parent)] if layout.is_parent_in_key else []
+    parts += [str(dig(record, path)) for path in layout.key]
     if len(parts) > 1:
         parts = [part.replace("%", "%25").replace(":", "%3A") for part in parts]
     return ":".join(parts)

@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from agents.records.reader import read_page
-from manifests.entity import columns, table_name
+from manifests.entity import Entity, columns, table_name
 from manifests.loader import load_packaged
 from tables.kinds.entity import EntityState
 from tables.requests import LoggedRequest, RequestLog, encode_requests, log_key
@@ -24,7 +24,7 @@ from tests.checker.entries import Entry
 from tests.checker.evidence import Evidence
 from tests.checker.formats import RecordReader, Unreadable
 from tests.checker.kafka_log import JOURNAL, TopicsReader
-from tests.checker.layouts import read_layouts
+from tests.checker.layouts import layout_of, read_layouts
 from tests.checker.messages import action_id, decoded, letter, retry_id, start_id, workflow_of
 from tests.checker.rows import TableReader, faults, is_same
 from tests.checker.source import read_served
@@ -238,6 +238,29 @@ def test_a_table_has_the_hash_that_the_source_has() -> None:
     found = reader.table()
     assert (found.rows, found.faults) == (1, ())
     assert found.sha256 == hashlib.sha256(b"7\n" + text + b"\n").hexdigest()
+
+
+CHILD: dict[str, Any] = {
+    "name": "x.item",
+    "path": "/plans/{id}/items",
+    "updated_at": "at",
+    "under": {"entity": "x.plan", "column": "plan_id", "key": True},
+    "references": {"song_id": {"entity": "x.song", "from": "song.id"}},
+    "fields": {"title": {"type": "text", "from": "title"}},
+}
+
+
+def test_a_row_whose_parent_is_part_of_its_key_and_hash_is_read_as_the_engine_makes_it() -> None:
+    layout, record = layout_of("x", CHILD), {"id": "3", "title": "Intro", "song": {"id": "9"}, "at": "2026-01-05"}
+    file = load_packaged().adapter("pco").file
+    (write,) = read_page(json.dumps({"data": [record]}).encode(), file, Entity.model_validate(CHILD), "17:2").rows
+    stored = dict(zip(("plan_id", "song_id", "title"), write.values, strict=True))
+    stored |= {"id": write.key, "content_hash": write.content_hash, "source_updated_at": write.updated_at}
+    assert list(faults(layout, stored, record)) == []
+    assert list(faults(layout, {**stored, "plan_id": "18"}, record)) == [
+        "content_hash is not that of its raw record",
+        "its raw record has the key '18:3'",
+    ]
 
 
 def test_rows_under_a_parent_name_it() -> None:

@@ -66,7 +66,7 @@ class Engine:
         self._faults = CrashPoints(lambda where: self.may_crash(where))
         self._deliveries = deliveries
         self._activities = activities
-        self._adapters = {"toy": adapter or toy()}
+        self._adapters = {"toy": adapter or toy(is_ordered=True)}
         self._processor = Processor(registry, self._adapters)
         self.api = Api(self.source, self.sink)
         self._groups = {role: Group() for role in ("worker", "fetcher", "projector")}

@@ -56,7 +56,7 @@ class Fetcher(Process):
         database = Database(FlakySink(self.name, self.api.sink, self.faults, self._gate), self._gate.through)
         source = FlakySource(self.name, self.api, self.faults, self._gate)
         self._runner = ActivityRunner(
-            LeaseReader(source, database, self.adapters, self.clock), database, self.activities
+            LeaseReader(source, database, self.adapters, self.clock, self._gate.through), database, self.activities
         )
         self._trackers: dict[LogPartition, OffsetTracker] = {}
         self._queue: FairQueue[InFlight] = FairQueue(PER_CONNECTION_MAX)

@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from agents.ledger import LedgerSums
 from agents.ports import (
     ClosedRun,
     FetchRequest,
@@ -14,6 +15,7 @@ from agents.ports import (
     PageOutcome,
     PageWrite,
     Parent,
+    ParentsRequest,
     RunEnd,
 )
 from manifests.entity import Adapter, Entity
@@ -88,12 +90,11 @@ class FlakySink:
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         return await self._transaction("commit", lambda: self._sink.commit(pages))
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        return await self._transaction(
-            "parents", lambda: self._sink.parents(adapter, entity, org, columns, after, limit)
-        )
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        return await self._transaction("parents", lambda: self._sink.parents(request))
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        return await self._transaction("ledger_sums", lambda: self._sink.ledger_sums(run))
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return await self._transaction("count", lambda: self._sink.count(adapter, entity, org))

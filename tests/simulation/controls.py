@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from agents.activities.lease import Known, Lease
+from agents.activities.lease import Lease
 from agents.core.decision import Decision
 from agents.core.requests import Requests
 from agents.core.step import Step
@@ -79,9 +79,9 @@ def no_ledger() -> Iterator[None]:
     """A fetcher that does not look what is committed before it fetches."""
     open_lease = Lease.open
 
-    async def forgetful(self: Lease, parents: tuple[str, ...] = ()) -> Known:
+    async def forgetful(self: Lease, parents: tuple[str, ...] = ()) -> None:
         await open_lease(self, parents)
-        return {}
+        self.lines.clear()
 
     with patch.object(Lease, "open", forgetful):
         yield

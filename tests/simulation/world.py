@@ -63,7 +63,7 @@ class World:
         self.faults = Faults(random)
         self.clock = clock
         self.broker = Broker(self.clock, random.choice(PARTITIONS), random.random() < SPREADS)
-        self.adapters = {"toy": toy(), "minor": minor()}
+        self.adapters = {"toy": toy(is_ordered=True), "minor": minor()}
         self.sink = AuditedSink((protections or Protections()).run_fence)
         self.api = Api(ListSource(self._data()), self.sink)
         self.published = Published()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from agents.ledger import BEGINNING, Extent
 from agents.ports import (
     LeaseRequest,
     LeaseState,
@@ -23,6 +24,15 @@ FENCED = PageOutcome("fenced")
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 CONTACT = Entity.model_validate(
     {"name": "book.contact", "path": "/contacts", "fields": {"name": {"type": "text", "from": "name"}}}
+)
+# Ids are unique only below a parent, which the manifest does not say.
+CHILD = Entity.model_validate(
+    {
+        "name": "book.phone",
+        "path": "/contacts/{id}/phones",
+        "under": {"entity": "book.contact", "column": "contact_id"},
+        "fields": {"number": {"type": "text", "from": "number"}},
+    }
 )
 # Names that SQL or our own statement uses, one column of each type.
 TYPED = Entity.model_validate(
@@ -80,8 +90,12 @@ def page(
     entity: Entity = CONTACT,
     is_last: bool = False,
     next_cursor: str | None = None,
+    read: int = 0,
+    extent: Extent = BEGINNING,
 ) -> PageWrite:
-    return PageWrite(of, entity, parent, number, rows, tuple(rejected), is_last, next_cursor, NOON)
+    """`read` is the minute after noon at which its request was begun."""
+    read_at = NOON + timedelta(minutes=read)
+    return PageWrite(of, entity, parent, number, rows, tuple(rejected), is_last, next_cursor, read_at, extent)
 
 
 def committed(records: int, rejected: int = 0) -> PageOutcome:

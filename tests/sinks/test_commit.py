@@ -79,27 +79,60 @@ async def test_pages_of_two_entities_in_a_group_are_our_own_mistake(sink: Sink) 
 
 
 @pytest.mark.parametrize(
-    ("stored", "new", "content", "winner"),
+    ("stored", "new", "read", "winner"),
     [
-        pytest.param(1, 2, None, "new", id="newer-wins"),
-        pytest.param(2, 1, None, "old", id="older-loses"),
-        pytest.param(1, 1, None, "new", id="same-time-other-content-wins"),
-        pytest.param(None, None, None, "new", id="no-times-other-content-wins"),
-        pytest.param(None, 1, None, "new", id="time-over-no-time"),
-        pytest.param(1, None, None, "new", id="no-time-other-content-wins"),
-        pytest.param(1, 1, "same", "old", id="same-time-same-content-stays"),
-        pytest.param(None, None, "same", "old", id="no-times-same-content-stays"),
-        pytest.param(1, None, "same", "old", id="no-time-same-content-stays"),
-        pytest.param(1, 2, "same", "new", id="newer-same-content-wins"),
-        pytest.param(None, 2, "same", "new", id="time-over-no-time-same-content-wins"),
+        pytest.param(1, 2, 0, "new", id="newer-wins"),
+        pytest.param(1, 2, -1, "new", id="newer-wins-though-it-was-read-before"),
+        pytest.param(2, 1, 1, "old", id="older-loses-though-it-was-read-later"),
+        pytest.param(1, 1, 0, "new", id="same-time-wins"),
+        pytest.param(1, 1, -1, "old", id="same-time-read-before-loses"),
+        pytest.param(None, None, 0, "new", id="no-times-wins"),
+        pytest.param(None, None, -1, "old", id="no-times-read-before-loses"),
+        pytest.param(None, 1, 0, "new", id="time-over-no-time"),
+        pytest.param(1, None, 0, "new", id="no-time-over-time"),
     ],
 )
-async def test_a_row_replaces_the_stored_one_by_the_guard(
-    sink: Sink, database: Database, stored: int | None, new: int | None, content: str | None, winner: str
+async def test_of_two_versions_in_a_run_the_newer_is_kept_or_else_the_later_read(
+    sink: Sink, database: Database, stored: int | None, new: int | None, read: int, winner: str
 ) -> None:
-    await write(sink, run(), row("a", "old", stored, content), number=1)
-    await write(sink, run(), row("a", "new", new, content), number=2)
+    await write(sink, run(), row("a", "old", stored), number=1)
+    await write(sink, run(), row("a", "new", new), number=2, read=read)
     assert await database.query(STORED) == [("a", winner)]
+
+
+@pytest.mark.parametrize(("stored", "new"), [(1, 2), (2, 1), (1, 1), (None, None), (2, None)])
+@pytest.mark.parametrize("read", [1, -60], ids=["clock-right", "clock-an-hour-back"])
+async def test_a_later_run_replaces_what_an_older_one_has_read_even_if_the_sources_time_went_back(
+    sink: Sink, database: Database, stored: int | None, new: int | None, read: int
+) -> None:
+    await write(sink, run(1), row("a", "old", stored))
+    await write(sink, run(2), row("a", "new", new), read=read)
+    assert await database.query(STORED) == [("a", "new")]
+
+
+@pytest.mark.parametrize(
+    ("stored", "new", "read", "winner"),
+    [
+        pytest.param(2, 1, 1, "new", id="a-later-read-of-a-time-that-went-back-wins"),
+        pytest.param(None, None, -1, "old", id="a-late-page-that-was-read-before-loses"),
+        pytest.param(1, 1, -1, "old", id="a-late-page-of-the-same-time-loses"),
+        pytest.param(2, 1, -1, "old", id="a-late-page-of-an-older-time-loses"),
+        pytest.param(1, 2, -1, "new", id="a-newer-time-wins-whatever-the-clocks-say"),
+    ],
+)
+async def test_of_runs_of_two_types_the_later_read_is_kept_or_the_newer_time(
+    sink: Sink, database: Database, stored: int | None, new: int | None, read: int, winner: str
+) -> None:
+    await write(sink, run(9, type_="delta"), row("a", "old", stored))
+    await write(sink, run(1), row("a", "new", new), read=read)
+    assert await database.query(STORED) == [("a", winner)]
+
+
+@pytest.mark.parametrize("time", [None, 1])
+async def test_a_row_with_the_same_content_stays_as_it_is(sink: Sink, database: Database, time: int | None) -> None:
+    await write(sink, run(1), row("a", "old", time, "same"))
+    await write(sink, run(2), row("a", "new", time, "same"), read=1)
+    assert await database.query(STORED) == [("a", "old")]
 
 
 async def test_an_untouched_row_keeps_its_provenance_and_a_replaced_one_names_its_new_origin(
@@ -117,13 +150,6 @@ async def test_of_the_same_key_on_two_pages_of_a_group_the_newer_wins(sink: Sink
     await open_lease(sink, run())
     await commit(sink, page(run(), 1, row("a", "newer", 9)), page(run(), 2, row("a", "older", 3)))
     assert await database.query(STORED) == [("a", "newer")]
-
-
-async def test_of_the_same_key_twice_without_times_the_later_wins(sink: Sink, database: Database) -> None:
-    await open_lease(sink, run())
-    outcomes = await commit(sink, page(run(), 1, row("a", "1"), row("a", "2")), page(run(), 2, row("a", "3")))
-    assert outcomes == [committed(2), committed(1)]
-    assert await database.query(STORED) == [("a", "3")]
 
 
 async def test_the_later_row_wins_even_if_it_is_what_is_stored(sink: Sink, database: Database) -> None:

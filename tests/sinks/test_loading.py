@@ -91,6 +91,20 @@ async def test_a_page_that_the_ledger_holds_or_with_rejected_records_takes_the_u
     assert await database.query("select id from book_book_contact") == [("a",)]
 
 
+async def test_a_record_that_two_pages_have_is_loaded_once(database: Database, sink: Sink) -> None:
+    await open_lease(sink, run())
+    pages = page(run(), 1, row("a"), row("b")), page(run(), 2, row("b"), row("c"))
+    assert await load(database, *pages) == [committed(2), committed(2)]
+    assert await database.query("select id from book_book_contact order by id") == [("a",), ("b",), ("c",)]
+
+
+async def test_where_records_were_rejected_before_the_upsert_path_is_taken(database: Database, sink: Sink) -> None:
+    await write(sink, run(1), rejected=[RejectedRecord("a", "bad", "{}")])
+    await open_lease(sink, run(2))
+    assert await load(database, page(run(2), 1, row("a"))) is None
+    assert await database.query("select id from book_book_contact") == []
+
+
 async def test_a_closed_run_loads_nothing(database: Database, sink: Sink) -> None:
     await open_lease(sink, run())
     await open_lease(sink, run(2))

@@ -1,7 +1,11 @@
 """Runs: opened, fenced, closed, folded. For every sink."""
 
-from agents.ports import ClosedRun, LeaseState, LedgerLine, RunEnd, Sink
-from tests.sinks.builders import FENCED, close_run, commit, open_lease, page, request, row, run, write
+import msgspec
+import pytest
+
+from agents.ledger import Extent, LedgerSums, Proof
+from agents.ports import ClosedRun, LeaseState, LedgerLine, ParentsRequest, RunEnd, Sink
+from tests.sinks.builders import CONTACT, FENCED, TYPED, close_run, commit, open_lease, page, request, row, run, write
 from tests.sinks.conftest import Database
 from topics.command import NO_COUNTS, Counts
 
@@ -69,6 +73,37 @@ async def test_a_lease_has_all_lines_of_its_parents(sink: Sink) -> None:
     assert found == [("p1", 1, False), ("p1", 2, True), ("p3", 1, False)]
 
 
+async def test_a_line_keeps_which_part_of_the_collection_its_page_shows_and_repairs_have_negative_numbers(
+    sink: Sink,
+) -> None:
+    await open_lease(sink, run())
+    extents = {-1: Extent(None, "a", "b"), 1: Extent(0, None, None, 7), 2: Extent(99, "x", "y", 8)}
+    await commit(sink, *(page(run(), number, extent=extent) for number, extent in extents.items()))
+    lines = (await open_lease(sink, run(), first=-(2**40), units=2**41)).lines
+    assert {line.page: line.extent for line in lines} == extents
+    assert await sink.ledger_sums(run().id) == LedgerSums(3, 1, 1)
+
+
+async def test_parents_that_a_run_has_not_read_to_their_end(sink: Sink) -> None:
+    await write(sink, run(), *(row(key) for key in ("a", "b", "c", "d")))
+    child = run(entity=TYPED)
+    await open_lease(sink, child)
+    await commit(sink, *(page(child, 1, parent=key, is_last=key == "b", entity=TYPED) for key in ("b", "c")))
+    asked = ParentsRequest("book", CONTACT, "acme", (), None, 2, child.id)
+    assert [parent.key for parent in await sink.parents(asked)] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("proof", "unproven"), [(Proof(True, "met", 3), ""), (Proof(False, "no order", 3), "no order")]
+)
+async def test_a_complete_run_keeps_its_proof(sink: Sink, database: Database, proof: Proof, unproven: str) -> None:
+    await sink.close_runs([RunEnd(run(), "done", proof)])
+    await sink.close_runs([RunEnd(run(), "failed", Proof(True, "another", 1))])
+    ((stored,),) = await database.query("select proof from sluice_runs")
+    assert msgspec.json.decode(stored, type=Proof) == proof
+    assert (await open_lease(sink, run())).unproven == unproven
+
+
 async def test_closing_sums_up_the_ledger_of_its_own_run_and_folds_it_away(sink: Sink, database: Database) -> None:
     await open_lease(sink, run())
     await commit(sink, page(run(), 1, row("a"), row("b")), page(run(), 2, row("c")))
@@ -127,7 +162,7 @@ async def test_a_ledger_of_100000_lines_is_folded(sink: Sink, database: Database
     timestamp = "timestamptz " if "postgres" in database.url else ""
     await database.query(
         f"""
-        insert into sluice_pages
+        insert into sluice_pages (run_id, parent, page, records, rejected, is_last, next_cursor, committed_at)
         with recursive line (n) as (select 2 union all select n + 1 from line where n < 100000)
         select '{run().id}', '', n, 2, 1, false, null, {timestamp}'2026-01-05T12:00:00Z'
         from line

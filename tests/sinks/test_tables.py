@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 import pytest
 
-from agents.ports import Parent, Sink
+from agents.ports import Parent, ParentsRequest, Sink
 from manifests.entity import Entity
 from service.clock import SystemClock
 from service.sinks import open_sink
@@ -95,29 +95,29 @@ async def test_rows_are_counted_by_organisation(sink: Sink) -> None:
 
 async def test_parents_come_in_the_order_of_their_bytes(sink: Sink) -> None:
     await write(sink, run(), *(row(key) for key in ("10", "9", "a", "B", "é", "z", "-1")))
-    found = await sink.parents("book", CONTACT, "acme", (), None, 100)
+    found = await sink.parents(ParentsRequest("book", CONTACT, "acme", (), None, 100))
     assert [parent.key for parent in found] == ["-1", "10", "9", "B", "a", "z", "é"]
 
 
 async def test_parents_are_read_in_steps_behind_the_last_key(sink: Sink) -> None:
     await write(sink, run(), *(row(str(number)) for number in range(5)))
     await write(sink, run(org="other"), row("11"))
-    first = await sink.parents("book", CONTACT, "acme", (), None, 2)
-    second = await sink.parents("book", CONTACT, "acme", (), first[-1].key, 100)
+    first = await sink.parents(ParentsRequest("book", CONTACT, "acme", (), None, 2))
+    second = await sink.parents(ParentsRequest("book", CONTACT, "acme", (), first[-1].key, 100))
     assert [parent.key for parent in (*first, *second)] == ["0", "1", "2", "3", "4"]
-    assert await sink.parents("book", CONTACT, "acme", (), "4", 100) == []
+    assert await sink.parents(ParentsRequest("book", CONTACT, "acme", (), "4", 100)) == []
 
 
 async def test_a_parents_columns_are_text(sink: Sink) -> None:
     await write(sink, run(entity=TYPED), typed_row("a", *EVERY_TYPE[:6], None), entity=TYPED)
-    (found,) = await sink.parents("book", TYPED, "acme", ("id", *TYPED.fields), None, 1)
+    (found,) = await sink.parents(ParentsRequest("book", TYPED, "acme", ("id", *TYPED.fields), None, 1))
     values = "a", "text", str(2**63 - 1), "1.5", "true", "2026-01-05T12:00:00.000001Z", "2026-01-05"
     assert found == Parent("a", dict(zip(("id", *TYPED.fields), values, strict=False)))
 
 
 async def test_a_column_that_the_parent_does_not_have_is_refused(sink: Sink) -> None:
     with pytest.raises(Rejected, match="table book_book_contact has no column phone"):
-        await sink.parents("book", CONTACT, "acme", ("phone",), None, 1)
+        await sink.parents(ParentsRequest("book", CONTACT, "acme", ("phone",), None, 1))
 
 
 async def test_a_number_beyond_64_bits_is_set_aside(sink: Sink) -> None:

@@ -16,21 +16,27 @@ def adapter(*entities: Entity, name: str = "toy") -> Adapter:
             "name": name,
             "title": "Toy",
             "base_url": "http://127.0.0.1",
-            "body": {"records": "data"},
+            "body": {"records": "data", "next": "next"},
             "limit": {"requests": 100, "seconds": 1},
         }
     )
     return Adapter(file=file, entities={one.name: one for one in sorted(entities, key=lambda one: one.name)})
 
 
-def toy() -> Adapter:
-    """house; room stands under house; pet needs house; guest likes pet to be there; log is a chain of pages."""
+def toy(is_ordered: bool = False) -> Adapter:
+    """house; room stands under house; pet needs house; guest likes pet to be there; log is a chain of pages.
+
+    Ordered: all are listed by their ids, so that each page but the first begins with the last record of the one before.
+    """
+    order = {"by": [{"type": "text", "from": "id"}], "evidence": "the lists of the tests are sorted"}
+    reads = {"full": {"order": order}} if is_ordered else {}
+    under = {"entity": "a.house", "column": "house_id"}
     return adapter(
-        entity("a.house"),
-        entity("a.room", path="/a/houses/{id}/rooms", under={"entity": "a.house", "column": "house_id"}),
-        entity("a.pet", references={"house_id": {"entity": "a.house", "from": "house", "required": True}}),
-        entity("a.guest", references={"pet_id": {"entity": "a.pet", "from": "pet"}}),
-        entity("a.log", paging={"style": "link", "size": PAGE}),
+        entity("a.house", reads=reads),
+        entity("a.room", path="/a/houses/{id}/rooms", under=under, reads=reads),
+        entity("a.pet", references={"house_id": {"entity": "a.house", "from": "house", "required": True}}, reads=reads),
+        entity("a.guest", references={"pet_id": {"entity": "a.pet", "from": "pet"}}, reads=reads),
+        entity("a.log", paging={"style": "link", "size": PAGE}, reads=reads),
     )
 
 

@@ -10,7 +10,7 @@ from tests.engine.engine import KEY as SYNC
 from tests.support.adapters import toy
 from tests.support.scenario import Scenario
 from topics.actions import ActionComplete, RunAction
-from topics.command import CancelRun, RunOutcome, TimerDue
+from topics.command import CancelRun, Counts, RunOutcome, TimerDue
 from topics.ids import run_id
 from topics.kinds.entity import CLOSE_RUN, KEY, FetchPages, PageDone, StartEntity
 from topics.kinds.sync import ChildDone
@@ -31,13 +31,18 @@ def started(key: str = PET) -> Scenario[EntityState]:
     return scenario().given(start(key))
 
 
-def closing() -> Scenario[EntityState]:
-    """Everything is fetched; the run is to be closed in the database."""
+def complete() -> Scenario[EntityState]:
+    """Everything is fetched; a fetcher is to prove it, and to close the run."""
     return started().given(done(1, 1, end=True))
 
 
+def closing() -> Scenario[EntityState]:
+    """The run was cancelled, and is to be closed in the database."""
+    return started().given(done(1, 1)).given(cancel())
+
+
 def ended() -> Scenario[EntityState]:
-    return closing().given(closed())
+    return started().given(done(1, 3, end=True, closed=Counts(**COUNTS)))
 
 
 def start(key: str = PET, parent_run: int = 1) -> StartEntity:
@@ -57,6 +62,11 @@ def sole(lease: int, first: int, units: int = 1, **more: Any) -> FetchPages:
     return fetch(lease, first, units, closes=True, **more)
 
 
+def last(lease: int, units: int, **more: Any) -> FetchPages:
+    """The lease that completes a run of so many units, and closes it."""
+    return sole(lease, units + 1, closing=True, **more)
+
+
 def done(lease: int, units: int, key: str = PET, run: int = T0, **more: Any) -> PageDone:
     result = {"pages": units, "records": 4 * units, "elapsed_ms": 1_000 * units, **more}
     return PageDone(workflow=key, run=run, lease=lease, units=units, **result)
@@ -71,20 +81,20 @@ def failed(lease: int, error: str, units: int = 0, reason: str = "503", **more: 
     return done(lease, units, error=error, reason=reason, **more)
 
 
-def close(outcome: RunOutcome = "done", key: str = PET, run: int = T0, attempt: int = 1) -> RunAction:
+def close(outcome: RunOutcome = "cancelled", key: str = PET, run: int = T0, attempt: int = 1) -> RunAction:
     return RunAction(
         action=CLOSE_RUN, workflow=key, run=run, step=outcome, org="acme", adapter="toy", input={"outcome": outcome},
         attempt=attempt,
     )  # fmt: skip
 
 
-def closed(outcome: RunOutcome = "done", run: int = T0) -> ActionComplete:
+def closed(outcome: RunOutcome = "cancelled", run: int = T0) -> ActionComplete:
     result = {"outcome": outcome, **COUNTS}
     return ActionComplete(workflow=PET, run=run, action=CLOSE_RUN, step=outcome, result=result)
 
 
 def not_closed(error: str, attempt: int = 1, **more: Any) -> ActionComplete:
-    fields = {"workflow": PET, "run": T0, "action": CLOSE_RUN, "step": "done", "reason": "no such table", **more}
+    fields = {"workflow": PET, "run": T0, "action": CLOSE_RUN, "step": "cancelled", "reason": "no such table", **more}
     return ActionComplete.model_validate({**fields, "error": error, "attempt": attempt})
 
 

@@ -156,19 +156,21 @@ async def installation(
     program: str = "service",
     registry: Registry = SHIPPED,
     base_url: str | None = None,
+    adapters: Sequence[str] = ("pco",),
     **others: object,
 ) -> AsyncIterator[Installation]:
     """Topics on an empty broker, and all processes running, by these `others` of the settings.
 
-    `base_url` is where fetchers look for the simulator, if not at its port.
+    `base_url` is where fetchers look for the simulator, if not at its port; `adapters` are those that they find there.
     """
     await broker.wipe()
     settings = settings_for(broker, home).model_copy(update=others | ({} if sink is None else {"sink": sink}))
     made = Installation(broker, settings, simulator_arguments, program=program, registry=registry)
-    settings.connections.write_text(
-        f'"*/pco": {{base_url: "{base_url or f"http://127.0.0.1:{made.simulator_port}"}", concurrency: {concurrency}, '
-        'auth: {kind: basic, id: "literal:{org}", secret: "literal:secret-{org}"}}\n'
+    connection = (
+        f'{{base_url: "{base_url or f"http://127.0.0.1:{made.simulator_port}"}", concurrency: {concurrency}, '
+        'auth: {kind: basic, id: "literal:{org}", secret: "literal:secret-{org}"}}'
     )
+    settings.connections.write_text("".join(f'"*/{adapter}": {connection}\n' for adapter in adapters))
     await ensure_topics(settings, SystemClock(), registry.catalog)
     try:
         for name in ("simulator", *ROLES):

@@ -70,17 +70,26 @@ class LiveBroker:
         return self.home / "formatted"
 
 
-@pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveBroker]:
-    """The broker of this pytest process, running."""
-    home = tmp_path_factory.mktemp("kafka")
+@contextmanager
+def running_broker(home: Path) -> Iterator[LiveBroker]:
+    """A broker that ends with the block, or with this process."""
+    home.mkdir(parents=True, exist_ok=True)
     settings = read_settings()
     jars = asyncio.run(fetch_jars(settings.cache, print, SystemClock()))
     running = LiveBroker(home, free_port(), find_java(settings), jars)
     with _guarded(home / "broker.json"):
         asyncio.run(running.start())
+        try:
+            yield running
+        finally:
+            asyncio.run(running.stop())
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveBroker]:
+    """The broker of this pytest process, running."""
+    with running_broker(tmp_path_factory.mktemp("kafka")) as running:
         yield running
-        asyncio.run(running.stop())
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class Source(ListSource):
     """Answers with what `change` makes of the page that the lists hold."""
 
     def __init__(self, change: Callable[[FetchRequest, PageBody], PageBody | None]) -> None:
-        super().__init__(DATA)
+        super().__init__({name: list(keys) for name, keys in DATA.items()})
         self._change = change
 
     async def fetch(self, request: FetchRequest) -> PageBody | None:
@@ -71,7 +71,7 @@ class LeaseBench:
         self.source = Source(change)
         self.sink = Sink()
         self.database = Database(self.sink, self.clock.sleep)
-        self.reader = LeaseReader(self.source, self.database, {"toy": toy()}, self.clock)
+        self.reader = LeaseReader(self.source, self.database, {"toy": toy()}, self.clock, self.clock.sleep)
 
     async def read(self, entity: str, units: int, first: int = 1, **more: Any) -> PageDone:
         asked: dict[str, Any] = {"run": RUN, "lease": 1, "first": first, "units": units, **more}

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
-from agents.ports import Parent
+from agents.ports import Parent, ParentsRequest
 from manifests.entity import path_columns
 from manifests.loader import load_packaged
 from service.api.requests import page_request
@@ -17,7 +17,7 @@ from service.sinks import open_sink
 Page = tuple[str, tuple[tuple[str, str], ...]]
 
 PARENTS_MAX = 10_000
-_LINES = """select runs.entity as entity, pages.parent as parent, pages.page as page
+_LINES = """select runs.entity as entity, pages.parent as parent, pages.start_offset as start
     from sluice_pages as pages join sluice_runs as runs on runs.run_id = pages.run_id"""
 _DONE = "select entity from sluice_runs where state = 'done'"
 
@@ -41,9 +41,9 @@ async def query(url: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 async def committed_lines(url: str) -> tuple[list[tuple[str, str, int]], set[str]]:
-    """The ledger's lines (entity, parent, page), and the entities whose run is done and folded away."""
+    """The ledger's lines (entity, parent, offset), and the entities whose run is done and folded away."""
     done = {str(entity) for (entity,) in await query(url, _DONE)}
-    return [(entity, parent, page) for entity, parent, page in await query(url, _LINES)], done
+    return [(entity, parent, start) for entity, parent, start in await query(url, _LINES)], done
 
 
 async def requested_pages(url: str, org: str, lines: list[tuple[str, str, int]]) -> set[Page]:
@@ -56,13 +56,13 @@ async def requested_pages(url: str, org: str, lines: list[tuple[str, str, int]])
             entity = adapter.entities[name]
             assert entity.under is not None
             above = adapter.entities[entity.under.entity]
-            found = await sink.parents("pco", above, org, path_columns(entity), None, PARENTS_MAX)
+            found = await sink.parents(ParentsRequest("pco", above, org, path_columns(entity), None, PARENTS_MAX))
             parents[name] = {parent.key: parent for parent in found}
     finally:
         await sink.close()
     pages: set[Page] = set()
-    for name, key, page in lines:
+    for name, key, start in lines:
         parent = parents[name][key] if key else None
-        request = page_request(adapter.file, adapter.entities[name], org, "http://simulator", page, None, parent)
+        request = page_request(adapter.file, adapter.entities[name], org, "http://simulator", start, parent=parent)
         pages.add(page_name(request.target))
     return pages

@@ -1,11 +1,14 @@
 """A sink in memory and an API made of lists: the smallest things that keep the ports' promises."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from agents.ledger import LedgerSums, Proof
 from agents.ports import (
     ClosedRun,
+    Cut,
     FetchRequest,
     LeaseRequest,
     LeaseState,
@@ -14,6 +17,7 @@ from agents.ports import (
     PageOutcome,
     PageWrite,
     Parent,
+    ParentsRequest,
     RowWrite,
     RunEnd,
     RunRef,
@@ -28,6 +32,7 @@ class _Run:
     ref: RunRef
     state: str = "open"
     counts: Counts | None = None
+    proof: Proof | None = None
     lines: dict[tuple[str, int], LedgerLine] = field(default_factory=dict)
 
 
@@ -58,7 +63,9 @@ class MemorySink:
         run = self.runs.get(request.run.id)
         if run is None or run.state != "open":
             newest = max(one.ref.number for one in self.runs.values() if one.ref.workflow == request.run.workflow)
-            return LeaseState(False, done=run.counts if run and run.state == "done" else None, newest=newest)
+            done = run.counts if run and run.state == "done" else None
+            unproven = run.proof.reason if run and run.proof and not run.proof.complete else ""
+            return LeaseState(False, done=done, newest=newest, unproven=unproven)
         wanted = range(request.first, request.first + request.units)
         lines = [
             line
@@ -78,17 +85,23 @@ class MemorySink:
         if line is not None:
             return PageOutcome("already", line.counts, line.is_last, line.next_cursor)
         run.lines[page.parent, page.page] = LedgerLine(
-            page.parent, page.page, page.counts, page.is_last, page.next_cursor
+            page.parent, page.page, page.counts, page.is_last, page.next_cursor, page.extent
         )
         table = self.rows.setdefault(page.entity.name, {})
         table.update({(page.run.org, row.key): row for row in page.rows})
         return PageOutcome("committed", page.counts, page.is_last, page.next_cursor)
 
-    async def parents(
-        self, adapter: str, entity: Entity, org: str, columns: Sequence[str], after: str | None, limit: int
-    ) -> Sequence[Parent]:
-        keys = sorted(key for owner, key in self.rows.get(entity.name, {}) if owner == org and key > (after or ""))
-        return [Parent(key, {}) for key in keys[:limit]]
+    async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
+        rows = self.rows.get(request.entity.name, {})
+        run = self.runs.get(request.unread_by) if request.unread_by is not None else None
+        lines = run.lines if run is not None else {}
+        read = {line.parent for line in lines.values() if line.is_last}
+        keys = sorted(key for owner, key in rows if owner == request.org and key > (request.after or ""))
+        return [Parent(key, {}) for key in keys if key not in read][: request.limit]
+
+    async def ledger_sums(self, run: str) -> LedgerSums:
+        lines = self.runs[run].lines if run in self.runs else {}
+        return LedgerSums(len(lines), sum(page < 0 for _, page in lines), len({parent for parent, _ in lines}))
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return sum(owner == org for owner, _ in self.rows.get(entity.name, {}))
@@ -99,6 +112,7 @@ class MemorySink:
     def _close_run(self, end: RunEnd) -> ClosedRun:
         self._open(end.run)
         known = self.runs.setdefault(end.run.id, _Run(end.run))
+        known.proof = end.proof if known.state == "open" else known.proof
         known.state = end.outcome if known.state == "open" else known.state
         if known.counts is None:
             known.counts = sum((line.counts for line in known.lines.values()), NO_COUNTS)
@@ -127,9 +141,20 @@ class ListSource:
         parent = request.parent.key if request.parent else ""
         name = f"{request.entity.name}/{parent}" if parent else request.entity.name
         keys = self.data.get(name, [])
-        size = request.entity.paging.size
-        shown = keys[(request.page - 1) * size : request.page * size]
+        start = request.start or 0
+        following = start + request.size
+        shown = keys[start:following]
         self.served.append((name, request.org, request.page))
-        rows = tuple(RowWrite(key, (), "{}", key.encode(), None) for key in shown)
-        more = request.page * size < len(keys)
-        return PageBody(rows, (), f"page-{request.page + 1}" if more else None, len(keys), len(rows))
+        link = f"?offset={following}" if following < len(keys) else None
+        begin, end = _wanted(shown, request.cut())
+        rows = tuple(RowWrite(key, (), "{}", key.encode(), None) for key in shown[begin:end])
+        places = (shown[0], shown[-1], shown[max(begin - 1, 0)]) if shown else ()
+        return PageBody(rows, (), link, len(keys), len(shown), *places)
+
+
+def _wanted(keys: Sequence[str], cut: Cut) -> tuple[int, int]:
+    """The first and the end of the keys that are wanted."""
+    begin = min(cut.overlap, len(keys))
+    if cut.after is not None:
+        begin = max(bisect_right(keys, cut.after), min(begin, 1))
+    return begin, bisect_right(keys, cut.before) if cut.before is not None else len(keys)

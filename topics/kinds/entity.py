@@ -35,7 +35,12 @@ class FetchPages(Command):
     A unit is a page of the API or, for an entity read under its parents, one parent with all its pages. `cursor` is
     where a chain continues (an API's cursor, or the last parent's key); offset paging needs none. Keyed by connection:
     whatever shares a rate limit meets in one process. `closes`: no other lease of the run is out, so the fetcher that
-    reaches the end of the source with it closes the run.
+    reaches the end of the source with it closes the run. `closing`: all units before `first` were reported; the fetcher
+    reads again what the ledger lacks of them, proves that the run is complete, and closes it. `pages` were reported
+    until then, `unproven` says what they could not prove.
+
+    `page_size`: of the API's pages, if it is not the manifest's. `landmark`: the fingerprint of a link that was
+    followed a while ago; a chain that comes by it again is a cycle.
     """
 
     topic: ClassVar[str] = "fetch-page"
@@ -54,6 +59,11 @@ class FetchPages(Command):
     cursor: Text | None = None
     attempt: Number = 1
     closes: bool = False
+    closing: bool = False
+    page_size: Number | None = None
+    landmark: Text | None = None
+    pages: Count = 0
+    unproven: Reason = ""
 
     @property
     def key(self) -> str:
@@ -66,7 +76,8 @@ class PageDone(Command):
     `end`: the source has nothing after them. `total_units` is what the source claims to have in all, a hint for
     fan-out and progress. With an error, what was committed before it counts all the same. `closed`: the run is
     complete and closed as done, with these counts, whichever lease this is about. `newest`, when it is fenced: the
-    highest run of its workflow that the database knows.
+    highest run of its workflow that the database knows. `page_size`: of the API's pages, if it is not the manifest's.
+    `unproven`: why the run cannot be said to hold every record that existed throughout.
     """
 
     topic: ClassVar[str] = "page-done"
@@ -89,6 +100,8 @@ class PageDone(Command):
     after_seconds: float | None = None
     closed: Counts | None = None
     newest: Number | None = None
+    page_size: Number | None = None
+    unproven: Reason = ""
 
     @property
     def key(self) -> str:

@@ -20,6 +20,11 @@ def fetch(state: EntityState, lease: Lease) -> FetchPages:
         cursor=lease.cursor,
         attempt=lease.attempt,
         closes=len(state.leases) == 1,
+        closing=lease.closing,
+        page_size=state.page_size,
+        landmark=state.landmark,
+        pages=state.pages if lease.closing else 0,
+        unproven=state.unproven if lease.closing else "",
     )
 
 

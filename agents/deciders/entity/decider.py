@@ -79,10 +79,8 @@ class EntityDecider:
         return known.entities.get(name) if known else None
 
     def _leasing(self, state: EntityState, at: int, since: int, event: str = "") -> Decision[EntityState]:
-        """Fill the window and send every lease from number `since` on. Nothing out and nothing left: close the run."""
+        """Fill the window and send every lease from number `since` on."""
         after = fill(state)
-        if not after.leases:
-            return _closing(after, "done", "", at)
         fresh = [lease for lease in after.leases if lease.number >= since and not lease.resume_at]
         return Decision(with_deadline(after, at), tuple(commands.fetch(after, lease) for lease in fresh), event)
 
@@ -92,7 +90,7 @@ class EntityDecider:
         lease = state.lease(done.lease, done.attempt, done.first)
         counted = state if lease is None else self._counted(state, lease, done)
         if done.closed is not None:
-            return _ended(counted, "done", done.closed, at)
+            return _ended(counted, "done", done.closed, at, done.unproven)
         if lease is None:
             return Decision(state)  # a duplicate
         if done.error is not None:
@@ -173,7 +171,9 @@ def _closing(state: EntityState, outcome: RunOutcome, reason: str, at: int) -> D
     return Decision(after, (commands.close_run(after),), event)
 
 
-def _ended(state: EntityState, outcome: RunOutcome, counts: Counts, at: int) -> Decision[EntityState]:
+def _ended(
+    state: EntityState, outcome: RunOutcome, counts: Counts, at: int, unproven: str = ""
+) -> Decision[EntityState]:
     """The run is over; the counts are the database's own."""
     after = msgspec.structs.replace(
         state,
@@ -186,6 +186,8 @@ def _ended(state: EntityState, outcome: RunOutcome, counts: Counts, at: int) -> 
         ended_at=at,
         close_at=0,
         due=0,
+        reason=f"not proven complete: {unproven}" if unproven else state.reason,
     )
     event = f"{after.status}: {after.records} records on {after.pages} pages"
+    event += f"; {after.reason}" if unproven else ""
     return Decision(after, (commands.child_done(after),), event)

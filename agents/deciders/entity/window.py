@@ -20,10 +20,10 @@ def mode_of(entity: Entity) -> Mode:
 
 
 def fill(state: EntityState) -> EntityState:
-    """With as many leases out as may be."""
+    """With as many leases out as may be; with the closing one, when all units were reported."""
     while (lease := _next(state)) is not None:
         state = state.leasing(*lease)
-    return state
+    return state if state.leases else state.leasing((state.last_unit or 0) + 1, 1, state.cursor, closing=True)
 
 
 def _next(state: EntityState) -> tuple[int, int, str | None] | None:
@@ -58,6 +58,7 @@ def lease_rest(state: EntityState, lease: Lease, done: PageDone) -> EntityState:
 
 
 def with_deadline(state: EntityState, at: int) -> EntityState:
-    """With the time of the next retry as the deadline, or else that of the leases that are out."""
-    retries = [lease.resume_at for lease in state.leases if lease.resume_at]
-    return msgspec.structs.replace(state, due=min(retries, default=at + LEASE_DEADLINE_MS))
+    """With the deadline of whatever comes first: a retry, or the leases that are out. A pause may last for hours."""
+    deadline = at + LEASE_DEADLINE_MS
+    due = min((lease.resume_at or deadline for lease in state.leases), default=deadline)
+    return msgspec.structs.replace(state, due=due)

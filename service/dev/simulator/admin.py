@@ -1,8 +1,38 @@
 """Administration of the simulator, under /_sim/: counters, writes, faults, and the expected content of a copy.
 
 Not part of the simulated API: no credentials, no rate limit, not counted. GET: `counters` (org, entity),
-`expected` (org, entity, hidden=include), `faults`. POST, with a JSON object: `insert`, `edit`, `delete`, `merge`,
-`faults`; with nothing: `counters/reset`, `faults/clear`.
+`expected` (org, entity, hidden=include), `faults`, `lives` (org, entity). POST, with a JSON object: `insert`, `edit`,
+`delete`, `merge`, `move`, `faults`; with nothing: `counters/reset`, `faults/clear`, `move/stop`.
+
+Kinds of `faults` that are failures (faults.FaultSpec says whom they hit, how often, how long):
+
+- `rate_limit`: 429 with `retry_after` seconds, up to a week
+- `error`, `html`: `status` with a JSON or an HTML body
+- `hang`: no response until the client disconnects
+- `half_body`: the connection closes in the middle of the body
+- `slow`: the right response after `delay_ms`
+- `no_permission`: lists are empty with 200, and records are 404, as for a user without the permission
+
+Kinds that make listings unkind; `size` is each one's own number, `offset` the page that has it, if not all:
+
+- `capped_pages`: never more than `size` records, whatever per_page says; the next page begins behind them
+- `short_page`: the first `size` records of the page only; links and total as they were
+- `empty_page`: no records; links and total as they were (with `no_next` beside it: no link either)
+- `missing_list`, `null_list`: the document is `{}`; its `data` is null
+- `many_records`: `size` tiny records on one page, 2.2 million in 31 MB
+- `ignores_offset`: page 1 whatever the offset, and a next page for ever
+- `clamps_offset`: behind the end, the last page again
+- `no_next`: neither link nor offset of a next page
+- `link_cycle`: the next page of page `size` is page 1
+- `links_elsewhere`: the next page is on another host
+- `long_link`: the link to the next page is `size` characters longer, 1.2 million
+- `no_total`, `over_claimed_total`: no total; `size` records too many in it
+- `cursor`: the next page begins behind the last record, wherever that stands by then; no offsets
+- `page_token`: the next page begins at an offset, hidden in a token
+
+`move` lets records of an entity come, change and go by themselves (moves.MoveSpec). `lives` has, for each record that
+is there or was there: its birth and its death (Unix seconds; null: before the first one, not yet), and the clock's
+times of now, `now` and `monotonic`, by which a reader converts them.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +46,7 @@ from service.dev.simulator.catalog import ENTITIES
 from service.dev.simulator.counters import Counters
 from service.dev.simulator.expected import expected
 from service.dev.simulator.faults import Faults, FaultSpec
+from service.dev.simulator.moves import Moves, MoveSpec
 from service.dev.simulator.pages import PageCache
 from service.dev.simulator.responses import Response, json
 from service.dev.simulator.schema import Entity
@@ -75,14 +106,15 @@ class Admin:
         counters: Counters,
         faults: Faults,
         cache: PageCache,
+        moves: Moves,
         clock: Clock,
     ) -> None:
         self._orgs = orgs
         self._counters = counters
         self._faults = faults
         self._cache = cache
+        self._moves = moves
         self._clock = clock
-        self._writes = Writes(clock)
         self._routes: dict[tuple[str, str], Callable[[dict[str, str], bytes], object]] = {
             ("GET", "counters"): self._report,
             ("POST", "counters/reset"): self._reset,
@@ -94,6 +126,9 @@ class Admin:
             ("POST", "edit"): self._edit,
             ("POST", "delete"): self._delete,
             ("POST", "merge"): self._merge,
+            ("POST", "move"): self._move,
+            ("POST", "move/stop"): self._stop_moves,
+            ("GET", "lives"): self._report_lives,
         }
 
     def respond(self, method: str, path: str, query: str, body: bytes) -> Response:
@@ -139,34 +174,47 @@ class Admin:
     def _insert(self, query: dict[str, str], body: bytes) -> object:
         request = _read(Insert, body)
         org, entity = self._org(request.org), _entity(request.entity)
-        record = self._writes.insert(org, entity, request.parent, request.attributes, request.relationships)
-        self._cache.forget(org.name)
+        record = self._writes(org).insert(entity, request.parent, request.attributes, request.relationships)
         return {"id": record.id, "path": org.path(entity, record)}
 
     def _edit(self, query: dict[str, str], body: bytes) -> object:
         request = _read(Edit, body)
         org, entity = self._org(request.org), _entity(request.entity)
-        record = self._writes.edit(org, entity, request.id, request.attributes, request.relationships, request.touch)
-        self._cache.forget(org.name)
+        writes = self._writes(org)
+        record = writes.edit(entity, request.id, request.attributes, request.relationships, request.touch)
         return {"id": record.id, "path": org.path(entity, record)}
 
     def _delete(self, query: dict[str, str], body: bytes) -> object:
         request = _read(Delete, body)
-        org = self._org(request.org)
-        removed = self._writes.delete(org, _entity(request.entity), request.id)
-        self._cache.forget(org.name)
-        return {"deleted": removed}
+        return {"deleted": self._writes(self._org(request.org)).delete(_entity(request.entity), request.id)}
 
     def _merge(self, query: dict[str, str], body: bytes) -> object:
         request = _read(Merge, body)
-        org = self._org(request.org)
-        merger = self._writes.merge(org, request.keep, request.remove)
+        return {"id": self._writes(self._org(request.org)).merge(request.keep, request.remove).id}
+
+    def _move(self, query: dict[str, str], body: bytes) -> object:
+        spec = _read(MoveSpec, body)
+        self._moves.start(spec, self._org(spec.org), _entity(spec.entity))
+        return {}
+
+    def _stop_moves(self, query: dict[str, str], body: bytes) -> object:
+        return {"orgs": self._moves.stop()}
+
+    def _report_lives(self, query: dict[str, str], body: bytes) -> object:
+        org, entity = self._org(query.get("org", "")), _entity(query.get("entity", ""))
+        times = {"now": self._clock.now().timestamp(), "monotonic": self._clock.monotonic()}
+        return times | {"records": org.lives.of(entity.name, org.records(entity.name))}
+
+    def _writes(self, org: Organisation) -> Writes:
+        """The writes of now. The cache forgets before them: nothing is served until they are done."""
         self._cache.forget(org.name)
-        return {"id": merger.id}
+        return Writes(org, self._clock.now())
 
     def _org(self, name: str) -> Organisation:
+        """The organisation, as it is by now."""
         if name not in self._orgs:
             raise Rejected(f"there is no organisation {name!r}; there are: {', '.join(list(self._orgs)[:10])}")
+        self._moves.catch_up(name)
         return self._orgs[name]
 
 

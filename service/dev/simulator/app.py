@@ -16,6 +16,7 @@ from service.dev.simulator.config import SimulatorConfig
 from service.dev.simulator.counters import Counters
 from service.dev.simulator.faults import HANG_SECONDS_MAX, Faults, FaultSpec
 from service.dev.simulator.limits import Limiter
+from service.dev.simulator.moves import Moves
 from service.dev.simulator.pages import Page, PageCache
 from service.dev.simulator.query import Query
 from service.dev.simulator.render import Writer
@@ -65,7 +66,8 @@ class Simulator:
         self._faults = Faults(config.seed)
         self._counters = Counters(config.journal)
         self._cache = PageCache()
-        self._admin = Admin(self._orgs, self._counters, self._faults, self._cache, clock)
+        self._moves = Moves(clock, self._cache)
+        self._admin = Admin(self._orgs, self._counters, self._faults, self._cache, self._moves, clock)
         self._requests = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -116,13 +118,15 @@ class Simulator:
         self, request: Request, requested_at: datetime, headers: tuple[Header, ...], receive: Receive, send: Send
     ) -> None:
         org = request.org.name
+        self._moves.catch_up(org)
+        is_faulty = bool(self._faults.in_force(self._clock.monotonic()))
         key = (org, request.path, request.query, request.root.encode())
-        page = self._cache.find(key)
+        page = None if is_faulty else self._cache.find(key)
         found = None if page else resolve(request.org, request.path)
         entity = page.entity if page else _entity_of(found)
-        fault = self._faults.fault_for(org, entity, self._clock.monotonic())
+        fault = self._faults.failure_for(org, entity, _offset(request.query)) if is_faulty else None
         if fault is not None and fault.kind == "no_permission":
-            page, found = None, _without_permission(found or resolve(request.org, request.path))
+            found = _without_permission(found)
         if page is None:
             response = self._page(request, found)
             if isinstance(response, Response):
@@ -130,7 +134,7 @@ class Simulator:
                 await _send(send, response, headers)
                 return
             page = response
-            if fault is None:
+            if not is_faulty:
                 self._cache.add(key, page)
         if fault is None or fault.kind in ("slow", "no_permission"):
             await self._serve(org, page, requested_at, fault, headers, send)
@@ -165,7 +169,8 @@ class Simulator:
         writer = Writer(request.org, request.root, query, self._config.included_when_empty)
         name = ""
         if isinstance(found, Listing):
-            body = writer.listing(found, request.path)
+            changes = self._faults.changes_for(request.org.name, found.entity.name, query.offset)
+            body = writer.listing(found, request.path, changes)
             text = query.text()
             name = f"{request.path}?{text}" if text else request.path
         else:

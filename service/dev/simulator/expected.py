@@ -15,9 +15,10 @@ import msgspec
 
 from service.dev.simulator.catalog import ENTITIES
 from service.dev.simulator.query import Query
+from service.dev.simulator.record import Record
 from service.dev.simulator.render import Writer
 from service.dev.simulator.schema import Entity
-from service.dev.simulator.store import Organisation, Record
+from service.dev.simulator.store import Organisation
 
 CANONICAL_KEYS = ("id", "type", "attributes", "relationships")
 

@@ -1,8 +1,9 @@
 """Injected faults: their kinds, whom they affect, and how long they last."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -11,28 +12,51 @@ from topics.errors import Rejected
 FAULTS_MAX = 100
 HANG_SECONDS_MAX = 3_600
 
-FaultKind = Literal["rate_limit", "error", "html", "hang", "half_body", "slow", "no_permission"]
+RETRY_AFTER_SECONDS_MAX = 7 * 86_400
+SIZE_MAX = 10_000_000
+
+FailureKind = Literal["rate_limit", "error", "html", "hang", "half_body", "slow", "no_permission"]
+UnkindKind = Literal[
+    "capped_pages",
+    "short_page",
+    "empty_page",
+    "missing_list",
+    "null_list",
+    "many_records",
+    "ignores_offset",
+    "clamps_offset",
+    "no_next",
+    "link_cycle",
+    "links_elsewhere",
+    "long_link",
+    "no_total",
+    "over_claimed_total",
+    "cursor",
+    "page_token",
+]
+FAILURES: frozenset[str] = frozenset(get_args(FailureKind))
 
 
 class FaultSpec(BaseModel):
     """One fault. It ends after `requests` hits, after `seconds`, or when it is cleared.
 
-    rate_limit: 429. error: `status` with a JSON body. html: `status` with an HTML body. hang: no response until the
-    client disconnects. half_body: the connection closes in the middle of the body. slow: the right response after
-    `delay_ms`. no_permission: lists are empty with 200 and records are 404, as for a user without the permission.
+    Of the failures, a request has the first one that matches; listings also have all the unkind ones that match.
+    With `offset`, only requests for that offset match; it is 0 where a request names none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: FaultKind
+    kind: FailureKind | UnkindKind
     org: str | None = None
     entity: str | None = None
+    offset: NonNegativeInt | None = None
     requests: PositiveInt | None = None
     seconds: PositiveFloat | None = None
     probability: Annotated[float, Field(gt=0, le=1)] = 1.0
     status: Annotated[int, Field(ge=500, le=599)] = 503
     delay_ms: Annotated[NonNegativeInt, Field(le=600_000)] = 1_000
-    retry_after: Annotated[PositiveInt, Field(le=3_600)] = 1
+    retry_after: Annotated[PositiveInt, Field(le=RETRY_AFTER_SECONDS_MAX)] = 1
+    size: Annotated[PositiveInt | None, Field(le=SIZE_MAX, description="Of an unkind listing: see its kind")] = None
 
 
 @dataclass(slots=True)
@@ -44,8 +68,9 @@ class Fault:
     def is_over(self, now: float) -> bool:
         return self.left == 0 or (self.until is not None and now >= self.until)
 
-    def matches(self, org: str, entity: str) -> bool:
-        return self.spec.org in (None, org) and self.spec.entity in (None, entity)
+    def matches(self, org: str, entity: str, offset: int) -> bool:
+        spec = self.spec
+        return spec.org in (None, org) and spec.entity in (None, entity) and spec.offset in (None, offset)
 
 
 class Faults:
@@ -68,14 +93,19 @@ class Faults:
         self._faults = [fault for fault in self._faults if not fault.is_over(now)]
         return [fault.spec for fault in self._faults]
 
-    def fault_for(self, org: str, entity: str, now: float) -> FaultSpec | None:
-        """The fault of this request: the first one in force that matches and whose probability is met."""
-        if not self._faults:
-            return None
-        self.in_force(now)
-        for fault in self._faults:
-            if fault.matches(org, entity) and self._random.random() < fault.spec.probability:
+    def failure_for(self, org: str, entity: str, offset: int) -> FaultSpec | None:
+        """The failure of this request: the first one that matches and whose probability is met."""
+        failures = (fault for fault in self._faults if fault.spec.kind in FAILURES)
+        return next(self._hits(failures, org, entity, offset), None)
+
+    def changes_for(self, org: str, entity: str, offset: int) -> list[FaultSpec]:
+        """The changes of this listing: all that match and whose probability is met."""
+        changes = (fault for fault in self._faults if fault.spec.kind not in FAILURES)
+        return list(self._hits(changes, org, entity, offset))
+
+    def _hits(self, faults: Iterable[Fault], org: str, entity: str, offset: int) -> Iterator[FaultSpec]:
+        for fault in faults:
+            if fault.matches(org, entity, offset) and self._random.random() < fault.spec.probability:
                 if fault.left is not None:
                     fault.left -= 1
-                return fault.spec
-        return None
+                yield fault.spec

@@ -23,6 +23,7 @@ class PageCache:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._pages: dict[Key, Page] = {}
+        self._keys: dict[str, set[Key]] = {}  # of each organisation: a write must not look at the others' pages
 
     def find(self, key: Key) -> Page | None:
         return self._pages.get(key)
@@ -31,14 +32,16 @@ class PageCache:
         if key in self._pages:
             return
         self._pages[key] = page
+        self._keys.setdefault(key[0], set()).add(key)
         self._bytes += len(page.body) + PAGE_OVERHEAD_BYTES
         while self._bytes > self._bytes_max:
             self._drop(next(iter(self._pages)))
 
     def forget(self, org: str) -> None:
         """Drop all pages of an organisation after a write."""
-        for key in [key for key in self._pages if key[0] == org]:
+        for key in tuple(self._keys.get(org, ())):
             self._drop(key)
 
     def _drop(self, key: Key) -> None:
+        self._keys[key[0]].discard(key)
         self._bytes -= len(self._pages.pop(key).body) + PAGE_OVERHEAD_BYTES

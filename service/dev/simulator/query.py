@@ -8,8 +8,10 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from service.dev.simulator.record import Record, number_of, pointers
 from service.dev.simulator.schema import Entity
-from service.dev.simulator.store import Organisation, Record, Selection, pointers
+from service.dev.simulator.selection import Key, Selection, Test
+from service.dev.simulator.store import Organisation
 
 PER_PAGE = 25
 PER_PAGE_MAX = 100
@@ -21,7 +23,6 @@ INCLUDE_DELETED = "include_deleted"
 _WHERE = re.compile(r"^where\[(\w+)\](?:\[(gt|gte|lt|lte)\])?$")
 _FIELDS = re.compile(r"^fields\[(\w+)\]$")
 
-Test = Callable[[Record], bool]
 Condition = tuple[str, str, str]  # key, operator ("" is equal), value
 
 
@@ -56,7 +57,7 @@ class Query:
             fields={match[1]: frozenset(_list(value)) for match, value in fields if match},
         )
 
-    def text(self, **changes: int) -> str:
+    def text(self, **changes: int | str) -> str:
         """The query as the API writes it in links: sorted by name, brackets as they are."""
         pairs = dict(self.pairs) | {name: str(value) for name, value in changes.items()}
         return "&".join(f"{quote(name, safe='[]')}={quote(value, safe='')}" for name, value in sorted(pairs.items()))
@@ -86,13 +87,11 @@ def select(org: Organisation, entity: Entity, query: Query, scope: str, records:
 
     Only selections without a scope are remembered: those below one record are short.
     """
-    key = (entity.name, query.where, query.order, query.filters)
+    key = (entity.name, (query.where, query.order, query.filters))
     known = None if scope else org.selection(key)
     if known is not None:
         return known
-    tests = _tests(entity, query)
-    kept = [record for record in records if all(test(record) for test in tests)] if tests else list(records)
-    selection = tuple(_ordered(entity, query.order, kept))
+    selection = Selection(records, _tests(entity, query), _key(entity, query.order))
     if not scope:
         org.remember(key, selection)
     return selection
@@ -219,23 +218,34 @@ def _time_test(key: str, operator: str, span: tuple[str, str] | None) -> Test:
     return is_within
 
 
-def _ordered(entity: Entity, order: Sequence[str], records: list[Record]) -> list[Record]:
-    """By each known key, nulls first; ties by id ascending, also of a descending key: `records` are in that order."""
-    for name in reversed(order):
-        attribute = name.removeprefix("-")
-        if attribute in entity.order:
-            records = sorted(records, key=_sort_key(attribute), reverse=name.startswith("-"))
-    return records
+@dataclass(frozen=True, slots=True)
+class _Descending:
+    """A value that sorts in front of the smaller ones."""
+
+    value: tuple[Any, ...]
+
+    def __lt__(self, other: "_Descending") -> bool:
+        return other.value < self.value
 
 
-def _sort_key(attribute: str) -> Callable[[Record], tuple[Any, ...]]:
+def _key(entity: Entity, order: Sequence[str]) -> Key:
+    """By each known attribute, nulls first; ties by id ascending, also of a descending attribute."""
+    names = [(name.removeprefix("-"), name.startswith("-")) for name in order]
+    parts = [(name, is_descending) for name, is_descending in names if name in entity.order]
+    if not parts:
+        return number_of
+
     def key(record: Record) -> tuple[Any, ...]:
-        value = getattr(record.attributes, attribute)
-        if value is None or isinstance(value, dict):
-            return (0,)
-        return (1, fold(value) if isinstance(value, str) else value)
+        values = ((_comparable(getattr(record.attributes, name)), is_descending) for name, is_descending in parts)
+        return (*(_Descending(value) if is_descending else value for value, is_descending in values), number_of(record))
 
     return key
+
+
+def _comparable(value: object) -> tuple[Any, ...]:
+    if value is None or isinstance(value, dict):
+        return (0,)
+    return (1, fold(value) if isinstance(value, str) else value)
 
 
 def fold(text: str, with_accents: bool = False) -> str:

@@ -1,17 +1,20 @@
 """Documents: JSON:API as Planning Center writes it, key order included."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from service.dev.simulator import unkind
 from service.dev.simulator.catalog import EDGES, ENTITIES, TOP_LEVEL, Edge
 from service.dev.simulator.draw import Pointer
+from service.dev.simulator.faults import FaultSpec
 from service.dev.simulator.query import Query, abilities, select
+from service.dev.simulator.record import Record
 from service.dev.simulator.routes import Listing, Root, Single
 from service.dev.simulator.schema import Entity, Relation
-from service.dev.simulator.store import Organisation, Record
+from service.dev.simulator.store import Organisation
 
 Json = dict[str, Any]
 
@@ -25,11 +28,12 @@ class Writer:
     query: Query
     included_when_empty: bool
 
-    def listing(self, listing: Listing, path: str) -> bytes:
-        selection = select(self.org, listing.entity, self.query, listing.scope, listing.records)
+    def listing(self, listing: Listing, path: str, changes: Sequence[FaultSpec] = ()) -> bytes:
         query = self.query
-        shown = selection[query.offset : query.offset + query.per_page]
-        offsets = self._offsets(len(selection))
+        selection = select(self.org, listing.entity, query, listing.scope, listing.records)
+        window = unkind.window_of(query, selection, changes)
+        shown = selection[window.offset : window.offset + window.per_page]
+        offsets = _offsets(window, len(selection))
         base = self.root + path
         links = {"self": _address(base, query.text())}
         links.update({name: _address(base, query.text(offset=offset)) for name, offset in offsets.items()})
@@ -42,16 +46,8 @@ class Writer:
             **{name: names for name, names in abilities(listing.entity).items() if names},
             "parent": {"id": listing.owner.id, "type": listing.owner.type},
         }
+        unkind.change_document(unkind.Listed(query, window, shown, document), changes)
         return msgspec.json.encode(document)
-
-    def _offsets(self, total: int) -> dict[str, int]:
-        """Offsets of the next and the previous page, if there is one. With per_page=0 the next page is the same."""
-        offsets: dict[str, int] = {}
-        if self.query.offset + self.query.per_page < total:
-            offsets["next"] = self.query.offset + self.query.per_page
-        if self.query.offset > 0:
-            offsets["prev"] = max(0, self.query.offset - self.query.per_page)
-        return offsets
 
     def single(self, single: Single) -> bytes:
         entity = single.entity
@@ -138,6 +134,16 @@ class Writer:
         for relation in entity.relations:
             links[relation.name] = f"{own}/{relation.name}" if record.targets[relation.name] else None
         return dict(sorted(links.items()))
+
+
+def _offsets(query: Query, total: int) -> dict[str, int]:
+    """Offsets of the next and the previous page, if there is one. With per_page=0 the next page is the same."""
+    offsets: dict[str, int] = {}
+    if query.offset + query.per_page < total:
+        offsets["next"] = query.offset + query.per_page
+    if query.offset > 0:
+        offsets["prev"] = max(0, query.offset - query.per_page)
+    return offsets
 
 
 def _address(base: str, query: str) -> str:

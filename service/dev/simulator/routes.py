@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from service.dev.simulator.catalog import EDGES, ENTITIES, TOP_LEVEL
 from service.dev.simulator.draw import Pointer
+from service.dev.simulator.record import Record, number_of, pointers
 from service.dev.simulator.schema import Entity
-from service.dev.simulator.store import Organisation, Record, pointers
+from service.dev.simulator.store import Organisation
 
 SEGMENTS_MAX = 8  # below /{product}/v2
 PRODUCTS = frozenset(entity.product for entity in ENTITIES.values())
@@ -89,5 +90,5 @@ def _below(org: Organisation, found: Found, segment: str) -> Found:
     ids = [pointer.id for pointer in pointers(record, segment) if pointer.type == target.type]
     alive = [one for id in ids if (one := org.find(target.name, id)) is not None]
     if relation.many:
-        return Listing(target, sorted(alive, key=lambda one: int(one.id)), scope, owner)
+        return Listing(target, sorted(alive, key=number_of), scope, owner)
     return Single(target, alive[0]) if alive else None

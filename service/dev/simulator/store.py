@@ -1,29 +1,17 @@
 """Records of an organisation. A collection is generated at its first use, and then changed in place."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
-
-import msgspec
 
 from service.dev.simulator.catalog import EDGES, ENTITIES, Edge, shape
-from service.dev.simulator.draw import Draw, Pointer
-from service.dev.simulator.schema import Entity, Fan, Relation, Values
+from service.dev.simulator.draw import Draw
+from service.dev.simulator.lives import Lives
+from service.dev.simulator.record import Record, Target, number_of, pointers, repeated_ids
+from service.dev.simulator.schema import Entity, Fan, Relation
+from service.dev.simulator.selection import Selection
 
 SELECTIONS_MAX = 64  # filtered and ordered lists kept for an organisation; the oldest is dropped
 
-Target = Pointer | tuple[Pointer, ...] | None
-
-
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """One resource. `parent` is the parent's id in its path, empty at the top level."""
-
-    id: str
-    parent: str
-    attributes: Any
-    targets: dict[str, Target]
-
-
-Selection = tuple[Record, ...]
+SelectionKey = tuple[str, object]  # an entity, and which of its records in which order
 
 
 class Organisation:
@@ -34,8 +22,9 @@ class Organisation:
         self.shape = shape(name, seed, people)
         self._draws: dict[str, Draw] = {}
         self._records: dict[str, dict[str, Record]] = {}
-        self._indexes: dict[tuple[str, str], dict[str, list[Record]]] = {}
-        self._selections: dict[object, Selection] = {}
+        self.lives = Lives()
+        self._indexes: dict[Edge, dict[str, dict[str, Record]]] = {}
+        self._selections: dict[SelectionKey, Selection] = {}
 
     def records(self, entity: str) -> dict[str, Record]:
         """By id, in the order of ids as numbers."""
@@ -49,20 +38,12 @@ class Organisation:
 
     def children(self, edge: Edge, parent: str) -> list[Record]:
         """The edge's records below the parent with this id, in the order of ids as numbers."""
-        key = (edge.child, edge.via)
-        index = self._indexes.get(key)
+        index = self._indexes.get(edge)
         if index is None:
-            index = self._indexes[key] = self._indexed(edge)
-        return index.get(parent, [])
-
-    def _indexed(self, edge: Edge) -> dict[str, list[Record]]:
-        index: dict[str, list[Record]] = {}
-        type = ENTITIES[_relation(edge).to].type if edge.via else ""
-        for record in self.records(edge.child).values():
-            ids = (p.id for p in pointers(record, edge.via) if p.type == type) if edge.via else (record.parent,)
-            for id in ids:
-                index.setdefault(id, []).append(record)
-        return index
+            index = self._indexes[edge] = {}
+            for record in self.records(edge.child).values():
+                _index(index, edge, None, record)
+        return sorted(index.get(parent, {}).values(), key=number_of)
 
     def path(self, entity: Entity, record: Record) -> str:
         """The record's own path below the API's root."""
@@ -72,10 +53,10 @@ class Organisation:
         above = self.path(ENTITIES[entity.under], parent) if parent else f"/{entity.product}/v2"
         return f"{above}/{entity.segment}/{record.id}"
 
-    def selection(self, key: object) -> Selection | None:
+    def selection(self, key: SelectionKey) -> Selection | None:
         return self._selections.get(key)
 
-    def remember(self, key: object, selection: Selection) -> None:
+    def remember(self, key: SelectionKey, selection: Selection) -> None:
         if len(self._selections) >= SELECTIONS_MAX:
             del self._selections[next(iter(self._selections))]
         self._selections[key] = selection
@@ -90,16 +71,21 @@ class Organisation:
         return self._record(entity, draw, parent)
 
     def put(self, entity: str, record: Record) -> None:
+        old = self.find(entity, record.id)
         self.records(entity)[record.id] = record
-        self._forget()
+        self._replace(entity, old, record)
 
     def remove(self, entity: str, id: str) -> None:
-        self.records(entity).pop(id, None)
-        self._forget()
+        self._replace(entity, self.records(entity).pop(id, None), None)
 
-    def _forget(self) -> None:
-        self._indexes.clear()
-        self._selections.clear()
+    def _replace(self, entity: str, old: Record | None, new: Record | None) -> None:
+        """In what is derived from the entity's records."""
+        for edge, index in self._indexes.items():
+            if edge.child == entity:
+                _index(index, edge, old, new)
+        for (of, _), selection in self._selections.items():
+            if of == entity:
+                selection.replace(old, new)
 
     def _made(self, entity: Entity) -> Iterator[Record]:
         draw = self._draws[entity.name] = Draw(self.shape, entity.name)
@@ -127,23 +113,21 @@ class Organisation:
         return Record(str(self.shape.number(entity.name, draw.index)), parent, entity.struct(**values), targets)
 
 
-def repeated_ids(entity: Entity, targets: dict[str, Target]) -> Values:
-    """The attributes that repeat a to-one relationship's id, in the type the API gives them."""
-    repeated: Values = {}
-    for name, target in targets.items():
-        attribute = f"{name}_id"
-        if attribute in entity.attributes:
-            id = target.id if isinstance(target, Pointer) else None
-            repeated[attribute] = int(id) if id and entity.attributes[attribute] == "integer" else id
-    return repeated
+def _index(index: dict[str, dict[str, Record]], edge: Edge, old: Record | None, new: Record | None) -> None:
+    """Enter a record below each of its parents, in place of what it was before."""
+    if old is not None:
+        for id in _parents(edge, old):
+            del index[id][old.id]
+    if new is not None:
+        for id in _parents(edge, new):
+            index.setdefault(id, {})[new.id] = new
 
 
-def pointers(record: Record, relation: str) -> tuple[Pointer, ...]:
-    """The targets of a relationship, to-one or to-many."""
-    target = record.targets.get(relation)
-    if target is None:
-        return ()
-    return (target,) if isinstance(target, Pointer) else target
+def _parents(edge: Edge, record: Record) -> Iterable[str]:
+    if not edge.via:
+        return (record.parent,)
+    type = ENTITIES[_relation(edge).to].type
+    return {pointer.id for pointer in pointers(record, edge.via) if pointer.type == type}
 
 
 def _relation(edge: Edge) -> Relation:

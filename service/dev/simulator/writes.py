@@ -5,15 +5,16 @@ the household's nor the person's; a delete leaves no trace; a merge moves the re
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from service.clock import Clock
 from service.dev.simulator.catalog import EDGES, ENTITIES, Edge
 from service.dev.simulator.draw import Pointer
+from service.dev.simulator.record import Record, Target, pointers, repeated_ids
 from service.dev.simulator.schema import Entity, Relation, Values
-from service.dev.simulator.store import Organisation, Record, Target, edges_to, own_children, pointers, repeated_ids
+from service.dev.simulator.store import Organisation, edges_to, own_children
 from topics.errors import Rejected
 
 PERSON = "people.person"
@@ -24,50 +25,60 @@ Targets = Mapping[str, str | Sequence[str] | None]
 
 
 class Writes:
-    """Writes to one organisation at a time. Raises Rejected for an invalid write, naming the invalid part."""
+    """Writes to one organisation at one time. Raises Rejected for an invalid write, naming the invalid part."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, org: Organisation, at: datetime) -> None:
+        self._org = org
+        self._at = at
+        self._stamp = at.isoformat()[:19] + "Z"
 
-    def insert(self, org: Organisation, entity: Entity, parent: str, attributes: Values, targets: Targets) -> Record:
+    def insert(self, entity: Entity, parent: str, attributes: Values, targets: Targets) -> Record:
         """A new record of the given values; the others are generated."""
-        parent = self._parent(org, entity, parent)
+        org = self._org
+        parent = self._parent(entity, parent)
         made = org.make(entity, parent)
         above = {
             r.name: Pointer(ENTITIES[r.to].type, parent) for r in entity.relations if r.to and r.to == entity.under
         }
         stand_in = {relation.name: _alive(org, relation, made) for relation in entity.relations if relation.to}
-        stamps = {name: self._now() for name in ("created_at", "updated_at") if name in entity.attributes}
+        stamps = {name: self._stamp for name in ("created_at", "updated_at") if name in entity.attributes}
         made = msgspec.structs.replace(made, targets=made.targets | stand_in | above)
         record = _changed(entity, made, stamps | attributes, _resolved(org, entity, targets))
-        self._store(org, entity, record)
+        org.lives.begin(entity.name, record.id, self._at)
+        self._store(entity, record)
         return record
 
-    def edit(
-        self, org: Organisation, entity: Entity, id: str, attributes: Values, targets: Targets, is_touched: bool
-    ) -> Record:
+    def edit(self, entity: Entity, id: str, attributes: Values, targets: Targets, is_touched: bool) -> Record:
         """A change. `is_touched`: updated_at moves to now (where there is one, and unless it is given)."""
-        stamp = {"updated_at": self._now()} if is_touched and "updated_at" in entity.attributes else {}
-        record = _changed(entity, _found(org, entity, id), stamp | attributes, _resolved(org, entity, targets))
-        self._store(org, entity, record)
+        stamp = {"updated_at": self._stamp} if is_touched and "updated_at" in entity.attributes else {}
+        old = _found(self._org, entity, id)
+        record = _changed(entity, old, stamp | attributes, _resolved(self._org, entity, targets))
+        self._store(entity, record)
         return record
 
-    def delete(self, org: Organisation, entity: Entity, id: str) -> int:
+    def remove(self, entity: Entity, id: str) -> Record:
+        """Remove a record alone: what points at it points at nothing."""
+        record = _found(self._org, entity, id)
+        self._org.lives.end(entity.name, id, self._at)
+        self._org.remove(entity.name, id)
+        return record
+
+    def delete(self, entity: Entity, id: str) -> int:
         """Remove a record and those that require it; other references become null. Returns the number of records."""
-        record = _found(org, entity, id)
-        org.remove(entity.name, id)
+        record = self.remove(entity, id)
         removed = 1
         for edge in own_children(entity.name):
-            for child in list(org.children(edge, id)):
-                removed += self.delete(org, ENTITIES[edge.child], child.id)
+            for child in self._org.children(edge, id):
+                removed += self.delete(ENTITIES[edge.child], child.id)
         removed += sum(
-            self._unlink(org, child, relation, Pointer(entity.type, id)) for child, relation in edges_to(entity.name)
+            self._unlink(child, relation, Pointer(entity.type, id)) for child, relation in edges_to(entity.name)
         )
-        self._recount(org, entity, record)
+        self._recount(entity, record)
         return removed
 
-    def merge(self, org: Organisation, keep: str, remove: str) -> Record:
+    def merge(self, keep: str, remove: str) -> Record:
         """Merge two persons: children move, one person is removed, a PersonMerger records it."""
+        org = self._org
         person = ENTITIES[PERSON]
         old, new = (Pointer(person.type, _found(org, person, id).id) for id in (remove, keep))
         if old == new:
@@ -75,36 +86,33 @@ class Writes:
         for entity, relation in edges_to(PERSON):
             for record in _pointing(org, entity, relation, old):
                 target = {relation.name: _moved(record, relation, old, new)}
-                self._store(org, entity, _changed(entity, record, _demoted(org, entity, keep), target))
-        org.remove(PERSON, remove)
-        org.put(PERSON, _changed(person, _found(org, person, keep), {"updated_at": self._now()}, {}))
-        merger = ENTITIES[MERGER]
-        return self.insert(org, merger, "", {}, {"person_to_keep": keep, "person_to_remove": remove})
+                self._store(entity, _changed(entity, record, _demoted(org, entity, keep), target))
+        self.remove(person, remove)
+        org.put(PERSON, _changed(person, _found(org, person, keep), {"updated_at": self._stamp}, {}))
+        return self.insert(ENTITIES[MERGER], "", {}, {"person_to_keep": keep, "person_to_remove": remove})
 
-    def _now(self) -> str:
-        return self._clock.now().isoformat()[:19] + "Z"
-
-    def _parent(self, org: Organisation, entity: Entity, parent: str) -> str:
+    def _parent(self, entity: Entity, parent: str) -> str:
         if not entity.under:
             return ""
         above = ENTITIES[entity.under]
-        first = next(iter(org.records(above.name)), "")
-        return _found(org, above, parent or first).id
+        first = next(iter(self._org.records(above.name)), "")
+        return _found(self._org, above, parent or first).id
 
-    def _store(self, org: Organisation, entity: Entity, record: Record) -> None:
-        org.put(entity.name, record)
+    def _store(self, entity: Entity, record: Record) -> None:
+        self._org.put(entity.name, record)
         if "primary" in entity.attributes and record.attributes.primary:
-            self._demote_others(org, entity, record)
-        self._recount(org, entity, record)
+            self._demote_others(entity, record)
+        self._recount(entity, record)
 
-    def _demote_others(self, org: Organisation, entity: Entity, record: Record) -> None:
+    def _demote_others(self, entity: Entity, record: Record) -> None:
         for pointer in pointers(record, "person"):
-            for other in list(org.children(EDGES[PERSON][entity.segment], pointer.id)):
+            for other in self._org.children(EDGES[PERSON][entity.segment], pointer.id):
                 if other.id != record.id and other.attributes.primary:
-                    org.put(entity.name, _changed(entity, other, {"primary": False}, {}))
+                    self._org.put(entity.name, _changed(entity, other, {"primary": False}, {}))
 
-    def _recount(self, org: Organisation, entity: Entity, record: Record) -> None:
+    def _recount(self, entity: Entity, record: Record) -> None:
         """Update the parent's counts of its children, and a household's members, without moving its updated_at."""
+        org = self._org
         parent = org.find(entity.under, record.parent) if entity.under else None
         if parent is None:
             return
@@ -118,12 +126,12 @@ class Writes:
         if counts or targets:
             org.put(above.name, _changed(above, parent, counts, targets))
 
-    def _unlink(self, org: Organisation, entity: Entity, relation: Relation, gone: Pointer) -> int:
+    def _unlink(self, entity: Entity, relation: Relation, gone: Pointer) -> int:
         """Remove the records that require a removed one, and clear the references of the others."""
-        count = 0
+        org, count = self._org, 0
         for record in _pointing(org, entity, relation, gone):
             if relation.required:
-                count += self.delete(org, entity, record.id) if org.find(entity.name, record.id) else 0
+                count += self.delete(entity, record.id) if org.find(entity.name, record.id) else 0
             else:
                 target = _moved(record, relation, gone, None)
                 org.put(entity.name, _changed(entity, record, {}, {relation.name: target}))

@@ -43,11 +43,17 @@ def copy_rows(pages: Sequence[PageWrite], table: EntityTable) -> bytes:
 
 
 def _rows(pages: Sequence[PageWrite], table: EntityTable) -> Iterator[bytes]:
-    """Sorted by primary key, in the order in which every writer locks rows: code points sort like collation "C"."""
+    """Sorted by primary key, in the order in which every writer locks rows: code points sort like collation "C". A key
+    that several pages have is the same row in each (service.sinks.repeats), and sent once.
+    """
     encoders = _encoders(table)
     with_fields = ((page, _PageFields(page, table)) for page in pages)
     keyed = [(page.run.org, row.key, row, fields) for page, fields in with_fields for row in page.rows]
-    for _, _, row, fields in sorted(keyed, key=itemgetter(0, 1)):
+    last = ("", "")
+    for org, name, row, fields in sorted(keyed, key=itemgetter(0, 1)):
+        if (org, name) == last:
+            continue
+        last = (org, name)
         key, raw = row.key.encode(), row.raw.encode()
         yield fields.before
         yield _length(len(key))

@@ -1,7 +1,8 @@
 """First loads: many rows of an organisation that has no rows in the table yet are stored by COPY, at half the cost.
 
-The rows may exist nevertheless. If one does, or the database refuses anything else, the transaction is undone and the
-pages take the upsert path.
+The rows may exist nevertheless. If one does, if the organisation has rejected records of the entity (a row that is
+stored clears its rejection), or if the database refuses anything else, the transaction is undone and the pages take
+the upsert path.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -24,7 +25,7 @@ _REFUSED_CLASSES = REFUSED_CLASSES | {"0A", "40"}
 
 
 class _NotNew(Exception):
-    """The ledger holds a page, or a run is closed: the upsert path reports which."""
+    """The ledger holds a page, a run is closed, or records were rejected: the upsert path sees to that."""
 
 
 class FirstLoads:
@@ -76,7 +77,7 @@ async def _load(
     async with connection.transaction():
         await connection.copy_to_table(table.name, source=_chunk(rows), columns=table.column_names, format="binary")
         outcomes = await enter_pages(connection, LEDGER_STATEMENT, ledger_arguments(pages, moment))
-        if any(outcome.status != "committed" for outcome in outcomes):
+        if not outcomes or any(outcome.status != "committed" for outcome in outcomes):
             raise _NotNew
     return outcomes
 

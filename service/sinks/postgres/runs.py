@@ -6,9 +6,11 @@ from datetime import datetime
 
 import asyncpg
 
+from agents.ledger import Extent
 from agents.ports import ClosedRun, LeaseRequest, LeaseState, LedgerLine, PageOutcome, RunEnd, RunRef
 from service.sinks.postgres.commit import SQL
 from service.sinks.postgres.connection import Connection
+from service.sinks.sink import proof_text
 from topics.command import Counts
 
 
@@ -28,7 +30,7 @@ async def open_leases(connection: Connection, requests: Sequence[LeaseRequest], 
 
 async def close_runs(connection: Connection, ends: Sequence[RunEnd], moment: datetime) -> list[ClosedRun]:
     runs, outcomes = _run_columns([end.run for end in ends]), [end.outcome for end in ends]
-    found = await connection.fetch(SQL["close_runs"], *runs, outcomes, moment)
+    found = await connection.fetch(SQL["close_runs"], *runs, outcomes, moment, [proof_text(end) for end in ends])
     return [ClosedRun(outcome, Counts(*counts)) for outcome, *counts in found]
 
 
@@ -49,9 +51,15 @@ def _run_columns(runs: Sequence[RunRef]) -> list[list[object]]:
 def _lease_states(found: Sequence[asyncpg.Record], requests: int) -> list[LeaseState]:
     states = [LeaseState(False)] * requests
     lines: list[list[LedgerLine]] = [[] for _ in range(requests)]
-    for number, state, *counts, parent, page, records, rejected, is_last, next_cursor, newest in found:
-        done = Counts(*counts) if state == "done" else None
-        states[number - 1] = LeaseState(state == "open", (), done, newest)
-        if page is not None:
-            lines[number - 1].append(LedgerLine(parent, page, Counts(1, records, rejected), is_last, next_cursor))
+    for row in found:
+        done = Counts(row["run_pages"], row["run_records"], row["run_rejected"]) if row["state"] == "done" else None
+        states[row["ask"] - 1] = LeaseState(row["state"] == "open", (), done, row["newest"], row["unproven"])
+        if row["page"] is not None:
+            lines[row["ask"] - 1].append(_line(row))
     return [replace(state, lines=tuple(own)) if own else state for state, own in zip(states, lines, strict=True)]
+
+
+def _line(row: asyncpg.Record) -> LedgerLine:
+    counts = Counts(1, row["records"], row["rejected"])
+    extent = Extent(row["start_offset"], row["first_position"], row["last_position"], row["total"])
+    return LedgerLine(row["parent"], row["page"], counts, row["is_last"], row["next_cursor"], extent)

@@ -3,6 +3,7 @@ server, and one transaction."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from agents import concurrency
 from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd
 from manifests.entity import Adapter
 from service.clock import Clock
-from service.sinks.postgres.commit import SQL, commit_arguments, commit_statement
+from service.sinks.postgres.commit import SQL, commit_arguments, commit_statements, rejection_arguments
 from service.sinks.postgres.connection import Connection, Pool, translated
 from service.sinks.postgres.loading import FirstLoads
 from service.sinks.postgres.runs import close_runs, enter_pages, open_leases
@@ -28,7 +29,7 @@ COMMAND_TIMEOUT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 10
 ACQUIRE_TIMEOUT_SECONDS = COMMAND_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS
 IDLE_CONNECTION_SECONDS = 300
 IDLE_IN_TRANSACTION_SECONDS = 10  # longest time that a frozen process may lock rows
-STATEMENTS_CACHED_MAX = 300  # two for each entity; the least recently used one is prepared again
+STATEMENTS_CACHED_MAX = 300  # three for each entity; the least recently used one is prepared again
 RACES_MAX = 3
 
 R = TypeVar("R")
@@ -87,8 +88,7 @@ class PostgresSink(SqlSink):
             loaded = await self._first_loads.load(connection, pages, table, moment)
             if loaded is not None:
                 return loaded
-            arguments = commit_arguments(pages, table, moment)
-            return await _retry_races(lambda: enter_pages(connection, _statement(table), arguments))
+            return await _retry_races(lambda: _upsert(connection, pages, table, moment))
 
     async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
         refused: dict[int, str] = {}
@@ -111,8 +111,7 @@ class PostgresSink(SqlSink):
 
         async def attempt() -> None:
             async with connection.transaction():
-                arguments = commit_arguments([page], _table(page), self._clock.now())
-                await connection.fetch(_statement(_table(page)), *arguments)
+                await _upsert(connection, [page], _table(page), self._clock.now())
 
         with translated(self._pool.database):
             await _retry_races(attempt)
@@ -132,6 +131,18 @@ class PostgresSink(SqlSink):
         await self._pool.close()
 
 
+async def _upsert(
+    connection: Connection, pages: Sequence[PageWrite], table: EntityTable, moment: datetime
+) -> list[PageOutcome]:
+    """Commit by the plain statement where that suffices, else by the whole one."""
+    statements, arguments = _statements(table), commit_arguments(pages, table, moment)
+    if not any(page.rejected for page in pages):
+        outcomes = await enter_pages(connection, statements.plain, arguments)
+        if outcomes:
+            return outcomes
+    return await enter_pages(connection, statements.whole, [*arguments, *rejection_arguments(pages)])
+
+
 async def _retry_races(write: Callable[[], Awaitable[R]]) -> R:
     """Repeat a commit if another transaction stored one of its rows at the same time: the next attempt sees that row.
 
@@ -143,7 +154,7 @@ async def _retry_races(write: Callable[[], Awaitable[R]]) -> R:
     return await write()
 
 
-_statement = lru_cache(maxsize=STATEMENTS_CACHED_MAX)(commit_statement)
+_statements = lru_cache(maxsize=STATEMENTS_CACHED_MAX)(commit_statements)
 
 
 def _table(page: PageWrite) -> EntityTable:

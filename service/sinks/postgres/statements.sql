@@ -10,10 +10,18 @@ select
 from sluice_open_leases($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as lease
 
 -- name: close_runs
-select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9)
+select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: parents
 select id{columns} from "{table}" where org = $1 and id > $2 order by id limit $3
+
+-- name: unread_parents
+select id{columns} from "{table}" as parent where org = $1 and id > $2 and not exists (
+    select from sluice_pages as line where line.run_id = $4 and line.parent = parent.id and line.is_last
+) order by id limit $3
+
+-- name: ledger_sums
+select count(*), count(*) filter (where page < 0), count(distinct parent) from sluice_pages where run_id = $1
 
 -- name: count
 select count(*) from "{table}" where org = $1
@@ -23,23 +31,92 @@ select listed.org from unnest($1::text[]) as listed (org)
 where exists (select from "{table}" as stored where stored.org = listed.org)
 
 -- name: ledger
--- Locks the runs, then inserts the ledger lines. A line that conflicts with an earlier one waits for its transaction,
--- does not change it and returns its counts (xmax is 0 in a row that this statement inserted).
+-- The pages, and the runs, which it locks. Of most entities no record is rejected; this is looked up in a subquery, not
+-- in a join: a plan that was made for a small table could join by scanning it.
 with page as materialized (
     select * from unnest(
         $1::int[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[], $8::text[],
-        $9::timestamptz[]
-    ) as page (ord, run_id, parent, page, records, rejected, is_last, next_cursor, fetched_at)
+        $9::timestamptz[], $11::bigint[], $12::text[], $13::text[], $14::bigint[]
+    ) as page (
+        ord, run_id, parent, page, records, rejected, is_last, next_cursor, fetched_at, start_offset, first_position,
+        last_position, total
+    )
 ),
 open_run as materialized (
-    select run_id, org, adapter, entity, type from sluice_runs
+    select run_id, org, adapter, entity, type, (
+            select true from rejected_records as known
+            where known.org = run.org and known.adapter = run.adapter and known.entity = run.entity limit 1
+        ) as has_rejected
+    from sluice_runs as run
     where run_id = any ($2) and state = 'open' order by run_id for share
+)
+
+-- name: loaded
+-- Pages whose rows were stored by COPY. None, if a row may have to clear a rejection.
+,
+counted as (
+    select page.*, 0 as collisions from page where not exists (select from open_run where has_rejected)
+)
+
+-- name: compared
+-- Each row with what is stored under its key: nothing (null), the same content (0), other content (1), or other content
+-- that this run has read, while the source's times do not say which is newer, or under another parent (2): a collision.
+-- Of the two, the later read is kept and the other one is set aside.
+,
+compared as materialized (
+    select open_run.org, open_run.type as source, open_run.run_id, page.page, page.fetched_at,
+        page.parent as _parent, record.*, (
+            select case
+                when same.content_hash = record.content_hash then 0
+                when same.run_id <> open_run.run_id then 1
+                when {is_moved}(same.source_updated_at <> record.source_updated_at) is not true then 2
+                else 1
+            end
+            from "{table}" as same where same.org = open_run.org and same.id = record.id
+        ) as _stored
+    from (
+        select {fields}, _position from jsonb_array_elements($15) with ordinality as sent (record, _position)
+    ) as record
+    join page on page.ord = record._ord
+    join open_run using (run_id)
+)
+
+-- name: plain
+-- Most pages: no record was rejected, none has to be set aside, no rejection cleared. None, if that is not so.
+,
+counted as (
+    select page.*, 0 as collisions from page
+    where not exists (select from open_run where has_rejected)
+        and not exists (select from compared where _stored = 2)
+)
+
+-- name: collisions
+,
+collision as materialized (
+    select met._ord, met.id, format($21, same.place, concat_ws(' under ', met.page, nullif(met._parent, ''))) as reason,
+        case when met.fetched_at >= same.fetched_at then same.raw else met.raw end as raw
+    from compared as met cross join lateral (
+        select concat_ws(' under ', stored.page{parent_column}) as place, stored.fetched_at, stored.raw
+        from "{table}" as stored where stored.org = met.org and stored.id = met.id offset 0
+    ) as same
+    where met._stored = 2
 ),
+counted as (
+    select page.*, coalesce(met.collisions, 0) as collisions
+    from page left join (select _ord, count(*) as collisions from collision group by _ord) as met on met._ord = page.ord
+)
+
+-- name: line
+-- Inserts the ledger lines. A line that conflicts with an earlier one waits for its transaction, does not change it and
+-- returns its counts (xmax is 0 in a row that this statement inserted).
+,
 line as (
     insert into sluice_pages as stored
-        (run_id, parent, page, records, rejected, is_last, next_cursor, committed_at)
-    select run_id, parent, page, records, rejected, is_last, next_cursor, $10::timestamptz
-    from page join open_run using (run_id)
+        (run_id, parent, page, records, rejected, is_last, next_cursor, committed_at, start_offset, first_position,
+        last_position, total)
+    select run_id, parent, page, records - collisions, rejected + collisions, is_last, next_cursor, $10::timestamptz,
+        start_offset, first_position, last_position, total
+    from counted join open_run using (run_id)
     order by run_id, parent collate "C", page
     on conflict (run_id, parent, page) do update set committed_at = stored.committed_at
     returning run_id, parent, page, records, rejected, is_last, next_cursor, xmax = 0 as is_new
@@ -47,70 +124,83 @@ line as (
 
 -- name: rows
 -- Only the rows of new lines, sorted, because that is the order of locking: two groups with the same rows wait for each
--- other instead of deadlocking. Each row is looked up first. A row that is stored already is not inserted: the conflict
--- would lock it, and so write. A row that does not exist is inserted without "on conflict", a fifth cheaper; if another
--- transaction stores it at that time, the statement fails with a unique violation and is repeated. The lookup is a
--- subquery, not a join: a plan that was made for a small table could join by scanning it.
+-- other instead of deadlocking. A key that several pages have is the same row in each (service.sinks.repeats). A row
+-- that is stored already is not inserted: the conflict would lock it, and so write. A row that does not exist is
+-- inserted without "on conflict", a fifth cheaper; if another transaction stores it at that time, the statement fails
+-- with a unique violation and is repeated.
+--
+-- The guard. A later run of the same type has read later, whatever the clocks say: it could open only when the older
+-- one was closed. Of two versions of one run the newer source time is kept, of runs of two types, which go side by side,
+-- also the later read of a time that went back. Where the times do not say, the later read is kept.
 ,
 fresh as materialized (
     select page.ord, page.fetched_at, page.parent, page.page, open_run.*
     from page join open_run using (run_id) join line using (run_id, parent, page)
     where line.is_new
 ),
-incoming as (
-    select distinct on (fresh.org, record.id collate "C")
-        fresh.org, fresh.type as source, fresh.run_id, fresh.page, fresh.fetched_at, record.*
-    from (
-        select {fields}, _position from jsonb_array_elements($11) with ordinality as sent (record, _position)
-    ) as record
-    join fresh on fresh.ord = record._ord
-    order by fresh.org, record.id collate "C", record.source_updated_at desc nulls last, record._position desc
-),
-compared as materialized (
-    select incoming.*, (
-        select same.content_hash = incoming.content_hash
-            and (incoming.source_updated_at is null or same.source_updated_at is not distinct from
-                incoming.source_updated_at)
-        from "{table}" as same where same.org = incoming.org and same.id = incoming.id
-    ) as _is_same
-    from incoming
-),
 added as (
     insert into "{table}"
         (org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at)
-    select org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at
-    from compared where _is_same is null
+    select distinct on (org, id collate "C")
+        org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at
+    from compared where _stored is null and _ord in (select ord from fresh)
+    order by org, id collate "C", _position desc
 ),
 changed as (
     insert into "{table}" as stored
         (org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at)
-    select org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at
-    from compared where not _is_same
+    select distinct on (org, id collate "C")
+        org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at
+    from compared where _stored > 0 and _ord in (select ord from fresh)
+    order by org, id collate "C", _position desc
     on conflict (org, id) do update set
         {updates}raw = excluded.raw, content_hash = excluded.content_hash, source = excluded.source,
         run_id = excluded.run_id, page = excluded.page, fetched_at = excluded.fetched_at,
         source_updated_at = excluded.source_updated_at
-    where excluded.source_updated_at > stored.source_updated_at
-        or (stored.source_updated_at is null and excluded.source_updated_at is not null)
-        or (
-            (excluded.source_updated_at is null or excluded.source_updated_at = stored.source_updated_at)
-            and excluded.content_hash <> stored.content_hash
-        )
+    where excluded.content_hash <> stored.content_hash and case
+        when excluded.source = stored.source and excluded.run_id <> stored.run_id then true
+        when excluded.source_updated_at > stored.source_updated_at then true
+        when excluded.source_updated_at < stored.source_updated_at
+            then excluded.run_id <> stored.run_id and excluded.fetched_at > stored.fetched_at
+        else excluded.fetched_at >= stored.fetched_at
+    end
+)
+
+-- name: rejections
+,
+set_aside as materialized (
+    select fresh.*, record.key, record.place, record.reason, record.raw, record.position
+    from (
+        select * from unnest($16::int[], $17::text[], $18::text[], $19::text[], $20::text[]) with ordinality
+            as record (ord, key, place, reason, raw, position)
+        union all
+        select _ord, id, '', reason, raw::text, 0 from collision
+    ) as record
+    join fresh using (ord)
 ),
 refused as (
     insert into rejected_records
         (org, adapter, entity, record_key, place, run_id, parent, page, reason, raw, rejected_at)
-    select distinct on (fresh.org, fresh.adapter, fresh.entity, record.key collate "C", record.place collate "C")
-        fresh.org, fresh.adapter, fresh.entity, record.key, record.place, fresh.run_id, fresh.parent, fresh.page,
-        record.reason, record.raw, $10
-    from unnest($12::int[], $13::text[], $14::text[], $15::text[], $16::text[]) with ordinality
-        as record (ord, key, place, reason, raw, position)
-    join fresh using (ord)
-    order by fresh.org, fresh.adapter, fresh.entity, record.key collate "C", record.place collate "C",
-        record.position desc
+    select distinct on (org, adapter, entity, key collate "C", place collate "C")
+        org, adapter, entity, key, place, run_id, parent, page, reason, raw, $10
+    from set_aside
+    order by org, adapter, entity, key collate "C", place collate "C", position desc
     on conflict (org, adapter, entity, record_key, place) do update set
         run_id = excluded.run_id, parent = excluded.parent, page = excluded.page, reason = excluded.reason,
         raw = excluded.raw, rejected_at = excluded.rejected_at
+),
+-- Records that are stored lose their lines.
+cleared as (
+    delete from rejected_records where ctid = any (array(
+        select known.ctid
+        from fresh join compared on fresh.has_rejected and compared._ord = fresh.ord
+        cross join lateral (
+            select line.ctid from rejected_records as line
+            where line.org = fresh.org and line.adapter = fresh.adapter and line.entity = fresh.entity
+                and line.record_key = compared.id and line.place = '' offset 0
+        ) as known
+        where not exists (select from set_aside where set_aside.org = fresh.org and set_aside.key = compared.id)
+    ))
 )
 
 -- name: outcomes
@@ -118,7 +208,7 @@ select
     case when open_run.run_id is null then 'fenced' when line.is_new then 'committed' else 'already' end as status,
     coalesce(line.records, 0) as records, coalesce(line.rejected, 0) as rejected,
     coalesce(line.is_last, false) as is_last, line.next_cursor
-from page
+from counted as page
 left join open_run using (run_id)
 left join line using (run_id, parent, page)
 order by page.ord

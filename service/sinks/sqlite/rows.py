@@ -1,10 +1,12 @@
 """Rows of an entity's table in SQLite: its dialect, its upsert, and values as SQLite stores them."""
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import date, datetime
 
-from agents.ports import PageWrite
-from service.sinks.schema import KEY, Dialect, EntityTable, iso
+from agents.ports import PageWrite, RejectedRecord, RowWrite
+from service.sinks.repeats import COLLISION, place
+from service.sinks.schema import KEY, Dialect, EntityTable, entity_table, iso
 from service.sql import read_statements
 
 # Types as the table declares them. SQLite derives the affinity from the name (TEXT if it contains that).
@@ -43,6 +45,31 @@ def stored_rows(page: PageWrite) -> Iterator[tuple[object, ...]]:
         values = map(_stored, row.values)
         tail = (row.raw, row.content_hash, run.type, run.id, page.page, fetched_at, updated_at)
         yield (run.org, row.key, *values, *tail)
+
+
+def collisions(connection: sqlite3.Connection, page: PageWrite) -> list[RejectedRecord]:
+    """The page's records of which this run has read another version: whichever of the two is not kept."""
+    table = entity_table(page.run.adapter, page.entity)
+    parent = f'stored."{table.parent_column}"' if table.parent_column else "''"
+    query = SQL["collision"].format(table=table.name, parent=parent)
+    found = ((row, connection.execute(query, _named(page, row)).fetchone()) for row in page.rows)
+    return [_collision(page, row, *stored) for row, stored in found if stored is not None]
+
+
+def _collision(page: PageWrite, row: RowWrite, number: int, parent: str, fetched_at: str, raw: str) -> RejectedRecord:
+    places = place(number, parent), place(page.page, page.parent)
+    return RejectedRecord(row.key, COLLISION % places, raw if iso(page.fetched_at) >= fetched_at else row.raw)
+
+
+def _named(page: PageWrite, row: RowWrite) -> dict[str, object]:
+    return {
+        "org": page.run.org,
+        "id": row.key,
+        "run_id": page.run.id,
+        "content_hash": row.content_hash,
+        "parent": page.parent,
+        "updated_at": None if row.updated_at is None else iso(row.updated_at),
+    }
 
 
 def _stored(value: object) -> object:

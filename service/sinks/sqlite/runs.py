@@ -3,8 +3,11 @@
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
+from agents.ledger import Extent
 from agents.ports import ClosedRun, LeaseRequest, LeaseState, LedgerLine, RunEnd, RunRef
+from service.sinks.sink import proof_text
 from service.sinks.sqlite.rows import SQL
 from topics.command import Counts
 
@@ -30,19 +33,19 @@ def close_run(connection: sqlite3.Connection, end: RunEnd, moment: str) -> Close
     open_run(connection, run, moment)
     if run_state(connection, run) is None:
         _insert(connection, run, outcome, moment, moment)
-    connection.execute(SQL["close_run"], (outcome, moment, run.id))
+    connection.execute(SQL["close_run"], (outcome, moment, proof_text(end), run.id))
     connection.execute(SQL["fold_lines"], {"run_id": run.id})
     connection.execute(SQL["delete_lines"], (run.id,))
-    state, *counts = connection.execute(SQL["run"], (run.id,)).fetchone()
+    state, *counts, _ = connection.execute(SQL["run"], (run.id,)).fetchone()
     return ClosedRun(outcome if state == "superseded" else state, Counts(*counts))
 
 
 def lease_state(connection: sqlite3.Connection, request: LeaseRequest) -> LeaseState:
-    state, *counts = connection.execute(SQL["run"], (request.run.id,)).fetchone() or ("unknown",)
+    state, *counts, unproven = connection.execute(SQL["run"], (request.run.id,)).fetchone() or ("unknown", "")
     if state == "open":
         return LeaseState(True, _ledger(connection, request))
     done = Counts(*counts) if state == "done" else None
-    return LeaseState(False, done=done, newest=_newest(connection, request.run))
+    return LeaseState(False, done=done, newest=_newest(connection, request.run), unproven=unproven)
 
 
 def line_of(connection: sqlite3.Connection, run: RunRef, parent: str, page: int) -> LedgerLine | None:
@@ -71,8 +74,8 @@ def _insert(connection: sqlite3.Connection, run: RunRef, state: str, opened_at: 
     connection.execute(SQL["insert_run"], (*named, state, opened_at, closed_at))
 
 
-def _lines(found: Sequence[tuple[str, int, int, int, int, str | None]]) -> tuple[LedgerLine, ...]:
+def _lines(found: Sequence[tuple[Any, ...]]) -> tuple[LedgerLine, ...]:
     return tuple(
-        LedgerLine(parent, page, Counts(1, records, rejected), bool(is_last), next_cursor)
-        for parent, page, records, rejected, is_last, next_cursor in found
+        LedgerLine(parent, page, Counts(1, records, rejected), bool(is_last), next_cursor, Extent(*extent))
+        for parent, page, records, rejected, is_last, next_cursor, *extent in found
     )

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from service.clock import Clock
 from service.sinks.schema import entity_table, entity_tables, iso
 from service.sinks.sink import DataRefused, SqlSink, one_row, rejection_places
 from service.sinks.sqlite.connection import SqliteFile, transaction, translated
-from service.sinks.sqlite.rows import SQL, stored_rows, upsert
+from service.sinks.sqlite.rows import SQL, collisions, stored_rows, upsert
 from service.sinks.sqlite.runs import close_run, lease_state, line_of, open_run, run_state
 from service.sinks.sqlite.tables import create_tables, migrate
+from topics.command import Counts
 
 
 class SqliteSink(SqlSink):
@@ -75,11 +77,22 @@ class SqliteSink(SqlSink):
         known = line_of(connection, run, page.parent, page.page)
         if known is not None:
             return PageOutcome("already", known.counts, known.is_last, known.next_cursor)
-        counts = page.counts
+        table, met = entity_table(run.adapter, page.entity), collisions(connection, page)
+        counts = Counts(1, len(page.rows) - len(met), len(page.rejected) + len(met))
         line = (run.id, page.parent, page.page, counts.records, counts.rejected, page.is_last, page.next_cursor, now)
-        connection.execute(SQL["insert_line"], line)
-        connection.executemany(upsert(entity_table(run.adapter, page.entity)), stored_rows(page))
+        connection.execute(SQL["insert_line"], (*line, *astuple(page.extent)))
+        connection.executemany(upsert(table), stored_rows(page))
+        self._set_aside(connection, replace(page, rejected=(*met, *page.rejected)))
+        return PageOutcome("committed", counts, page.is_last, page.next_cursor)
+
+    def _set_aside(self, connection: sqlite3.Connection, page: PageWrite) -> None:
+        """The page's rejected records get their lines; those that are stored again lose theirs."""
+        run, now = page.run, self._now()
         owner = (run.org, run.adapter, run.entity)
+        if connection.execute(SQL["has_rejected"], owner).fetchone() == (True,):
+            rejected = {record.key for record in page.rejected}
+            stored = ((*owner, row.key) for row in page.rows if row.key not in rejected)
+            connection.executemany(SQL["clear_rejected"], stored)
         connection.executemany(
             SQL["insert_rejected"],
             (
@@ -87,7 +100,6 @@ class SqliteSink(SqlSink):
                 for record, place in zip(page.rejected, rejection_places(page), strict=True)
             ),
         )
-        return PageOutcome("committed", counts, page.is_last, page.next_cursor)
 
     def _refused_rows(self, connection: sqlite3.Connection, page: PageWrite) -> dict[int, str]:
         refused: dict[int, str] = {}

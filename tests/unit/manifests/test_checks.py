@@ -17,6 +17,9 @@ TEXT = {"type": "text", "from": "x"}
 TOO_MANY = {f"f{number}": TEXT for number in range(COLUMNS_MAX + 1)}
 TO_PARENT = {"entity": "x.p", "from": "x"}
 PARENT = {"under": {"entity": "x.p", "column": "p_id"}}
+JOINED = {"path": "/q/{id}/j", "under": {"entity": "x.q", "column": "q_id", "key": True}, "fields": {"number": TEXT}}
+UNDER_JOINED = {"path": "/q/{q_id}/j/{number}/k", "under": {"entity": "x.j", "column": "j_id"}}
+BELOW_JOINED = {"under": {"entity": "x.k", "column": "k_id"}}
 LONG = f"{'x' * 31}.{'y' * 31}"
 ONLY_Y = {"y": {"title": "Y"}}
 
@@ -28,8 +31,10 @@ def problem(entities: Mapping[str, Mapping[str, object]], **file: object) -> Pro
 
 
 def reason(shape: Mapping[str, object], **file: object) -> tuple[tuple[str | int, ...], str]:
-    """What is wrong with x.a beside a parent x.p that has the columns p_number and under_id."""
-    found = problem({"x.a": shape, "x.p": PARENT_SHAPE, "x.q": {}}, **file)
+    """What is wrong with x.a beside a parent x.p that has the columns p_number and under_id, and x.j, whose key is
+    joined, with x.k below it.
+    """
+    found = problem({"x.a": shape, "x.j": JOINED, "x.k": UNDER_JOINED, "x.p": PARENT_SHAPE, "x.q": {}}, **file)
     assert found is not None
     assert found.entity == "x.a"
     return found.place, found.reason
@@ -48,6 +53,13 @@ def test_a_path_may_name_what_the_parents_row_has(path: str) -> None:
         ({"path": "/{id}/a"}, ("path",), "names {id}, but without a parent (under) only {org} has a meaning"),
         ({"path": "/p/{nope}/a", **PARENT}, ("path",), "names {nope}; a row of the parent x.p has {id}, {p_number}"),
         ({"path": "/{org}/a", **PARENT}, ("path",), "does not name the parent x.p"),
+        ({**UNDER_JOINED, "path": "/j/{id}/a"}, ("path",), "names {id}, a key of several parts"),
+        ({"path": "/k/{j_id}/{id}/a", **BELOW_JOINED}, ("path",), "names {j_id}, a key of several parts"),
+        (
+            {"references": {"j": {"entity": "x.j", "from": "j"}}},
+            ("references", "j", "entity"),
+            "the key of x.j has several parts, which no value of a record is",
+        ),
         ({"path": "/{org/a"}, ("path",), "a brace is not closed"),
         ({"path": "/{}/a"}, ("path",), "a brace is not closed, or holds no name"),
         ({"path": "/{Id}/a"}, ("path",), "a brace is not closed, or holds no name"),

@@ -66,12 +66,6 @@ async def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
     assert (state.is_open, bench.slept) == (True, [0.5, 1, 2])
 
 
-async def test_the_wait_that_the_database_asks_for_has_a_maximum() -> None:
-    bench = Bench(Retryable("busy", after_seconds=3), Retryable("busy", after_seconds=600))
-    await bench.database.close_run(END)
-    assert bench.slept == [3, 8]
-
-
 async def test_a_database_that_stays_away_is_reported_after_the_last_attempt() -> None:
     bench = Bench(*[Retryable("away")] * 20)
     with pytest.raises(Retryable, match="away"):

@@ -79,7 +79,9 @@ async def test_a_fenced_lease_that_cannot_learn_whether_its_run_is_complete_is_r
         raise Rejected("no rights any more")
 
     monkeypatch.setattr(bench.sink, "open_leases", answer_once)
-    bench.reader = LeaseReader(bench.source, Database(bench.sink, bench.clock.sleep), {"toy": toy()}, bench.clock)
+    bench.reader = LeaseReader(
+        bench.source, Database(bench.sink, bench.clock.sleep), {"toy": toy()}, bench.clock, bench.clock.sleep
+    )
     done = await bench.read("a.log", 1)
     assert (done.error, done.closed) == ("retryable", None)
 

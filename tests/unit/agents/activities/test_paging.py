@@ -46,7 +46,7 @@ async def test_a_lease_reads_several_pages_at_once_but_not_all() -> None:
             return await super().fetch(request)
 
     source = Slow({"a.pet": [str(n) for n in range(400)]})
-    bench.reader = LeaseReader(source, bench.database, {"toy": toy()}, bench.clock)
+    bench.reader = LeaseReader(source, bench.database, {"toy": toy()}, bench.clock, bench.clock.sleep)
     await bench.read("a.pet", 50)
     assert 1 < most <= concurrency.UNITS_PER_LEASE
 

@@ -1,6 +1,6 @@
 import pytest
 
-from agents.core.retry import RetryPolicy
+from agents.core.retry import ASKED_SECONDS_MAX, RetryPolicy
 
 POLICY = RetryPolicy(5, 300, 20)
 
@@ -15,10 +15,10 @@ POLICY = RetryPolicy(5, 300, 20)
         (10_000, None, 300),
         (1, 42.5, 42.5),
         (3, 1, 20),
-        (1, 86_400, 300),
+        (1, 7_200, 7_200),
         (1, -1, 5),
         (1, float("nan"), 5),
-        (1, float("inf"), 300),
+        (1, float("inf"), ASKED_SECONDS_MAX),
     ],
 )
 def test_waits_double_up_to_the_longest_and_are_not_shorter_than_asked_for(

@@ -1,17 +1,23 @@
 """Addresses of pages: by offset, by link, under a parent."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyreqwest.http import Url
 
 from agents.ports import Parent
+from agents.records.document import LINK_CHARS_MAX
 from manifests.entity import Entity
-from service.api.requests import LINK_CHARS_MAX, page_request
+from service.api.requests import page_request
 from tests.support.adapters import adapter
 from topics.errors import Rejected
 
 ADAPTER = adapter().file
 BASE = "https://api.example.org"
+ORDER = {"by": [{"type": "integer", "from": "id"}], "parameter": "created_at", "evidence": "documented"}
 PLAN_PEOPLE = "/services/{type_id}/plans/{id}/team_members"
 
 
@@ -21,30 +27,33 @@ def entity(path: str = "/people/v2/emails", **more: Any) -> Entity:
 
 def by_link(link: str) -> str:
     of = entity(paging={"style": "link"})
-    return page_request(ADAPTER, of, "acme", BASE, page=2, link=link).url
+    return page_request(ADAPTER, of, "acme", BASE, link=link).url
 
 
 @pytest.mark.parametrize(
-    ("shape", "page", "query"),
+    ("shape", "start", "query"),
     [
-        ({}, 1, "per_page=100&offset=0"),
-        ({"paging": {"style": "offset", "size": 25}}, 7, "per_page=25&offset=150"),
-        ({"paging": {"style": "link", "size": 50}}, 1, "per_page=50"),
+        ({}, 0, "per_page=100&offset=0"),
+        ({"paging": {"style": "offset", "size": 25}}, 150, "per_page=25&offset=150"),
+        ({"paging": {"style": "link", "size": 50}}, None, "per_page=50"),
+        ({"paging": {"style": "link", "size": 50}}, 99, "per_page=50&offset=99"),
         (
-            {"reads": {"full": {"order": "-id", "query": {"where[a]": "x y&z", "include": "a,b"}}}},
-            1,
-            "where%5Ba%5D=x%20y%26z&include=a%2Cb&order=-id&per_page=100&offset=0",
+            {"reads": {"full": {"order": ORDER, "query": {"where[a]": "x y&z", "include": "a,b"}}}},
+            0,
+            "where%5Ba%5D=x%20y%26z&include=a%2Cb&order=created_at&per_page=100&offset=0",
         ),
     ],
 )
-def test_a_page_has_the_query_of_its_paging_and_of_a_full_read(shape: dict[str, Any], page: int, query: str) -> None:
-    assert page_request(ADAPTER, entity(**shape), "acme", BASE, page=page).url == f"{BASE}/people/v2/emails?{query}"
+def test_a_page_has_the_query_of_its_paging_and_of_a_full_read(
+    shape: dict[str, Any], start: int | None, query: str
+) -> None:
+    assert page_request(ADAPTER, entity(**shape), "acme", BASE, start).url == f"{BASE}/people/v2/emails?{query}"
 
 
 def test_the_adapter_names_the_parameters() -> None:
     names = ADAPTER.parameters.model_copy(update={"offset": "skip", "size": "take"})
     renamed = ADAPTER.model_copy(update={"parameters": names})
-    assert page_request(renamed, entity(), "acme", BASE, page=2).target == "/people/v2/emails?take=100&skip=100"
+    assert page_request(renamed, entity(), "acme", BASE, 100).target == "/people/v2/emails?take=100&skip=100"
 
 
 def test_a_base_url_may_have_a_path() -> None:
@@ -105,7 +114,13 @@ def test_of_a_link_path_and_query_are_used_as_they_are(link: str, target: str) -
         "//evil.example.org/x",
         "https://api.example.org:8443/x",
         "https://api.example.org@evil.example.org/x",
-        "ftp://api.example.net/x",
+        r"https://api.example.org\@evil.example.org/x",
+        r"https://api.example.org\.evil.example.org/x",
+        "https://api.example.org%2eevil.example.org/x",
+        "ht\ntps://evil.example.org/x",
+        "ftp://api.example.org/x",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
         "https://[::1/x",
         "https://api.example.org:port/x",
     ],
@@ -113,6 +128,41 @@ def test_of_a_link_path_and_query_are_used_as_they_are(link: str, target: str) -
 def test_a_link_to_another_host_is_not_followed(link: str) -> None:
     with pytest.raises(Rejected, match="the link to the next page"):
         by_link(link)
+
+
+LINK_PARTS = (
+    "https:",
+    "http:",
+    "ftp:",
+    "//",
+    "/",
+    "\\",
+    "@",
+    ":",
+    "?",
+    "#",
+    ".",
+    "..",
+    "%2f",
+    "%5c",
+    "\t",
+    "\n",
+    " ",
+    "é",
+)
+HOSTS = ("api.example.org", "evil.example.org", "u:p", "443", "80", "8443", "x")
+
+
+@given(st.lists(st.sampled_from((*LINK_PARTS, *HOSTS)), max_size=9).map("".join))
+def test_whatever_a_link_looks_like_nothing_is_sent_but_to_the_connections_own_host(link: str) -> None:
+    with suppress(Rejected):
+        address = Url(by_link(link))  # as the HTTP client understands it
+        assert (address.scheme, address.host_str, address.port, address.username) == (
+            "https",
+            "api.example.org",
+            None,
+            "",
+        )
 
 
 def test_a_link_over_the_maximum_is_rejected() -> None:

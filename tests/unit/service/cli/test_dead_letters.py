@@ -21,7 +21,8 @@ def test_a_limit_out_of_bounds_is_a_usage_error(limit: str) -> None:
 def test_text_is_shown_as_text_and_the_rest_as_hex_and_a_long_value_is_cut() -> None:
     assert (as_text("grüße".encode()), as_text(b"\xff\x00")) == ("grüße", "hex:ff00")
     assert as_text(b"x" * (BYTES_SHOWN_MAX + 1)) == "x" * BYTES_SHOWN_MAX + "… (cut: 20,001 bytes)"
-    assert as_text(b"\xff" * (BYTES_SHOWN_MAX + 1)).endswith("ff… (cut: 20,001 bytes)")
+    assert str(as_text(b"\xff" * (BYTES_SHOWN_MAX + 1))).endswith("ff… (cut: 20,001 bytes)")
+    assert as_text(None) is None
 
 
 def test_text_from_a_message_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,12 +22,24 @@ OTHER = TopicPartition("fetch-page", 1)
 TURNS_MAX = 5_000
 
 
+SentHeaders = list[tuple[str, bytes | None]]
+
+
 class Sent(NamedTuple):
     topic: str
     value: bytes | None
     key: bytes | None
     partition: int
-    headers: list[tuple[str, bytes]]
+    headers: SentHeaders
+
+
+class Batch:
+    """Of one record."""
+
+    def append(self, *, key: bytes | None, value: bytes | None, timestamp: None, headers: SentHeaders) -> None:
+        self.record = value, key, headers
+
+    def close(self) -> None: ...
 
 
 class Producer:
@@ -43,8 +55,15 @@ class Producer:
     async def send(self, *record: Any, **more: Any) -> asyncio.Future[None]:
         return asyncio.ensure_future(self.send_and_wait(*record, **more))
 
+    def create_batch(self) -> Batch:
+        return Batch()
+
+    async def send_batch(self, batch: Batch, topic: str, partition: int) -> asyncio.Future[None]:
+        value, key, headers = batch.record
+        return asyncio.ensure_future(self.send_and_wait(topic, value, key, partition, headers))
+
     async def send_and_wait(
-        self, topic: str, value: bytes | None, key: bytes | None, partition: int, headers: list[tuple[str, bytes]]
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int, headers: SentHeaders
     ) -> None:
         if self.failure is not None:
             raise self.failure

@@ -72,7 +72,7 @@ async def test_a_run_that_went_well_needs_no_explanation() -> None:
 async def test_the_timeline_names_the_entities_and_has_the_newest_entry_last() -> None:
     found = explained(await engine_with("a.house", DOWN))
     notes = [(happened.entity, happened.event) for happened in found.timeline]
-    assert ("a.house", "unit 1 backs off for 9 s: 503 from the API") in notes
+    assert ("a.house", "unit 1 pauses, as it was asked to, for 9 s: 503 from the API") in notes
     assert ("", f"request r1 started run {found.run_id}") in notes
     assert found.timeline == tuple(sorted(found.timeline, key=lambda happened: happened.at))
 

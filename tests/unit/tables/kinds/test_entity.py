@@ -13,7 +13,7 @@ from tests.engine.clock import T0
 from tests.support.adapters import toy
 from tests.support.scenario import Scenario
 from topics.actions import ActionComplete, RunAction
-from topics.command import Command, TimerDue
+from topics.command import NO_COUNTS, Command, TimerDue
 from topics.kinds import entity, sync
 from topics.kinds.entity import FetchPages, PageDone, StartEntity
 
@@ -75,7 +75,12 @@ class Run:
         self.out += [one for one in self.made.commands if isinstance(one, FetchPages)]
         self.row = msgspec.structs.replace(self.row, state=self.made.state, seq=self.row.seq + 1)
         self.row = self.row.with_event(HistoryEntry(self.row.seq, self.now, command.id, "x" * 80))
-        if isinstance(command, PageDone) and before is not None and before.units != self.made.state.units:
+        if (
+            isinstance(command, PageDone)
+            and command.units
+            and before is not None
+            and before.units != self.made.state.units
+        ):
             self._count(before, command)
         self._check(before)
 
@@ -127,6 +132,8 @@ class Run:
             self.receive(TimerDue(workflow=self.key, due=self.made.state.due))
 
     def result(self, lease: FetchPages, is_whole: bool) -> PageDone:
+        if lease.closing:
+            return self._done(lease, 0, closed=NO_COUNTS if is_whole else None)
         left = max(self.units - lease.first + 1, 1)  # behind the end there is an empty page
         most = min(lease.units, left)
         units = most if is_whole else self.random.randint(1, most)
@@ -135,7 +142,7 @@ class Run:
     def failure(self, lease: FetchPages) -> PageDone:
         if lease.attempt >= FAILURES_MAX:
             return self.result(lease, is_whole=True)
-        most = min(lease.units - 1, max(self.units - lease.first, 0))
+        most = 0 if lease.closing else min(lease.units - 1, max(self.units - lease.first, 0))
         return self._done(lease, self.random.randint(0, most), error="retryable", reason="503")
 
     def _done(self, lease: FetchPages, units: int, **more: object) -> PageDone:

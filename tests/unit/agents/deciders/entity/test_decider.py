@@ -19,12 +19,14 @@ from tests.support.entity_run import (
     close,
     closed,
     closing,
+    complete,
     done,
     due,
     ended,
     failed,
     fetch,
     head,
+    last,
     not_closed,
     scenario,
     sole,
@@ -74,7 +76,7 @@ def test_an_ended_entity_reports_its_outcome_again() -> None:
     ended().when(start()).then(child_done()).having(status="done")
 
 
-@pytest.mark.parametrize("made", [started, closing, ended])
+@pytest.mark.parametrize("made", [started, complete, closing, ended])
 @pytest.mark.parametrize(("at", "run"), [(T0 - 1_000_000, T0 + 1), (T0 + 5, T0 + 5)])
 def test_a_newer_parent_run_replaces_the_one_before_with_a_higher_number(made: Any, at: int, run: int) -> None:
     fresh = made().when(start(parent_run=2), at=at).then(sole(1, 1, F, run=run))
@@ -116,15 +118,25 @@ def test_a_lease_that_nobody_waits_for_may_report_that_the_run_is_closed() -> No
     spread.when(done(1, 0, closed=CLOSED)).then(child_done()).having(status="done", leases=(), records=11)
 
 
+def test_a_run_whose_units_are_all_reported_is_completed_and_closed_by_a_lease_of_its_own() -> None:
+    made = started().when(done(1, 3, end=True, unproven="no order")).then(last(2, 3, pages=3, unproven="no order"))
+    made.when(done(2, 0, pages=2, records=5)).then(last(3, 3, pages=5, unproven="no order")).having(units=3, records=17)
+    made.when(failed(3, "retryable")).awaiting().having(error="retryable", due=T0 + 5 * SECOND)
+    made.when(due(T0 + 5 * SECOND), at=T0 + 5 * SECOND).then(last(3, 3, pages=5, unproven="no order", attempt=2))
+    made.when(done(3, 0, attempt=2, closed=CLOSED, unproven="no order"), at=T0 + 6 * SECOND)
+    made.having(status="done", counts=CLOSED, reason="not proven complete: no order")
+
+
 def test_a_run_that_is_being_closed_is_not_cancelled_and_a_close_without_a_report_is_sent_again() -> None:
     made = closing().having(due=T0 + CLOSE_DEADLINE_MS).awaiting(close())
     made.when(cancel()).unchanged()
     made.when(due(T0 + CLOSE_DEADLINE_MS), at=T0 + CLOSE_DEADLINE_MS).then(close()).with_event("asked again")
 
 
-@pytest.mark.parametrize("outcome", ["done", "cancelled"])
+@pytest.mark.parametrize("outcome", ["failed", "cancelled"])
 def test_a_closed_run_has_the_databases_outcome_and_counts_and_reports_them_to_its_parent(outcome: Any) -> None:
-    made = closing().when(closed(outcome), at=T0 + 7).then(child_done(outcome)).awaiting(child_done(outcome))
+    report = child_done(outcome, "not today")
+    made = closing().when(closed(outcome), at=T0 + 7).then(report).awaiting(report)
     made.having(status=outcome, ended_at=T0 + 7, counts=CLOSED, due=0)
     for late in (closed(), not_closed("retryable"), cancel()):
         made.when(late).unchanged()
@@ -141,23 +153,21 @@ def test_a_retryable_close_backs_off_and_is_sent_again_with_a_new_attempt() -> N
     made.when(due(T0 + 5 * SECOND), at=T0 + 5 * SECOND).then(close(attempt=2)).awaiting(close(attempt=2))
     made.having(due=T0 + 5 * SECOND + CLOSE_DEADLINE_MS)
     made.when(not_closed("retryable", attempt=2, after_seconds=42.5)).having(due=T0 + 42_500)
-    made.when(RETRY, at=T0 + 9).then(close(attempt=3)).when(closed()).then(child_done())
+    made.when(RETRY, at=T0 + 9).then(close(attempt=3)).when(closed()).then(child_done("cancelled", "not today"))
 
 
 def test_a_close_is_given_up_after_its_last_attempt_and_the_run_fails() -> None:
     made = closing()
     for attempt in range(1, CLOSE_ATTEMPTS):
         made.given(not_closed("retryable", attempt)).given(due(made.state.due), at=T0).having(status="finishing")
-    reason = f"{NOT_CLOSED} ({CLOSE_ATTEMPTS} attempts): no such table"
+    reason = f"not today; {NOT_CLOSED} ({CLOSE_ATTEMPTS} attempts): no such table"
     made.when(not_closed("retryable", CLOSE_ATTEMPTS)).then(child_done("failed", reason, pages=1, records=4))
 
 
 @pytest.mark.parametrize("error", ["rejected", "cancelled"])
 def test_a_rejected_close_fails_the_run_with_the_reason_beside_its_own(error: str) -> None:
     made = closing().when(not_closed(error)).having(status="failed", ended_at=T0, due=0)
-    made.then(child_done("failed", f"{NOT_CLOSED} (1 attempts): no such table", pages=1, records=4))
-    cancelled = started().given(cancel()).when(not_closed(error))
-    cancelled.having(status="failed", reason=f"not today; {NOT_CLOSED} (1 attempts): no such table")
+    made.then(child_done("failed", f"not today; {NOT_CLOSED} (1 attempts): no such table", pages=1, records=4))
 
 
 def test_a_cancelled_run_is_closed_whatever_a_lease_reports_and_leases_nothing_more() -> None:

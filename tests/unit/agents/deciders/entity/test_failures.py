@@ -3,12 +3,13 @@ from typing import Any
 import pytest
 
 from agents.core.retry import LEASE
-from agents.deciders.entity.failures import FENCED_MAX
+from agents.deciders.entity.failures import FENCED_MAX, PAUSES_MAX
 from agents.deciders.entity.window import LEASE_DEADLINE_MS
 from tables.kinds.entity import EntityState
 from tests.engine.clock import T0
 from tests.support.entity_run import LOG, SECOND, F, close, closed, done, due, failed, fetch, head, sole, started
 from tests.support.scenario import Scenario
+from topics.ids import derive_id
 from topics.kinds.sync import ChildDone
 
 ATTEMPTS = LEASE.attempts_max or 0
@@ -29,9 +30,27 @@ def test_a_retryable_lease_backs_off_and_is_sent_again_by_its_timer_with_a_new_a
     waiting.when(failed(1, "retryable", attempt=2)).having(due=T0 + 10 * SECOND)
 
 
-def test_what_the_api_asks_for_is_waited_up_to_five_minutes() -> None:
-    for asked, seconds in ((42.5, 42.5), (86_400, 300)):
-        started().when(failed(1, "retryable", after_seconds=asked)).having(due=T0 + seconds * SECOND)
+def test_a_pause_of_hours_that_the_api_asks_for_is_kept_with_its_reason_up_to_a_day() -> None:
+    for asked, seconds in ((42.5, 42.5), (7_200, 7_200), (10**6, 86_400)):
+        paused = started().when(failed(1, "retryable", after_seconds=asked)).then().awaiting()
+        paused.having(due=T0 + int(seconds * SECOND), error_reason="503")
+        paused.with_event(f"unit 1 pauses, as it was asked to, for {seconds:.0f} s: 503")
+
+
+def test_pauses_that_the_api_asks_for_use_up_no_attempts_until_there_are_too_many() -> None:
+    tried = started()
+    for attempt in range(1, PAUSES_MAX + 1):
+        tried.given(failed(1, "retryable", attempt=attempt, after_seconds=3_600)).given(due(tried.state.due))
+    tried.then(sole(1, 1, F, attempt=PAUSES_MAX + 1))
+    for attempt in range(PAUSES_MAX + 1, PAUSES_MAX + ATTEMPTS):
+        tried.given(failed(1, "retryable", attempt=attempt, after_seconds=3_600)).given(due(tried.state.due))
+    tried.when(failed(1, "retryable", attempt=PAUSES_MAX + ATTEMPTS, after_seconds=3_600)).then(close("failed"))
+
+
+def test_a_lease_that_is_out_is_asked_for_again_in_time_while_another_one_pauses_for_hours() -> None:
+    spread = started().given(head(8, 1_000), failed(2, "retryable", after_seconds=7_200))
+    spread.having(due=T0 + LEASE_DEADLINE_MS).when(due(T0 + LEASE_DEADLINE_MS), at=T0 + LEASE_DEADLINE_MS)
+    spread.then(*spread.pending_commands).with_event("no page was reported in time")
 
 
 def test_the_rest_of_the_window_continues_while_one_lease_backs_off() -> None:
@@ -54,7 +73,7 @@ def test_the_rest_of_a_first_lease_that_failed_is_no_longer_than_what_is_claimed
 def test_the_rest_of_a_chains_lease_continues_from_where_it_got() -> None:
     chain = started(LOG).given(done(1, 1, key=LOG, next_cursor="page-2", elapsed_ms=250))
     chain.given(failed(2, "retryable", units=1, key=LOG, next_cursor="page-3"))
-    chain.when(due(T0 + 5 * SECOND, LOG)).then(sole(3, 3, 3, key=LOG, cursor="page-3"))
+    chain.when(due(T0 + 5 * SECOND, LOG)).then(sole(3, 3, 3, key=LOG, cursor="page-3", landmark=derive_id("page-2")))
 
 
 def test_a_lease_is_given_up_after_its_last_attempt_with_a_reason_that_fits_the_report() -> None:

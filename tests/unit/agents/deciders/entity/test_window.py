@@ -1,7 +1,8 @@
 import pytest
 
 from agents.deciders.entity.window import FIRST_UNITS, LEASE_UNITS_MAX, PARENTS_PER_LEASE_MAX
-from tests.support.entity_run import CHILD, LOG, F, close, done, fetch, head, sole, started
+from tests.support.entity_run import CHILD, LOG, F, done, fetch, head, last, sole, started
+from topics.ids import derive_id
 
 
 def test_a_known_total_fans_out_in_a_window_of_leases() -> None:
@@ -62,7 +63,7 @@ def test_a_total_that_is_too_large_ends_where_the_source_does() -> None:
     spread = started().given(head(99, 500))
     for lease in (2, 3, 4):
         spread.when(done(lease, 1, end=True)).then()
-    spread.when(done(5, 1, end=True)).then(close()).having(status="finishing", units=F + 4)
+    spread.when(done(5, 1, end=True)).then(last(6, F + 7, pages=F + 4)).having(units=F + 4)
 
 
 def test_an_end_found_early_leases_nothing_more() -> None:
@@ -72,13 +73,22 @@ def test_an_end_found_early_leases_nothing_more() -> None:
 
 def test_a_chain_continues_from_the_cursor_one_lease_at_a_time() -> None:
     chain = started(LOG).when(done(1, 1, key=LOG, next_cursor="page-2", elapsed_ms=250, total_units=50))
-    chain.then(sole(2, 2, 4, key=LOG, cursor="page-2")).having(total_units=50, last_unit=None)
-    chain.when(done(2, 2, key=LOG, next_cursor="page-4")).then(sole(3, 4, 1, key=LOG, cursor="page-4"))
+    chain.then(sole(2, 2, 4, key=LOG, cursor="page-2", landmark=derive_id("page-2"))).having(last_unit=None)
+    chain.when(done(2, 2, key=LOG, next_cursor="page-4")).having(total_units=50)
+    chain.then(sole(3, 4, 1, key=LOG, cursor="page-4", landmark=derive_id("page-4")))
+
+
+def test_a_chain_keeps_a_landmark_until_it_is_twice_as_long() -> None:
+    chain, landmarks = started(LOG), []
+    for lease in range(1, 9):
+        chain.given(done(lease, 1, key=LOG, next_cursor=f"page-{lease + 1}", elapsed_ms=9_000))
+        landmarks.append(chain.state.landmark)
+    assert landmarks == [derive_id(f"page-{page}") for page in (2, 2, 4, 4, 4, 4, 8, 8)]
 
 
 def test_a_chain_ends_where_its_last_page_says_so() -> None:
-    started(LOG).when(done(1, 1, key=LOG, end=True)).then(close(key=LOG)).having(last_unit=1)
+    started(LOG).when(done(1, 1, key=LOG, end=True)).then(last(2, 1, key=LOG, pages=1)).having(last_unit=1)
 
 
 def test_an_entity_without_parents_is_done_with_no_unit() -> None:
-    started(CHILD).when(done(1, 0, key=CHILD, end=True)).then(close(key=CHILD)).having(units=0, outcome="done")
+    started(CHILD).when(done(1, 0, key=CHILD, end=True)).then(last(2, 0, key=CHILD)).having(units=0, last_unit=0)

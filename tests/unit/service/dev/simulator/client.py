@@ -35,17 +35,17 @@ class Api:
     async def get(self, url: str, **request: Any) -> httpx.Response:
         return await self.send("GET", url, **request)
 
-    async def document(self, url: str) -> Any:
-        answer = await self.get(url)
+    async def document(self, url: str, **request: Any) -> Any:
+        answer = await self.get(url, **request)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def everything(self, url: str) -> list[dict[str, Any]]:
+    async def everything(self, url: str, **request: Any) -> list[dict[str, Any]]:
         """The rows of all pages."""
         rows: list[dict[str, Any]] = []
         following: str | None = url
         while following:
-            document = await self.document(following)
+            document = await self.document(following, **request)
             rows += document["data"]
             following = document["links"].get("next")
         return rows

@@ -4,7 +4,8 @@ import pytest
 
 from service.dev.simulator.catalog import EDGES, ENTITIES
 from service.dev.simulator.expected import expected
-from service.dev.simulator.store import Organisation, pointers
+from service.dev.simulator.record import pointers
+from service.dev.simulator.store import Organisation
 
 NAMES = sorted(ENTITIES)
 

@@ -1,0 +1,101 @@
+"""Closing of a run that has read everything: what the ledger lacks is read again, then the proof of it is kept.
+
+The ledger lacks a page that was reported if the database lost it: a failover to a replica that misses the last commits.
+It has a gap where the source moved between two pages.
+"""
+
+from collections.abc import Sequence
+
+from agents.activities.chain import Chain
+from agents.activities.enumeration import Enumeration
+from agents.activities.lease import Lease
+from agents.activities.paging import numbered, under
+from agents.activities.results import Fenced, UnitDone, UnitResult
+from agents.ledger import Proof
+from agents.ports import LedgerLine, ParentsRequest, RunEnd
+from manifests.entity import Entity, path_columns
+from topics.command import NO_COUNTS, Counts
+from topics.kinds.entity import PageDone
+
+PARENTS_MAX = 100  # that are read again by one lease; the next one reads the others
+
+
+async def close(lease: Lease, above: Entity | None) -> PageDone:
+    """Complete the run, and close it. Without `closed` in the answer time was up before that, or something failed.
+
+    `above` is the entity that the run's collections stand under.
+    """
+    if above is not None:
+        return await _close_parents(lease, above)
+    if lease.command.closing or lease.command.first > 1 or not lease.is_aware:
+        await lease.open_all()
+    missing = [page for page in range(1, lease.command.first) if lease.known(page) is None]
+    results = await _read_again(lease, missing)
+    if not _are_all_done(results, len(missing)):
+        return _reported(lease, results)
+    enumeration = Enumeration(lease.pages, lease.layout, lease.collection())
+    if not await enumeration.repair(lease.is_late):
+        return _reported(lease, results, enumeration.counts)
+    proof = _proof(enumeration.unproven(), enumeration)
+    return await _closed(lease, _reported(lease, results, enumeration.counts), proof)
+
+
+async def _read_again(lease: Lease, missing: Sequence[int]) -> list[UnitResult]:
+    """Pages that the ledger lacks: by their numbers, or along their chain."""
+    if not missing or not lease.layout.is_linked:
+        return await numbered(lease, missing)
+    before = lease.known(missing[0] - 1)
+    chain = Chain(lease, missing[0], missing[-1] - missing[0] + 1, before.next_cursor if before else None)
+    return await chain.read()
+
+
+async def _close_parents(lease: Lease, above: Entity) -> PageDone:
+    command, database, pages = lease.command, lease.pages.database, lease.pages
+    names = path_columns(pages.entity)
+    request = ParentsRequest(command.adapter, above, command.org, names, None, PARENTS_MAX + 1, pages.run.id)
+    missing = await database.parents(request)
+    results = await under(lease, missing[:PARENTS_MAX], False)
+    if not _are_all_done(results, len(missing)):
+        return _reported(lease, results)
+    sums = await database.ledger_sums(pages.run.id)
+    lost = f"{command.pages} pages were reported, and the database has {sums.pages}"
+    reason = lost if sums.pages < command.pages else lease.unproven
+    proof = Proof(not reason, reason or "each list was read to its end", sums.pages, sums.boundaries, sums.repairs)
+    return await _closed(lease, _reported(lease, results), proof)
+
+
+def _are_all_done(results: Sequence[UnitResult], wanted: int) -> bool:
+    return len(results) == wanted and all(isinstance(one, UnitDone) for one in results)
+
+
+def _reported(lease: Lease, results: Sequence[UnitResult], repaired: Counts = NO_COUNTS) -> PageDone:
+    """The counts of what was read here; its units were counted before."""
+    done = lease.report(results)
+    counts = done.counts + repaired
+    more = {"pages": counts.pages, "records": counts.records, "rejected": counts.rejected}
+    return done.model_copy(update={"units": 0, "end": False, "next_cursor": lease.command.cursor, **more})
+
+
+def _proof(reason: str, enumeration: Enumeration) -> Proof:
+    lines = sorted(enumeration.lines.values(), key=lambda line: line.page)
+    numbered = [line for line in lines if line.page > 0]
+    return Proof(
+        complete=not reason,
+        reason=reason or enumeration.proven_by(),
+        pages=len(lines),
+        boundaries=enumeration.boundaries,
+        repairs=enumeration.repairs,
+        total_first=_total(numbered[:1]),
+        total_last=_total(numbered[-1:]),
+    )
+
+
+async def _closed(lease: Lease, done: PageDone, proof: Proof) -> PageDone:
+    closed = await lease.pages.database.close_run(RunEnd(lease.pages.run, "done", proof))
+    if closed.outcome != "done":
+        raise Fenced
+    return done.model_copy(update={"closed": closed.counts, "unproven": "" if proof.complete else proof.reason})
+
+
+def _total(lines: Sequence[LedgerLine]) -> int | None:
+    return lines[0].extent.total if lines else None

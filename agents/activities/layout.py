@@ -1,0 +1,74 @@
+"""Layout of a collection's pages: at which offset each begins, and by how much it overlaps the one before. Pure."""
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from manifests.entity import Adapter, Entity
+
+# With two, one record that is deleted between the readings of two pages leaves no gap between them.
+OVERLAP = 2
+LINK_PATTERNS_MAX = 100  # parameter names whose pattern is kept compiled
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a page is read: from the record at `start` on, or by a link. `start` None: the link names no offset.
+
+    Its first `overlap` records are on the page before, too, if nothing has moved.
+    """
+
+    start: int | None
+    link: str | None = None
+    overlap: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Pages of `size` records, each of which begins with the last `overlap` of the page before.
+
+    `parameter` is the name under which a link carries an offset. The overlap is what proves that nothing was missed
+    between two pages (agents.activities.coverage); without an order of the records it would prove nothing.
+    """
+
+    size: int
+    overlap: int
+    parameter: str
+    is_linked: bool
+
+    def first(self) -> Address:
+        return Address(0)
+
+    def numbered(self, page: int) -> Address:
+        return self.at((page - 1) * (self.size - self.overlap))
+
+    def at(self, start: int) -> Address:
+        return Address(start, None, self.overlap if start else 0)
+
+    def following(self, link: str) -> Address:
+        """The page that a link leads to; one record earlier, where pages overlap and the link carries an offset."""
+        found = _offset(self.parameter).search(link)
+        if found is None or int(found[1]) <= self.overlap:
+            return Address(None, link)
+        start = int(found[1]) - self.overlap
+        return Address(start, f"{link[: found.start(1)]}{start}{link[found.end(1) :]}", self.overlap)
+
+    def pages(self, total: int) -> int:
+        """How many pages so many records have; one, if there are none."""
+        return max(-(-(total - self.overlap) // (self.size - self.overlap)), 1)
+
+    def capped(self, records: int) -> "Layout":
+        """The same for an API that puts no more than so many records on a page, whatever it is asked for."""
+        return replace(self, size=records, overlap=min(self.overlap, records - 1))
+
+
+def layout_of(adapter: Adapter, entity: Entity, size: int | None) -> Layout:
+    """`size`: of the API's pages, where it is known to be another than the manifest's."""
+    size = size or entity.paging.size
+    overlap = min(OVERLAP, size - 1) if entity.reads.full.order is not None else 0
+    return Layout(size, overlap, adapter.file.parameters.offset, entity.paging.style == "link")
+
+
+@lru_cache(maxsize=LINK_PATTERNS_MAX)
+def _offset(parameter: str) -> re.Pattern[str]:
+    return re.compile(rf"[?&]{re.escape(parameter)}=([0-9]{{1,15}})(?=&|#|$)")

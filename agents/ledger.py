@@ -1,0 +1,54 @@
+"""Facts of the ledger: which part of a collection a page shows, and what a run can prove by its pages."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Which part of a collection a page shows: from the record behind `first` to `last`, at the moment it was read.
+
+    Positions are texts that sort as the records do (agents.records.position), or the records' keys where the API names
+    no order; None where the page has none. `start` is the offset that was asked for: at 0 the page begins with the
+    collection. None: it was addressed by a link that names no offset. `total` is the source's claim.
+    """
+
+    start: int | None = 0
+    first: str | None = None
+    last: str | None = None
+    total: int | None = None
+
+
+BEGINNING = Extent()
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What a run that read everything can say of its completeness: deletes rest on it.
+
+    `complete`: every record that existed from its beginning to its end was seen; `reason` says how that is known, or
+    why it is not. `boundaries` between pages were verified, `repairs` pages were read again around those that did not
+    meet. `total_first` and `total_last` are the source's claims on the first and on the last page.
+    """
+
+    complete: bool
+    reason: str
+    pages: int
+    boundaries: int = 0
+    repairs: int = 0
+    total_first: int | None = None
+    total_last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSums:
+    """How many pages the ledger has of a run, in how many collections; repairs have negative numbers."""
+
+    pages: int
+    repairs: int
+    collections: int
+
+    @property
+    def boundaries(self) -> int:
+        """Between pages of one collection."""
+        return self.pages - self.repairs - self.collections
