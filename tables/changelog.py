@@ -17,7 +17,7 @@ from topics.errors import Broken
 
 GUARD_HEADER = "sluice-guard"  # of a tombstone, whose value cannot hold it
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]  # Kafka has headers without a value
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 

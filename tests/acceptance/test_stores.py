@@ -9,7 +9,7 @@ import pytest
 from faust.types import TP
 
 from agents.faust.app import StrictApp
-from tables.changelog import tombstone_headers
+from tables.changelog import Headers, tombstone_headers
 from tables.kinds.sync import SyncState
 from tables.requests import RequestLog, encode_requests, log_key
 from tables.row import Deadline, Row, encode_row
@@ -131,7 +131,7 @@ def changelog(*changes: Change, first: int = 0) -> list[Any]:
     return [LogRecord(CHANGELOG.topic, PARTITION, at, 0, key, value, headers(value)) for at, (key, value) in numbered]
 
 
-def headers(value: bytes | None) -> Sequence[tuple[str, bytes]]:
+def headers(value: bytes | None) -> Headers:
     return () if value else tombstone_headers(1, 2)
 
 
