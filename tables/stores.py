@@ -26,6 +26,7 @@ from topics.errors import Broken
 log = logging.getLogger("sluice.stores")
 
 EPOCH_KEY = b"__sluice\0epoch__"  # beside Faust's own: the highest epoch that the store has met in its changelog
+JOURNAL_FILE = "JOURNAL"  # beside the stores: which changelog they were restored from
 DAMAGE_FILE = "DAMAGED"  # beside RocksDB's own: what is wrong with one block is only seen when it is read
 DAMAGE = "Corruption:"  # how every status of this kind begins in RocksDB (rocksdb/status.h, kCorruption)
 
@@ -146,6 +147,10 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
             batch.put(EPOCH_KEY, str(changelog.epoch).encode())
             db.write(batch)
 
+    def discard_later(self, partition: int, reason: str) -> None:
+        """The store cannot be used: the next process discards it, and restores it from the changelog."""
+        (self.data.partition_path(partition) / DAMAGE_FILE).write_text(reason)
+
     def put_overtaken(self, partition: int) -> dict[bytes, bytes | None]:
         """The table's own value of each key whose newest record in the changelog does not count, under its epoch now.
 
@@ -157,6 +162,23 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
             values[key] = None if value is None else under_epoch(value, changelog.epoch)
         self.store(partition, values)
         return values
+
+
+def keep_stores_of(journal: str, datadir: Path) -> None:
+    """The stores in `datadir` are of this journal from now on. Those of another one, or of an unknown one, are
+    discarded: the positions in them are of a changelog that is gone, and this one has everything that there is."""
+    mark = datadir / JOURNAL_FILE
+    if mark.exists() and mark.read_text() == journal:
+        return
+    if datadir.exists() and any(datadir.iterdir()):
+        former = mark.read_text() if mark.exists() else "an unknown one"
+        message = (
+            "the stores in %s are of another journal (%s) than Kafka has now (%s): they are discarded and restored"
+        )
+        log.warning(message, datadir, former, journal)
+        shutil.rmtree(datadir)
+    datadir.mkdir(parents=True, exist_ok=True)
+    mark.write_text(journal)
 
 
 def open_or_discard(path: Path, opened: Callable[[], Any]) -> Any:

@@ -22,6 +22,7 @@ from agents.watchdog import FreezeDetector, watch_progress
 from tables.stores import StrictTable
 from topics.catalog import DEAD_LETTERS
 from topics.command import Control
+from topics.errors import Broken
 
 log = logging.getLogger("sluice.worker")
 
@@ -66,10 +67,11 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         async def restored() -> None:
             held = sorted({tp.partition for tp in self.tables.recovery.active_tps})
             try:
+                self._check_positions(table)
                 table.begin_epochs(held, self.consumer_generation_id, now_ms())
                 on_restored(held)
             except Exception as error:  # Faust would swallow it, and no deadline would ever pass
-                self.die(f"the restored table cannot be read: {error!r}")
+                self.die(f"the table cannot be used: {error}")
 
         table.on_recover(restored)
 
@@ -78,6 +80,16 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
                 self.die(f"an event went past the batch layer: {event.message.tp}")
 
         self.agent(channel, name="deciders", concurrency=1)(subscription)
+
+    def _check_positions(self, table: StrictTable) -> None:
+        """Broken if a store has read further than its changelog goes: that has lost its end."""
+        recovery = self.tables.recovery
+        for tp in recovery.active_tps:
+            reached, end = recovery.active_offsets.get(tp), recovery.active_highwaters.get(tp)
+            if reached is not None and end is not None and reached > end:
+                reason = f"it has read {tp.topic}/{tp.partition} up to offset {reached}, and Kafka has {end} now"
+                table.discard_later(tp.partition, reason)
+                raise Broken(f"a store is ahead of its changelog ({reason}): a restart discards and restores it")
 
     async def handle_chunk(self, consumer: Any, tp: Any, records: Sequence[Any]) -> None:
         """Records of one partition, in order: restore them, or decide on them. `publish` sends what follows."""

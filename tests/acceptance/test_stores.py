@@ -13,7 +13,7 @@ from tables.changelog import Headers, tombstone_headers
 from tables.kinds.sync import SyncState
 from tables.requests import RequestLog, encode_requests, log_key
 from tables.row import Deadline, Row, encode_row
-from tables.stores import StrictTable
+from tables.stores import StrictTable, keep_stores_of
 from tests.engine.broker import LogRecord
 from tests.engine.worker import Store
 from topics.errors import Broken
@@ -225,6 +225,20 @@ async def test_an_epoch_is_above_all_that_the_changelog_has_met(real: RealStore)
     assert real.hold().epoch(PARTITION) == 2**60 + 1
     real.crash()
     assert real.hold().epoch(PARTITION) == 2**60 + 2
+
+
+def test_stores_of_another_journal_are_discarded_and_those_of_the_same_are_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores = tmp_path / "worker-1"
+    keep_stores_of("first", stores)
+    (stores / "rows.db").touch()
+    keep_stores_of("first", stores)
+    assert (stores / "rows.db").exists()
+    assert caplog.records == []
+    keep_stores_of("second", stores)
+    assert [file.name for file in stores.iterdir()] == ["JOURNAL"]
+    assert "are of another journal (first) than Kafka has now (second)" in caplog.text
 
 
 async def test_partitions_are_apart(real: RealStore) -> None:
