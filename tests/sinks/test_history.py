@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from service.sinks.postgres.sink import SESSION
 from service.sinks.sqlite.runs import open_run
 from service.sql import read_statements
 from service.status import open_status
+from service.status.cleaner import BEGINNING
 from service.status.store import RUNS_COMPARED_MAX
 from tests.support.past import Past, fill_postgres, fill_sqlite
 
@@ -35,6 +37,10 @@ ASKED: Mapping[str, tuple[str, tuple[object, ...]]] = {
     "the entities of a run": ("children", (LAST.run_id,)),
     "a timeline": ("timeline", (LAST.key, RUNS_COMPARED_MAX)),
 }
+# With the arguments of what removes; the first of them is also that of what finds the batch.
+REMOVED: Mapping[str, tuple[object, ...]] = {"runs": (SYNC.name, RUNS_COMPARED_MAX), "events": (), "fences": ()}
+NOW = datetime.fromtimestamp(PAST.now / 1000, UTC)
+BATCH_ROWS = 2
 PAGES_READ_MAX = 100  # of 8 kB, in PostgreSQL; the table of runs alone has more than 500
 STEPS_MAX = 1_500  # of SQLite's virtual machine; looking through 500 rows takes more
 STEP_UNIT = 100
@@ -68,6 +74,12 @@ async def test_in_postgres(postgres_dsn: str) -> None:
         run = ([f"{LAST_ENTITY.key}@{number}"], [LAST_ENTITY.key], [number], ["org-1"], ["pco"], ["a.b"], ["full"])
         arguments: Any = (*run, [1], [1], [], [], await sink.fetchval("select now()"))
         read["opening a run"] = await pages_read(sink, commit.SQL["open_leases"], *arguments)
+    await sink.execute("set enable_seqscan = off")  # as the store does
+    for table, arguments in REMOVED.items():
+        found: Any = await sink.fetchrow(status[f"next_{table}"], NOW, *BEGINNING, BATCH_ROWS, *arguments[:1])
+        batch = (NOW, *BEGINNING, *found)
+        read[f"removing {table}"] = await pages_read(sink, status[f"remove_{table}"], *batch, *arguments)
+    read["removing lines"] = await pages_read(sink, status["remove_lines"], *batch, BATCH_ROWS)
     await sink.close()
     assert {what: pages for what, pages in read.items() if pages > PAGES_READ_MAX} == {}
 
