@@ -46,5 +46,6 @@ ENTITY = Kind(
     transitions=TRANSITIONS,
     decider=EntityDecider,
     details=_entity_details,
+    has_ledger=True,
 )
 SHIPPED = Registry((SYNC, ENTITY))

@@ -20,6 +20,7 @@ from agents.failpoints import failpoints, parse_failpoints
 from agents.faust.app import run_app
 from agents.faust.wiring import WorkerConfig, build_app
 from agents.kinds import SHIPPED
+from agents.watchdog import run_beside
 from manifests.loader import load_with
 from service.api.client import ApiClient
 from service.api.connections import read_connections
@@ -31,13 +32,17 @@ from service.fetcher.liveness import Liveness, WatchedTransport
 from service.fetcher.process import Fetcher
 from service.kafka.client import client_arguments
 from service.kafka.cluster import open_cluster
+from service.kafka.journal import Journal
 from service.kafka.topics import check_topics
+from service.kafka.watch import watch_journal
 from service.settings import Settings, environment
 from service.sinks import open_sink
 from service.sinks.interruptions import InterruptionTable
 from service.status import open_status
+from service.status.meeting import meet
 from service.status.projector import project
 from tables.logs import LogIdentity
+from tables.stores import keep_stores_of
 from topics.partitions import partitioner
 
 log = logging.getLogger("sluice.roles")
@@ -53,10 +58,10 @@ def run_worker(settings: Settings, name: str, registry: Registry = SHIPPED) -> N
     _tune_garbage_collection()
     failpoints.arm(parse_failpoints(settings.failpoints or ""))
     clock = SystemClock()
-    asyncio.run(check_topics(settings, clock, registry.catalog))
+    journal = asyncio.run(check_topics(settings, clock, registry.catalog))
     kafka = client_arguments(settings)
     datadir = settings.home.absolute() / "tables" / name
-    datadir.mkdir(parents=True, exist_ok=True)
+    keep_stores_of(str(journal), datadir)
     config = WorkerConfig(
         name=name,
         broker_urls=tuple(f"kafka://{server}" for server in kafka["bootstrap_servers"]),
@@ -77,7 +82,13 @@ def run_worker(settings: Settings, name: str, registry: Registry = SHIPPED) -> N
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     adapters = load_with(settings.manifests).adapters
-    run_app(build_app(config, registry, adapters, clock.steady_ms, find_logs), loop)
+    app = build_app(config, registry, adapters, clock.steady_ms, find_logs)
+
+    async def watch() -> None:
+        await watch_journal(kafka, journal)
+
+    app.task(watch)
+    run_app(app, loop)
 
 
 def run_fetcher(
@@ -91,7 +102,7 @@ def run_fetcher(
     async def run(stop: asyncio.Event) -> None:
         clock = SystemClock()
         failpoints.arm(parse_failpoints(settings.failpoints or ""))
-        await check_topics(settings, clock, registry.catalog)
+        journal = await check_topics(settings, clock, registry.catalog)
         adapters = load_with(settings.manifests).adapters
         sink, liveness = open_sink(settings.sink, clock), Liveness()
         database = Database(sink, liveness.sleep)
@@ -100,6 +111,7 @@ def run_fetcher(
                 log.error("entity cannot be stored", extra={"sluice.entity": entity, "sluice.reason": problem})
         for danger in await sink.dangers():
             log.warning("database may lose what it commits", extra={"sluice.reason": danger})
+        await _meet(settings, clock, registry, journal)
         source = open_source(settings, clock, WatchedTransport(open_transport(settings), liveness))
         runner = ActivityRunner(LeaseReader(source, database, adapters, clock, asyncio.sleep), database, activities)
         interruptions = Interruptions(runner, InterruptionTable(sink, clock))
@@ -109,7 +121,7 @@ def run_fetcher(
             client_arguments(settings), name, registry, interruptions.run, partition_of, liveness, stops_at_loss
         )
         try:
-            await fetcher.run(stop)
+            await run_beside(fetcher.run(stop), watch_journal(client_arguments(settings), journal))
         finally:
             await source.close()
             await sink.close()
@@ -117,15 +129,27 @@ def run_fetcher(
     _run_until_stopped(run)
 
 
+async def _meet(settings: Settings, clock: SystemClock, registry: Registry, journal: Journal) -> None:
+    """Make the journal known to the database."""
+    store = open_status(settings, clock, registry)
+    try:
+        await store.prepare()
+        await meet(store, journal)
+    finally:
+        await store.close()
+
+
 def run_projector(settings: Settings, name: str, registry: Registry = SHIPPED) -> None:
     """Run a projector: publish the journal as status tables. Returns after SIGTERM."""
 
     async def run(stop: asyncio.Event) -> None:
         clock = SystemClock()
-        await check_topics(settings, clock, registry.catalog)
+        journal = await check_topics(settings, clock, registry.catalog)
         store = open_status(settings, clock, registry)
         try:
-            await project(client_arguments(settings), name, registry, store, settings.retention_days, clock, stop)
+            days = settings.retention_days
+            projector = project(client_arguments(settings), name, registry, store, journal, days, clock, stop)
+            await run_beside(projector, watch_journal(client_arguments(settings), journal))
         finally:
             await store.close()
 

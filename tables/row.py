@@ -16,8 +16,8 @@ S = TypeVar("S")
 ROW_VERSION = 1
 HISTORY_MAX = 16  # notable transitions that are kept; the oldest goes first
 HEAD = struct.Struct(">QQQ")
+GUARD = struct.Struct(">QQ")  # its first two, (epoch, seq): the higher one is newer
 CLOCK_BITS = 42  # of an epoch: Unix ms until 2109; the rest of 63 bits is enough for two million rebalances
-GUARD_BYTES = 16  # (epoch, seq): the higher one is newer
 _encode = msgspec.json.Encoder().encode
 
 
@@ -101,14 +101,8 @@ def deadline_of(value: bytes) -> Deadline | None:
     return _deadline(memoryview(value)[HEAD.size :]) if due else None
 
 
-def epoch_of(value: bytes) -> int:
-    """The epoch of an encoded record, without decoding it."""
-    epoch: int = HEAD.unpack_from(value)[0]
-    return epoch
-
-
 def next_epoch(generation: int, now_ms: int, newest: int) -> int:
-    """The epoch of a worker's life that begins now in a generation of its group, above the `newest` in its table.
+    """The epoch of a worker's life that begins now in a generation of its group, above the `newest` of its changelog.
 
     The group's generation comes first, since no clock can change it; but it stays the same when a static member comes
     back, so the time follows.
@@ -118,4 +112,4 @@ def next_epoch(generation: int, now_ms: int, newest: int) -> int:
 
 def guard_of(value: bytes) -> bytes:
     """The (epoch, seq) of an encoded record; compares as bytes."""
-    return value[:GUARD_BYTES]
+    return value[: GUARD.size]

@@ -1,28 +1,33 @@
 """The store of the table: RocksDB with bounded memory, written in batches, restored from the changelog in batches.
 
-Faust opens and closes the databases and keeps the position in the changelog; each read and write is ours. A record of
-the changelog replaces the stored one unless its guard (epoch, seq) is lower: a frozen process may have written
-after its successor. A store whose files are damaged is discarded: the changelog has everything that it held.
+Faust opens and closes the databases; each read and write is ours. What the changelog's records change, and how far a
+store knows them, is tables.changelog's. A store whose files are damaged is discarded: the changelog has everything that
+it held.
 """
 
 import logging
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import faust
+from faust.types import TP
 from rocksdict import WriteBatch
 
+from tables.changelog import Changelog, ChangelogRecord, Deleted, under_epoch
 from tables.logs import KEY as LOGS_KEY
 from tables.requests import is_request_log
-from tables.row import Deadline, deadline_of, epoch_of, guard_of, next_epoch
+from tables.row import Deadline, deadline_of, next_epoch
 from topics.errors import Broken
 
 log = logging.getLogger("sluice.stores")
 
+EPOCH_KEY = b"__sluice\0epoch__"  # beside Faust's own: the highest epoch that the store has met in its changelog
+JOURNAL_FILE = "JOURNAL"  # beside the stores: which changelog they were restored from
 DAMAGE_FILE = "DAMAGED"  # beside RocksDB's own: what is wrong with one block is only seen when it is read
 DAMAGE = "Corruption:"  # how every status of this kind begins in RocksDB (rocksdb/status.h, kCorruption)
 
@@ -35,21 +40,14 @@ OPTIONS: Mapping[str, int] = {  # per partition, sizes in bytes: 8 partitions ho
 }
 
 
-class ChangelogRecord(Protocol):
-    """What a Kafka consumer delivers, as far as restoring needs it."""
-
-    key: bytes
-    value: bytes | None
-    offset: int
-
-
 class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
     """Faust's table, minus its per-key reads and writes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "options": dict(OPTIONS)})
-        self.epochs: dict[int, int] = {}  # by partition that is held: above every record met so far
-        self._delivered: dict[Any, int] = {}
+        self.changelogs: dict[int, Changelog] = {}  # by partition that is held, or being restored
+        self._persisted: dict[int, int] = {}
+        self._deleted: defaultdict[int, Deleted] = defaultdict(Deleted)
         self.app.strict_tables.append(self)
 
     def _new_store(self) -> Any:
@@ -65,14 +63,18 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
         return damage_is_marked(partial(self.data.partition_path, partition))
 
     def read(self, partition: int, key: bytes) -> bytes | None:
+        if key in self._deleted[partition]:
+            return None
         with self._opened(partition):
             value: bytes | None = self.data._db_for_partition(partition).get(key)
             return value
 
     def store(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
-        """Write the changes of one batch at once; None deletes."""
+        """Write the changes of one batch at once. What is deleted (None) leaves the store once the broker has it."""
+        self._deleted[partition].note(changes)
+        puts = {key: value for key, value in changes.items() if value is not None}
         with self._opened(partition):
-            self.data._db_for_partition(partition).write(_write_batch(changes))
+            self.data._db_for_partition(partition).write(_write_batch(puts))
 
     def deadlines(self, partition: int) -> Iterator[tuple[str, Deadline]]:
         """Key and deadline of every workflow that has one."""
@@ -88,55 +90,102 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
 
     def begin_epochs(self, partitions: Iterable[int], generation: int, now_ms: int) -> None:
         """To be called when these partitions have been restored, and are held from now on: an epoch of its own."""
-        self.epochs = {partition: next_epoch(generation, now_ms, self._newest(partition)) for partition in partitions}
+        for partition in partitions:
+            with self._opened(partition):
+                changelog = self._changelog(partition)
+                changelog.begin(next_epoch(generation, now_ms, changelog.epoch))
+                self.data._db_for_partition(partition).put(EPOCH_KEY, str(changelog.epoch).encode())
 
-    def _newest(self, partition: int) -> int:
-        return max((epoch_of(value) for _, value in self._records(partition)), default=0)
+    def epoch(self, partition: int) -> int:
+        return self.changelogs[partition].epoch
+
+    def _changelog(self, partition: int) -> Changelog:
+        """What the store knows of its changelog, kept until the partition is released."""
+        if partition not in self.changelogs:
+            epoch = self.data._db_for_partition(partition).get(EPOCH_KEY) or b"0"
+            position = self.persisted_offset(TP(self.changelog_topic_name, partition))
+            self.changelogs[partition] = Changelog(int(epoch), 0 if position is None else position + 1)
+            self._persisted[partition] = self.changelogs[partition].position
+        return self.changelogs[partition]
 
     def _records(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         with self._opened(partition):
             found = self.data._db_for_partition(partition).iter()
             found.seek_to_first()
             while found.valid():
-                if (key := found.key()) != self.data.offset_key:
+                if (key := found.key()) not in (self.data.offset_key, EPOCH_KEY):
                     yield key, found.value()
                 found.next()
             found.status()  # an iterator that meets a damaged block just ends
 
-    def note_delivered(self, tp: Any, offset: int) -> None:
-        """The broker has confirmed the changelog up to `offset`; the store learns of it with the next commit."""
-        self._delivered[tp] = offset
+    def note_sent(self, partition: int, outs: Sequence[tuple[bytes | None, bytes | None, Any]]) -> None:
+        """These records (key, value, headers) are on their way to the changelog."""
+        self._deleted[partition].note_sent(outs)
+
+    def note_delivered(self, tp: TP, first: int, last: int) -> None:
+        """The broker has confirmed records of ours; the store learns of it with the next commit."""
+        if tp.partition in self.changelogs:
+            self.changelogs[tp.partition].note_delivered(first, last)
+            self._deleted[tp.partition].note_delivered(last - first + 1)
 
     def persist_offsets(self) -> None:
         """The store was written before the changelog, so it is never behind what is noted here."""
-        delivered, self._delivered = self._delivered, {}
-        for tp, offset in delivered.items():
-            if tp.partition in self.data._dbs:  # a revoked partition stays closed
-                self.data.set_persisted_offset(tp, offset)
+        for partition, changelog in self.changelogs.items():
+            if partition not in self.data._dbs:
+                continue  # a revoked partition stays closed
+            if self._persisted[partition] != changelog.position:
+                self.data.set_persisted_offset(TP(self.changelog_topic_name, partition), changelog.position)
+                self._persisted[partition] = changelog.position
+            if gone := self._deleted[partition].take_delivered():
+                self.data._db_for_partition(partition).write(_write_batch(dict.fromkeys(gone)))
 
-    def forget_delivered(self) -> None:
-        self._delivered.clear()
+    def release(self) -> None:
+        """No partition is held any more."""
+        self.changelogs.clear()
+        self._persisted.clear()
+        self._deleted.clear()
 
-    def restore(self, partition: int, records: Sequence[ChangelogRecord], seen: int | None) -> None:
-        """Fold changelog records behind the offset `seen` into the store, with the new position, in one write."""
-        last = records[-1].offset
-        if seen is not None and last <= seen:
-            return
+    def restore(self, partition: int, records: Sequence[ChangelogRecord]) -> None:
+        """Fold changelog records into the store, with the new position, in one write."""
         with self._opened(partition):
-            self._restore(partition, records, seen)
+            changelog, db = self._changelog(partition), self.data._db_for_partition(partition)
+            batch = _write_batch(changelog.fold(records, db.get))
+            batch.put(self.data.offset_key, str(changelog.position).encode())
+            batch.put(EPOCH_KEY, str(changelog.epoch).encode())
+            db.write(batch)
 
-    def _restore(self, partition: int, records: Sequence[ChangelogRecord], seen: int | None) -> None:
-        db = self.data._db_for_partition(partition)
-        changes: dict[bytes, bytes | None] = {}
-        for record in records:
-            if seen is not None and record.offset <= seen:
-                continue
-            before = changes[record.key] if record.key in changes else db.get(record.key)
-            if before is None or record.value is None or guard_of(record.value) >= guard_of(before):
-                changes[record.key] = record.value
-        batch = _write_batch(changes)
-        batch.put(self.data.offset_key, str(records[-1].offset).encode())
-        db.write(batch)
+    def discard_later(self, partition: int, reason: str) -> None:
+        """The store cannot be used: the next process discards it, and restores it from the changelog."""
+        (self.data.partition_path(partition) / DAMAGE_FILE).write_text(reason)
+
+    def put_overtaken(self, partition: int) -> dict[bytes, bytes | None]:
+        """The table's own value of each key whose newest record in the changelog does not count, under its epoch now.
+
+        To be put into the changelog again; None is a workflow that there is not.
+        """
+        changelog, values = self.changelogs[partition], dict[bytes, bytes | None]()
+        for key in changelog.overtaken:
+            value = self.read(partition, key)
+            values[key] = None if value is None else under_epoch(value, changelog.epoch)
+        self.store(partition, values)
+        return values
+
+
+def keep_stores_of(journal: str, datadir: Path) -> None:
+    """The stores in `datadir` are of this journal from now on. Those of another one, or of an unknown one, are
+    discarded: the positions in them are of a changelog that is gone, and this one has everything that there is."""
+    mark = datadir / JOURNAL_FILE
+    if mark.exists() and mark.read_text() == journal:
+        return
+    if datadir.exists() and any(datadir.iterdir()):
+        former = mark.read_text() if mark.exists() else "an unknown one"
+        message = (
+            "the stores in %s are of another journal (%s) than Kafka has now (%s): they are discarded and restored"
+        )
+        log.warning(message, datadir, former, journal)
+        shutil.rmtree(datadir)
+    datadir.mkdir(parents=True, exist_ok=True)
+    mark.write_text(journal)
 
 
 def open_or_discard(path: Path, opened: Callable[[], Any]) -> Any:

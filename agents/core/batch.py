@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from tables.changelog import tombstone_headers
+
 
 class Record(Protocol):
     """A Kafka record as the consumer delivers it. `timestamp` is in Unix ms."""
@@ -50,10 +52,15 @@ class Batch:
     def get(self, key: bytes) -> bytes | None:
         return self.changes[key] if key in self.changes else self._table.read(self.tp.partition, key)
 
-    def put(self, key: bytes, value: bytes | None) -> None:
-        """The key's value from now on; None deletes. Each put is a record in the changelog."""
+    def put(self, key: bytes, value: bytes) -> None:
+        """The key's value from now on. Each put is a record in the changelog."""
         self.changes[key] = value
         self.changelog.append(Out(key, value))
+
+    def delete(self, key: bytes, seq: int) -> None:
+        """The key has no value from now on. `seq` is above that of its last value."""
+        self.changes[key] = None
+        self.changelog.append(Out(key, None, tombstone_headers(self.epoch, seq)))
 
     def emit(self, topic: str, partition: int, out: Out) -> None:
         self.outputs.setdefault((topic, partition), []).append(out)

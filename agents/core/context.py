@@ -57,11 +57,17 @@ class BatchContext:
             self._rows[key] = None if value is None else self._registry.read_row(value)
         return self._rows[key]
 
-    def put(self, key: str, row: Row[Any] | None) -> None:
-        """The workflow's record from now on; None takes it out of the table."""
+    def put(self, key: str, row: Row[Any]) -> None:
+        """The workflow's record from now on."""
         self._rows[key] = row
-        self._deadlines[key] = Deadline(row.due, row.due_set_at) if row else Deadline()
-        self._batch.put(key.encode(), None if row is None else encode_row(row))
+        self._deadlines[key] = Deadline(row.due, row.due_set_at)
+        self._batch.put(key.encode(), encode_row(row))
+
+    def delete(self, key: str, row: Row[Any]) -> None:
+        """Take the workflow, of which `row` is the record, out of the table."""
+        self._rows[key] = None
+        self._deadlines[key] = Deadline()
+        self._batch.delete(key.encode(), row.seq + 1)
 
     def get_requests(self, key: str, slot: int) -> RequestLog:
         """The workflow's request log in a slot (tables.requests), an empty one if there is none."""
@@ -71,9 +77,13 @@ class BatchContext:
             self._logs[name] = RequestLog() if value is None else decode_requests(value)
         return self._logs[name]
 
-    def put_requests(self, key: str, slot: int, log: RequestLog | None) -> None:
-        self._logs[log_key(key, slot)] = log or RequestLog()
-        self._batch.put(log_key(key, slot), None if log is None else encode_requests(log))
+    def put_requests(self, key: str, slot: int, log: RequestLog) -> None:
+        self._logs[log_key(key, slot)] = log
+        self._batch.put(log_key(key, slot), encode_requests(log))
+
+    def delete_requests(self, key: str, slot: int, log: RequestLog) -> None:
+        self._logs[log_key(key, slot)] = RequestLog()
+        self._batch.delete(log_key(key, slot), log.seq + 1)
 
     def send(self, command: Command, trace: str, redelivered: bool = False) -> None:
         """Publish a command or deliver it locally; `trace` is its run's. `redelivered`: it may have been before."""

@@ -54,9 +54,11 @@ class WorkflowState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[S]):
-    """One kind of workflow. `transitions` are its legal changes of status; the first status is where a run begins.
+    """One kind of workflow. `transitions` are its legal changes of status; the first status is where a run begins, and
+    `failed` is one of those where it ends.
 
-    `details` are what the status tables show of a run beside what all kinds have, by name (JSON values).
+    `has_ledger`: its runs are opened and closed in the database, which so knows which of them are done. `details` are
+    what the status tables show of a run beside what all kinds have, by name (JSON values).
     """
 
     key: KeyPattern
@@ -67,6 +69,7 @@ class Kind(Generic[S]):
     decider: Callable[[Mapping[str, Adapter]], Decider[S]]
     details: Callable[[S], Mapping[str, Any]]
     retention_ms: int = WORKFLOW_RETENTION_MS
+    has_ledger: bool = False
 
     @property
     def name(self) -> str:

@@ -59,8 +59,8 @@ class Requests:
             self._context.put_requests(self._key, slot, msgspec.structs.replace(log, epoch=max(log.epoch, epoch)))
 
     def forget(self) -> None:
-        for slot, _ in self._logs():
-            self._context.put_requests(self._key, slot, None)
+        for slot, log in self._logs():
+            self._context.delete_requests(self._key, slot, log)
 
     def _log(self) -> RequestLog:
         return self._context.get_requests(self._key, self._slot)

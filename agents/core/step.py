@@ -44,7 +44,7 @@ class Step:
             if row.state is None or not self._is_due(row, self._command):
                 return "ignored"
             if row.state.has_ended and not row.state.due:
-                return self._forget()
+                return self._forget(row)
         return self._apply(stored, row, self._decide(row))
 
     def _apply(self, stored: Row[Any], row: Row[Any], decision: Decision[Any]) -> Outcome:
@@ -74,10 +74,10 @@ class Step:
             return False
         return True
 
-    def _forget(self) -> Outcome:
+    def _forget(self, row: Row[Any]) -> Outcome:
         """The record of an ended workflow leaves the table after its retention."""
         self._requests.forget()
-        self._context.put(self._key, None)
+        self._context.delete(self._key, row)
         return "decided"
 
     def _decide(self, row: Row[Any]) -> Decision[Any]:
@@ -97,12 +97,13 @@ class Step:
         """The request log first: the workflow's record may be lost behind it, but never it behind the record."""
         if self._command.is_request and decision.state is not None:
             self._requests.add()
-        self._context.put(self._key, self._folded(row, decision))
+        if decision.state is None:
+            self._context.delete(self._key, row)
+        else:
+            self._context.put(self._key, self._folded(row, decision.state, decision))
 
-    def _folded(self, row: Row[Any], decision: Decision[Any]) -> Row[Any] | None:
-        state, delivery = decision.state, self._delivery
-        if state is None:
-            return None
+    def _folded(self, row: Row[Any], state: Any, decision: Decision[Any]) -> Row[Any]:
+        delivery = self._delivery
         due = state.due or (state.ended_at + self._kind.retention_ms if state.has_ended else 0)
         after = msgspec.structs.replace(
             self._with_offset(row),

@@ -17,11 +17,13 @@ from agents.failpoints import failpoints
 from agents.faust.consumer import StrictTransport
 from agents.faust.producer import Deliveries
 from agents.faust.reading import Reading
+from agents.faust.tail import watch_tails
 from agents.faust.watchdog import watch, worker_probes
 from agents.watchdog import FreezeDetector, watch_progress
 from tables.stores import StrictTable
 from topics.catalog import DEAD_LETTERS
 from topics.command import Control
+from topics.errors import Broken
 
 log = logging.getLogger("sluice.worker")
 
@@ -73,10 +75,11 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         async def restored() -> None:
             held = sorted({tp.partition for tp in self.tables.recovery.active_tps})
             try:
+                self._check_positions(table)
                 table.begin_epochs(held, self.consumer_generation_id, now_ms())
                 on_restored(held)
             except Exception as error:  # Faust would swallow it, and no deadline would ever pass
-                self.die(f"the restored table cannot be read: {error!r}")
+                self.die(f"the table cannot be used: {error}")
 
         table.on_recover(restored)
 
@@ -86,6 +89,16 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
 
         self.agent(channel, name="deciders", concurrency=1)(subscription)
 
+    def _check_positions(self, table: StrictTable) -> None:
+        """Broken if a store has read further than its changelog goes: that has lost its end."""
+        recovery = self.tables.recovery
+        for tp in recovery.active_tps:
+            reached, end = recovery.active_offsets.get(tp), recovery.active_highwaters.get(tp)
+            if reached is not None and end is not None and reached > end:
+                reason = f"it has read {tp.topic}/{tp.partition} up to offset {reached}, and Kafka has {end} now"
+                table.discard_later(tp.partition, reason)
+                raise Broken(f"a store is ahead of its changelog ({reason}): a restart discards and restores it")
+
     async def handle_chunk(self, consumer: Any, tp: Any, records: Sequence[Any]) -> None:
         """Records of one partition, in order: restore them, or decide on them. `publish` sends what follows."""
         if tp in self.tables.recovery.tp_to_table:
@@ -94,7 +107,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         self.freeze_detector.check(self.conf.broker_session_timeout)
         check_order(self.next_offset.get(tp), records, f"{tp.topic}/{tp.partition}")
         handler, table = self._handlers[tp.topic]
-        batch = Batch(table, tp, records, table.epochs[tp.partition])
+        batch = Batch(table, tp, records, table.epoch(tp.partition))
         handler(batch)
         await self._store(batch, table)
         self.next_offset[tp] = records[-1].offset + 1
@@ -108,7 +121,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
     async def _restore(self, tp: Any, records: Sequence[Any]) -> None:
         recovery = self.tables.recovery
         offsets = recovery.active_offsets if tp in recovery.active_tps else recovery.standby_offsets
-        recovery.tp_to_table[tp].restore(tp.partition, records, offsets.get(tp))
+        recovery.tp_to_table[tp].restore(tp.partition, records)
         offsets[tp] = max(records[-1].offset, offsets.get(tp) or 0)
         # Faust's own task decides when recovery ends: show it the last record.
         last = SimpleNamespace(message=SimpleNamespace(tp=tp, offset=records[-1].offset))
@@ -147,6 +160,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
 
     async def publish_records(self, table: StrictTable, partition: int, outs: Sequence[Out]) -> None:
         """Send records to the table's changelog."""
+        table.note_sent(partition, outs)
         producer = self.producer._producer
         await self.deliveries.send(producer, table.changelog_topic_name, partition, outs, table.note_delivered)
 
@@ -169,6 +183,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         await super().on_start()
         self.add_future(watch(self))
         self.add_future(self.reading.watch(self))
+        self.add_future(watch_tails(self))
         self.add_future(watch_progress(partial(worker_probes, self)))
 
     async def on_stop(self) -> None:

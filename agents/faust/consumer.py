@@ -28,13 +28,13 @@ class StrictConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no types
     """Two locks, since a fetch may wait for the end of a rebalance, and a rebalance for the batch in hand.
 
-    `_fetch_lock`: no seek between a fetch and the end of its handling. `_batch_lock`: a revocation waits for the
+    `_fetch_lock`: no seek between a fetch and the end of its handling. `batch_lock`: a revocation waits for the
     batch, never for the fetch.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._fetch_lock, self._batch_lock = asyncio.Lock(), asyncio.Lock()
+        self._fetch_lock, self.batch_lock = asyncio.Lock(), asyncio.Lock()
         self._must_begin_again = False
         self.handled: dict[Any, int] = {}  # partition -> next offset to commit
 
@@ -68,7 +68,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
             except OffsetOutOfRangeError:  # records are gone that were not read yet
                 self.begin_again()
                 return True
-            async with self._batch_lock:
+            async with self.batch_lock:
                 await self._handle(fetched, generation)
                 await self.app.publish(self)
         return True
@@ -109,7 +109,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
 
     async def wait_empty(self) -> None:
         """Before a revocation and at the stop: the batch in hand ends first."""
-        async with self._batch_lock:
+        async with self.batch_lock:
             await super().wait_empty()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
@@ -117,7 +117,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
         self.handled.clear()
         self.app.forget_decided()
         for table in self.app.strict_tables:
-            table.forget_delivered()
+            table.release()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> list[Any]:
         return [tp for tp in self.handled if topics is None or tp in topics or tp.topic in topics]

@@ -10,6 +10,8 @@ from agents.core.batch import Out
 from topics.catalog import RECORD_BYTES_MAX
 from topics.errors import Broken, Retryable
 
+Delivered = Callable[[Any, int, int], None]  # topic and partition, first and last offset
+
 
 class StrictProducer(driver.Producer):  # type: ignore[misc]  # faust has no types
     """`flush` returns only when the broker has confirmed everything that was sent, and raises if it did not."""
@@ -49,9 +51,9 @@ class Deliveries:
         topic: str,
         partition: int,
         outs: Iterable[Out],
-        on_delivered: Callable[[Any, int], None] | None = None,
+        on_delivered: Delivered | None = None,
     ) -> None:
-        """Send records in order. `on_delivered(topic_partition, last_offset)` is called for each confirmed batch."""
+        """Send records in order. `on_delivered` is called for each confirmed batch."""
         self.check()
         batch = producer.create_batch()
         for out in outs:
@@ -70,7 +72,7 @@ class Deliveries:
         batch: Any,
         topic: str,
         partition: int,
-        on_delivered: Callable[[Any, int], None] | None,
+        on_delivered: Delivered | None,
     ) -> None:
         batch.close()
         count = batch.record_count()
@@ -84,7 +86,7 @@ class Deliveries:
                 self.fail(Retryable(f"publishing to {topic}/{partition} failed: {error!r}"))
             elif on_delivered is not None:
                 metadata = future.result()
-                on_delivered(metadata.topic_partition, metadata.offset + count - 1)
+                on_delivered(metadata.topic_partition, metadata.offset, metadata.offset + count - 1)
 
         future.add_done_callback(done)
 

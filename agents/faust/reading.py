@@ -140,7 +140,7 @@ class Reading:
         keys = [key for key, _ in table.workflows(lost.partition)]
         commands = 0
         for start in range(0, len(keys), WORKFLOWS_PER_BATCH_MAX):
-            batch = Batch(table, lost, (), table.epochs[lost.partition])
+            batch = Batch(table, lost, (), table.epoch(lost.partition))
             commands += self._resend(batch, keys[start : start + WORKFLOWS_PER_BATCH_MAX])
             for (topic, target), outs in batch.outputs.items():
                 await app.deliveries.send(app.producer._producer, topic, target, outs)
@@ -157,7 +157,7 @@ async def put_logs(app: Any, table: Any, partition: int, before: SourceLogs, aft
     """Note the logs in the table, and wait until its changelog has them."""
     if after is before:
         return
-    value = encode_logs(msgspec.structs.replace(after, epoch=table.epochs[partition]))
+    value = encode_logs(msgspec.structs.replace(after, epoch=table.epoch(partition)))
     table.store(partition, {KEY: value})
     await app.publish_records(table, partition, [Out(KEY, value)])
     await app.producer.flush()

@@ -33,7 +33,7 @@ async def worker_probes(app: Any) -> list[Probe]:
         return [Probe("the table's restore", 1, restored, PROGRESS_SECONDS_MAX)]
     consumer, handled = app.consumer, app.next_offset
     held = sorted(tp for tp in consumer.assignment() if handled.get(tp) is not None)
-    ends = await _ends(consumer, held)
+    ends = await ends_of(consumer, held)
     probes = []
     for tp in held:
         unread = ends[tp] - handled[tp] if tp in ends else None
@@ -45,7 +45,7 @@ async def worker_probes(app: Any) -> list[Probe]:
     return probes
 
 
-async def _ends(consumer: Any, tps: list[Any]) -> Mapping[Any, int]:
+async def ends_of(consumer: Any, tps: list[Any]) -> Mapping[Any, int]:
     """The offsets that the next records will have; nothing if the broker does not say so in time.
 
     Asked past Faust's queue of calls, in which a partition without a leader would hold up the others.

@@ -102,7 +102,7 @@ def _faust_app(config: WorkerConfig) -> StrictApp:
         "store": "rocksdb://",
         "datadir": config.datadir,
         "table_standby_replicas": 0,
-        "recovery_consistency_check": True,
+        "recovery_consistency_check": False,  # it names no remedy; agents.faust.app checks, too
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "topic_partitions": config.partitions,

@@ -14,7 +14,6 @@ Canonical JSON, the definition: keys sorted at every level, no spaces, UTF-8 une
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
-from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -80,9 +79,6 @@ class _Column(NamedTuple):
     is_required: bool
 
 
-Hash = Callable[[bytes], Any]
-
-
 class RecordReader:
     """One entity's records, compiled: which objects of a record to open, and what to take from each."""
 
@@ -111,12 +107,12 @@ class RecordReader:
 
     def read(self, body: bytes, parent: str, cut: Cut) -> Generator[None, None, PageBody]:
         document = yield from self._documents.read(body)
-        hash_of = _content_hash(self._specification, parent)
+        blank = _content_hash(self._specification, parent)
         wanted, places = self._placed(document.records, parent, cut)
         rows: list[RowWrite] = []
         rejected: list[RejectedRecord] = []
         for number, record in enumerate(wanted, start=1):
-            found = self._read_record(record, parent, hash_of, document.is_suspect)
+            found = self._read_record(record, parent, blank, document.is_suspect)
             if isinstance(found, RowWrite):
                 rows.append(found)
             else:
@@ -138,7 +134,7 @@ class RecordReader:
         end = bisect_right(found, cut.before) if cut.before is not None else len(found)
         return records[begin:end], (found[0], found[-1], found[max(begin - 1, 0)])
 
-    def _read_record(self, record: Any, parent: str, hash_of: Hash, is_suspect: bool) -> RowWrite | RejectedRecord:
+    def _read_record(self, record: Any, parent: str, blank: blake2b, is_suspect: bool) -> RowWrite | RejectedRecord:
         key = ""
         try:
             if isinstance(record, Unread):
@@ -158,7 +154,9 @@ class RecordReader:
                 raise InvalidValue(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
         except InvalidValue as invalid:
             return RejectedRecord(key, str(invalid), storable_text(record))
-        return RowWrite(key, values, raw.decode(), hash_of(raw).digest(), updated_at)
+        content_hash = blank.copy()  # cheaper than a new one with its arguments
+        content_hash.update(raw)
+        return RowWrite(key, values, raw.decode(), content_hash.digest(), updated_at)
 
     def _key(self, record: dict[str, Any], parent: str) -> str:
         if self._plain_key is not None:
@@ -243,9 +241,10 @@ def _specification(entity: Entity) -> bytes:
     return blake2b(encode(specification), digest_size=HASH_BYTES).digest()
 
 
-def _content_hash(specification: bytes, parent: str) -> Hash:
-    """BLAKE2b over a record's canonical JSON, personalised by its entity's specification; below a parent, salted with
-    the digest of the parent's key: the same content under another parent is another row.
+def _content_hash(specification: bytes, parent: str) -> blake2b:
+    """The hash of nothing yet. It is BLAKE2b over a record's canonical JSON, personalised by its entity's
+    specification; below a parent, salted with the digest of the parent's key: the same content under another parent is
+    another row.
     """
     salt = blake2b(parent.encode(), digest_size=HASH_BYTES).digest() if parent else b""
-    return partial(blake2b, digest_size=HASH_BYTES, person=specification, salt=salt)
+    return blake2b(digest_size=HASH_BYTES, person=specification, salt=salt)

@@ -14,6 +14,7 @@ from service.cli.status import published, snapshot_of
 from service.clock import Clock
 from service.kafka.dead_letters import Origin, StoredDeadLetter, open_dead_letters
 from service.kafka.producer import RecordPosition, produce
+from service.kafka.topics import check_topics
 from service.read_model.progress import RunProgress, RunView
 from service.read_model.times import now_ms, span
 from service.settings import Settings
@@ -79,11 +80,12 @@ async def send_and_follow(
     """`announce` is called once the requests are sent, before the display begins."""
     async with open_dead_letters(settings, clock) as reader, published(settings, clock) as store:
         await reader.begin_watch()
+        journal = await check_topics(settings, clock, SHIPPED.catalog)
         sent = await send(settings, clock, commands)
         announce(sent)
         rejections = Rejections(reader.new)
         with display as show:
-            return await follow(store, [Request(one, rejections, clock) for one in sent], clock, show)
+            return await follow(store, [Request(one, rejections, clock, journal.topic_id) for one in sent], clock, show)
 
 
 @contextmanager
@@ -149,10 +151,15 @@ class Rejections:
 
 
 class Request:
-    """A request that was sent, and the run that it led to or the reason why there will be none."""
+    """A request that was sent, and the run that it led to or the reason why there will be none.
 
-    def __init__(self, requested: Requested, rejections: Rejections, clock: Clock) -> None:
+    `journal` is Kafka's id of the journal behind the request: what another one said of the same id, before Kafka was
+    built anew, is no answer.
+    """
+
+    def __init__(self, requested: Requested, rejections: Rejections, clock: Clock, journal: str = "") -> None:
         self._requested = requested
+        self._journal = journal
         self._rejections = rejections
         self._clock = clock
         self._sent_at = clock.monotonic()
@@ -206,7 +213,8 @@ class Request:
         except NotPrepared:
             return  # no projector has run yet
         for entry in entries:
-            if entry.request_id == self._requested.request_id and entry.at.timestamp() * 1000 >= oldest:
+            is_ours = entry.request_id == self._requested.request_id and entry.journal == self._journal
+            if is_ours and entry.at.timestamp() * 1000 >= oldest:
                 self._event, self._run_id = entry.event, entry.run_id
                 return
 

@@ -18,11 +18,15 @@ from service.settings import Settings, read_settings
 from service.sinks.migrations import NotPrepared
 from service.status import open_status
 from service.status.store import LISTED_MAX, StatusStore
+from tables.kinds.entity import EntityState
+from tables.kinds.sync import SyncState
 from topics.catalog import DAY_MS
 from topics.errors import Rejected
+from topics.kinds.entity import KEY
 
 RUNS_SHOWN_MAX = 20  # for people; programs get as many as the store lists
 ERRORS_SHOWN_MAX = 5
+NAMED_MAX = 5  # entities in one sentence
 NOT_PUBLISHED = "nothing was published yet: `sluice dev` runs everything on this machine, `sluice start` begins a sync"
 
 RUN_HELP = "A run id, a workflow or a request id; of several runs the newest."
@@ -80,7 +84,14 @@ async def snapshot_of(store: StatusStore, name: str, clock: Clock) -> Snapshot |
     found = await store.runs(SYNC.name, name, 1)
     if not found:
         return None
-    return Snapshot(clock.monotonic(), now_ms(clock), found[0], tuple(await store.children(found[0].run_id)))
+    missing = (await store.missing()).get(found[0].run_id, ())
+    return _snapshot(clock, found[0], await store.children(found[0].run_id), missing)
+
+
+def _snapshot(clock: Clock, sync: SyncState, entities: Sequence[EntityState], missing: Sequence[str]) -> Snapshot:
+    """`missing` are runs of entities."""
+    names = tuple(KEY.parse(run.rpartition("@")[0])["entity"] for run in missing)
+    return Snapshot(clock.monotonic(), now_ms(clock), sync, tuple(entities), names)
 
 
 async def _run(name: str) -> RunView:
@@ -96,9 +107,10 @@ async def _runs(is_complete: bool) -> list[RunView]:
     """
     clock, views = SystemClock(), []
     async with published(read_settings(), clock) as store:
+        missing = await store.missing()
         for sync in await store.runs(SYNC.name, limit=LISTED_MAX if is_complete else RUNS_SHOWN_MAX + 1):
             entities = () if sync.has_ended else await store.children(sync.run_id)
-            views.append(RunProgress().view(Snapshot(clock.monotonic(), now_ms(clock), sync, tuple(entities))))
+            views.append(RunProgress().view(_snapshot(clock, sync, entities, missing.get(sync.run_id, ()))))
     return views
 
 
@@ -114,6 +126,8 @@ def _print_runs(runs: Sequence[RunView]) -> None:
         say("there are older runs: --json shows more, and `sluice status WORKFLOW` the newest of a workflow")
     for run in [run for run in shown if run.last_error][:ERRORS_SHOWN_MAX]:
         say(f"{run.run_id}: {run.last_error}", "red" if run.has_ended else "yellow")
+    for run in [run for run in shown if run.missing]:
+        say(f"{run.run_id}: {_missing(run)}", "red")
 
 
 def _run_cells(run: RunView, now: int) -> list[str]:
@@ -137,11 +151,21 @@ def _print_run(run: RunView) -> None:
     say(f"  request {run.request}")
     if run.reason:
         say(f"  {run.reason}", "red")
+    if run.missing:
+        say(f"  {_missing(run)}", "red")
     console.print()
     table(["entity", "status", "#pages", "#records", "#took"], [_entity_cells(entity, now) for entity in run.entities])
     for entity in run.entities:
         if note := note_of(entity, now):
             say(f"{entity.name}: {note}", "red" if entity.phase in BAD else "yellow")
+
+
+def _missing(run: RunView) -> str:
+    more = f" and {len(run.missing) - NAMED_MAX} more" if len(run.missing) > NAMED_MAX else ""
+    return (
+        f"the database was restored, or lost commits, since: rows of {', '.join(run.missing[:NAMED_MAX])}{more} are "
+        "missing until the next full sync. Start one"
+    )
 
 
 def _entity_cells(entity: EntityView, now: int) -> list[str]:

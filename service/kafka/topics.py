@@ -10,8 +10,9 @@ from aiokafka.admin import NewTopic
 from service.clock import Clock
 from service.kafka.client import client_arguments
 from service.kafka.cluster import Cluster, FoundTopic, open_cluster
+from service.kafka.journal import Journal
 from service.settings import Settings
-from topics.catalog import DAY_MS, HOUR_MS, Catalog, TopicSpec
+from topics.catalog import CHANGELOG, DAY_MS, HOUR_MS, Catalog, TopicSpec
 from topics.errors import Rejected, Retryable
 
 READY_SECONDS_MAX = 30  # for the election of leaders after the start of a cluster or the creation of a topic
@@ -85,9 +86,22 @@ async def ensure_topics(settings: Settings, clock: Clock, catalog: Catalog) -> t
     return tuple(created)
 
 
-async def check_topics(settings: Settings, clock: Clock, catalog: Catalog) -> None:
-    """Check every topic of the catalogue, and change nothing. Errors as in `ensure_topics`."""
-    await _until_ready(settings, clock, lambda cluster: _check(cluster, settings, catalog))
+async def check_topics(settings: Settings, clock: Clock, catalog: Catalog) -> Journal:
+    """Check every topic of the catalogue, and change nothing; return the journal. Errors as in `ensure_topics`."""
+
+    async def attempt(cluster: Cluster) -> Journal:
+        await _check(cluster, settings, catalog)
+        return await read_journal(cluster)
+
+    return await _until_ready(settings, clock, attempt)
+
+
+async def read_journal(cluster: Cluster) -> Journal:
+    """Retryable: there is no such topic now."""
+    found = await cluster.describe()
+    if CHANGELOG not in found.topics:
+        raise Retryable(f"topic {CHANGELOG} is missing: run `sluice topics create`")
+    return Journal(found.id, found.topics[CHANGELOG].id)
 
 
 async def topic_states(settings: Settings, clock: Clock, catalog: Catalog) -> list[TopicState]:

@@ -206,7 +206,7 @@ class _Run:
 
 
 def _phases(sync: SyncState, states: Mapping[str, EntityState]) -> dict[str, Phase]:
-    return {name: phase_of(child, states.get(name)) for name, child in sync.children.items()}
+    return {name: phase_of(sync, child, states.get(name)) for name, child in sync.children.items()}
 
 
 def _late(next_: str, due: int, now: int) -> str:

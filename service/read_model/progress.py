@@ -21,12 +21,16 @@ UNREAD: tuple[Phase, ...] = ("waiting", "blocked", "cancelled")  # shown with th
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A run as it was published at one time: `at` in monotonic seconds, `now` in Unix ms."""
+    """A run as it was published at one time: `at` in monotonic seconds, `now` in Unix ms.
+
+    `missing` are the entities whose rows the database lost after they were done.
+    """
 
     at: float
     now: int
     sync: SyncState
     entities: tuple[EntityState, ...]
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,10 @@ class EntityView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with its totals. Entities are in the order of PHASES, those that ended last first."""
+    """A run with its totals. Entities are in the order of PHASES, those that ended last first.
+
+    `missing` are those whose rows the database lost after they were done.
+    """
 
     run_id: str
     workflow: str
@@ -75,6 +82,7 @@ class RunView:
     records_per_second: float
     counts: Mapping[Phase, int]
     entities: tuple[EntityView, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def has_ended(self) -> bool:
@@ -148,10 +156,11 @@ class RunProgress:
             records_per_second=records / max(elapsed, 0.001) if sync.has_ended else self._rate(moved, records, elapsed),
             counts=Counter(one.phase for one in views),
             entities=tuple(sorted(views, key=lambda one: (PHASES.index(one.phase), -one.ended_at, one.name))),
+            missing=snapshot.missing,
         )
 
     def _entity(self, snapshot: Snapshot, name: str, child: Child, state: EntityState | None) -> EntityView:
-        phase = phase_of(child, state)
+        phase = phase_of(snapshot.sync, child, state)
         elapsed = _seconds(child.started_at, child.ended_at or snapshot.now)
         # The database's totals once they are reported, before that the leases'.
         counts = (child if child.run_id or state is None else state).counts
@@ -211,8 +220,10 @@ def newest_states(sync: SyncState, entities: Iterable[EntityState]) -> dict[str,
     return states
 
 
-def phase_of(child: Child, state: EntityState | None) -> Phase:
+def phase_of(sync: SyncState, child: Child, state: EntityState | None) -> Phase:
     """The entity's phase: its status in the main sync or, while that is running, what its own state shows."""
+    if sync.has_ended and not child.has_ended:
+        return "cancelled"  # the run was lost with its Kafka cluster
     if child.status != "running" or state is None:
         return child.status
     if state.status != "fetching":

@@ -2,21 +2,24 @@
 
 -- name: upsert_runs
 insert into sluice_workflow_runs
-    (run_id, kind, workflow, parent_run_id, org, status, reason, started_at, ended_at, details, epoch, seq, state)
-select * from unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
-    $9::timestamptz[], $10::jsonb[], $11::bigint[], $12::bigint[], $13::jsonb[]
+    (run_id, kind, workflow, parent_run_id, org, status, reason, started_at, ended_at, details, epoch, seq, state,
+     journal)
+select *, $1 from unnest(
+    $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[],
+    $10::timestamptz[], $11::jsonb[], $12::bigint[], $13::bigint[], $14::jsonb[]
 )
 on conflict (run_id) do update set
     kind = excluded.kind, workflow = excluded.workflow, parent_run_id = excluded.parent_run_id, org = excluded.org,
     status = excluded.status, reason = excluded.reason, started_at = excluded.started_at, ended_at = excluded.ended_at,
-    details = excluded.details, epoch = excluded.epoch, seq = excluded.seq, state = excluded.state, superseded_by = null
-where (excluded.epoch, excluded.seq) > (sluice_workflow_runs.epoch, sluice_workflow_runs.seq)
+    details = excluded.details, epoch = excluded.epoch, seq = excluded.seq, state = excluded.state,
+    journal = excluded.journal, superseded_by = null
+where (excluded.journal, excluded.epoch, excluded.seq) >
+    (sluice_workflow_runs.journal, sluice_workflow_runs.epoch, sluice_workflow_runs.seq)
 
 -- name: insert_timeline
-insert into sluice_timeline (workflow, at, seq, cause, event, request_id, run_id)
-select * from unnest(
-    $1::text[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[]
+insert into sluice_timeline (workflow, at, seq, cause, event, request_id, run_id, journal)
+select *, $1 from unnest(
+    $2::text[], $3::timestamptz[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[]
 )
 on conflict do nothing
 
@@ -26,17 +29,26 @@ on conflict do nothing
 with recent as materialized (
     select run.* from unnest($1::text[]) as published (workflow)
     cross join lateral (
-        select workflow, run_id, epoch, seq, ended_at is null and superseded_by is null as is_current
+        select workflow, run_id, journal, epoch, seq, ended_at is null and superseded_by is null as is_current
         from sluice_workflow_runs where workflow = published.workflow order by run_id desc limit $3
     ) as run
 ),
 newest as materialized (
-    select distinct on (workflow) workflow, run_id, epoch, seq from recent order by workflow, epoch desc, seq desc
+    select distinct on (workflow) workflow, run_id, journal, epoch, seq from recent
+    order by workflow, journal desc, epoch desc, seq desc
 )
 update sluice_workflow_runs as run set superseded_by = newest.run_id
 from newest
 where run.run_id = any(array(select run_id from recent where is_current union select unnest($2::text[])))
-    and run.workflow = newest.workflow and (run.epoch, run.seq) < (newest.epoch, newest.seq)
+    and run.workflow = newest.workflow
+    and (run.journal, run.epoch, run.seq) < (newest.journal, newest.epoch, newest.seq)
+    and run.ended_at is null and run.superseded_by is null
+
+-- name: retire
+-- Marks the runs of workflows that left the table which have not ended: a process that was cut off had begun them.
+update sluice_workflow_runs as run set superseded_by = ''
+from unnest($2::text[], $3::bigint[], $4::bigint[]) as retired (workflow, epoch, seq)
+where run.workflow = retired.workflow and (run.journal, run.epoch, run.seq) < ($1, retired.epoch, retired.seq)
     and run.ended_at is null and run.superseded_by is null
 
 -- name: newest_runs
@@ -61,8 +73,56 @@ order by started_at desc limit $2
 select state from sluice_workflow_runs where parent_run_id = $1 and parent_run_id <> '' and superseded_by is null order by workflow
 
 -- name: timeline
-select seq, at, cause, event, request_id, run_id from sluice_timeline where workflow = $1
-order by at desc, seq desc limit $2
+select entry.seq, entry.at, entry.cause, entry.event, entry.request_id, entry.run_id, coalesce(journal.topic_id, '')
+from sluice_timeline as entry left join sluice_journals as journal on journal.number = entry.journal
+where entry.workflow = $1 order by entry.at desc, entry.seq desc limit $2
+
+-- name: missing
+-- Runs that are done while their rows are missing, and whose workflows had no later run that is done.
+select run.parent_run_id, run.run_id from sluice_workflow_runs as run
+where run.rows_missing and run.superseded_by is null and not exists (
+    select 1 from sluice_workflow_runs as later
+    where later.workflow = run.workflow and later.status = 'done' and not later.rows_missing
+        and later.started_at > run.started_at
+)
+order by run.workflow limit $1
+
+-- name: present_journal
+select number, cluster_id, topic_id from sluice_journals order by number desc limit 1
+
+-- name: insert_journal
+insert into sluice_journals (number, cluster_id, topic_id, registered_at) values ($1, $2, $3, $4)
+
+-- name: open_runs
+select state from sluice_workflow_runs
+where journal < $1 and ended_at is null and superseded_by is null order by run_id limit $2
+
+-- name: lock_journals
+lock table sluice_journals in share row exclusive mode
+
+-- name: begin_progress
+insert into sluice_journal_progress (journal, partition, next_offset, epoch)
+select $1, partition, 0, 0 from unnest($2::int[]) as partition on conflict do nothing
+
+-- name: progress
+select partition, next_offset, epoch from sluice_journal_progress where journal = $1 and partition = any ($2::int[])
+
+-- name: lock_progress
+select partition, next_offset from sluice_journal_progress where journal = $1 and partition = any ($2::int[])
+order by partition for update
+
+-- name: advance
+update sluice_journal_progress as stored set next_offset = reached.next_offset, epoch = reached.epoch
+from unnest($2::int[], $3::bigint[], $4::bigint[]) as reached (partition, next_offset, epoch)
+where stored.journal = $1 and stored.partition = reached.partition
+
+-- name: mark_missing
+-- A run that is done in the journal was closed here before that was reported.
+update sluice_workflow_runs as run set rows_missing = true
+where run.run_id = any ($1::text[]) and not run.rows_missing and not exists (
+    select from sluice_runs as known where known.run_id = run.run_id and known.state <> 'open'
+)
+returning run.run_id
 
 -- Retention. A batch is what is older than $1 and lies behind one position ($2, $3) up to another, the last of it: a time
 -- and an id. Rows that are locked are left for the next round: removing never waits for a row.
@@ -85,9 +145,9 @@ with gone as (
         and (ended_at < $1 or ended_at is null)
         and run_id <> (
             select run_id from (
-                select run_id, epoch, seq from sluice_workflow_runs as other
+                select run_id, journal, epoch, seq from sluice_workflow_runs as other
                 where other.workflow = run.workflow order by run_id desc limit $7
-            ) as recent order by epoch desc, seq desc limit 1
+            ) as recent order by journal desc, epoch desc, seq desc limit 1
         )
     for update skip locked
 )

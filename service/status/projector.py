@@ -1,11 +1,17 @@
-"""The projector: reads the journal and writes the status tables. No other process writes them."""
+"""The projector: publishes the journal as status tables.
+
+Its progress is in the database, in the transaction of what it publishes: so one that lost commits, or was restored, is
+published to again from where it stands. The offsets that the group commits to Kafka only say how far the database had
+been: where it knows less, rows of runs are missing, too.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from itertools import chain
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.core.registry import Registry
@@ -14,10 +20,12 @@ from agents.ports import Clock
 from agents.watchdog import PROGRESS_SECONDS_MAX, Probe, run_beside, watch_progress
 from service.kafka.client import ClientArguments
 from service.kafka.consumer import group_member, unread
+from service.kafka.journal import Journal
 from service.status.cleaner import Cleaner
+from service.status.position import Position
 from service.status.rows import status_rows
 from service.status.store import StatusStore
-from tables.requests import is_request_log
+from tables.changelog import ChangelogRecord
 from topics.catalog import CHANGELOG
 from topics.errors import Retryable
 
@@ -31,6 +39,9 @@ POLL_MS = 200
 QUIET_SECONDS = 0.01
 GATHER_SECONDS_MAX = 0.25
 COMMIT_SECONDS = 1.0
+IDLE_SECONDS = 10.0  # without a record; then it is seen whether the database is as it was left
+
+Gathered = dict[TopicPartition, list[ChangelogRecord]]
 
 
 async def project(
@@ -38,35 +49,46 @@ async def project(
     name: str,
     registry: Registry,
     store: StatusStore,
+    journal: Journal,
     retention_days: int,
     clock: Clock,
     stop: asyncio.Event,
 ) -> None:
-    """Run until `stop` is set. Offsets are committed after their rows; a record that is read again changes nothing."""
-    projector = Projector(group_member(client, GROUP, name), registry, store, stop)
+    """Run until `stop` is set. A record that is read again changes nothing."""
+    projector = Projector(group_member(client, GROUP, name), registry, store, journal, stop)
     cleaner = Cleaner(store, registry.kinds, retention_days, clock, projector.reads_first_partition)
     await run_beside(projector.run(name), watch_progress(projector.probes), cleaner.run())
 
 
-class Projector:
+class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """The loop, and its probes for the watchdog."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, registry: Registry, store: StatusStore, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        registry: Registry,
+        store: StatusStore,
+        journal: Journal,
+        stop: asyncio.Event,
+    ) -> None:
         self._consumer = consumer
         self._registry = registry
         self._store = store
         self._stop = stop
+        self._position = Position(consumer, registry, store, journal)
+        self._is_lost = True  # where to continue is to be read from the database first
         self._unpublished = 0  # records that were read and are not published yet
         self._uncommitted = 0  # published records whose offsets are not committed yet
         self._attempts = 0  # to write; a failed one is progress, too
         self._commits = 0
         self._commit_at = 0.0
+        self._look_at = 0.0
 
     async def run(self, name: str) -> None:
         await self._with_retries(self._store.prepare)
         try:
             await self._consumer.start()
-            self._consumer.subscribe([CHANGELOG])
+            self._consumer.subscribe([CHANGELOG], listener=self)
             log.info("projector ready", extra={"sluice.name": name})
             while not self._stop.is_set():
                 await self._poll()
@@ -86,39 +108,64 @@ class Projector:
             Probe("commits of offsets", self._uncommitted, self._commits, PROGRESS_SECONDS_MAX),
         ]
 
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None: ...
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """The group's offsets are not where to continue."""
+        self._is_lost = True
+
     async def _poll(self) -> None:
-        if values := await self._gathered():
-            self._unpublished = len(values)
-            rows = status_rows(self._registry, (value for value in values if value is not None))
-            if not await self._with_retries(partial(self._store.publish, rows)):
-                return
-            self._unpublished, self._uncommitted = 0, self._uncommitted + len(values)
+        if self._is_lost:
+            self._is_lost, self._uncommitted = False, 0
+            await self._with_retries(self._position.find)
+        gathered = await self._gathered()
+        if self._is_lost:
+            return  # some of it may be from elsewhere
         now = asyncio.get_running_loop().time()
+        if gathered or now >= self._look_at:
+            self._look_at = now + IDLE_SECONDS
+            self._unpublished = sum(map(len, gathered.values()))
+            if not await self._with_retries(partial(self._publish, gathered)):
+                return
+            self._unpublished = 0
         if self._uncommitted and now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
             await self._commit()
 
-    async def _gathered(self) -> list[bytes | None]:
-        """Records until none arrives for QUIET_SECONDS, within a maximum of time and number."""
-        values = await self._read(POLL_MS, POLL_RECORDS_MAX)
-        until = asyncio.get_running_loop().time() + GATHER_SECONDS_MAX
-        while values and len(values) < POLL_RECORDS_MAX and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(QUIET_SECONDS)
-            if not (more := await self._read(0, POLL_RECORDS_MAX - len(values))):
-                break
-            values += more
-        return values
+    async def _publish(self, gathered: Gathered) -> None:
+        steps, counting = self._position.reading(gathered)
+        rows = status_rows(self._registry, chain.from_iterable(counting))
+        if await self._position.publish(rows, steps):
+            self._uncommitted += self._unpublished
+        else:
+            self._is_lost = True
 
-    async def _read(self, timeout_ms: int, records_max: int) -> list[bytes | None]:
-        """Values of workflow records; None for a request log, whose offset still counts."""
-        fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=records_max)
-        every = [record for records in fetched.values() for record in records]
-        return [None if is_request_log(record.key or b"") else record.value for record in every]
+    async def _gathered(self) -> Gathered:
+        """Records until none arrives for QUIET_SECONDS, within a maximum of time and number."""
+        gathered: Gathered = {}
+        count = self._add(gathered, await self._read(POLL_MS, POLL_RECORDS_MAX))
+        until = asyncio.get_running_loop().time() + GATHER_SECONDS_MAX
+        while 0 < count < POLL_RECORDS_MAX and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(QUIET_SECONDS)
+            if not (more := self._add(gathered, await self._read(0, POLL_RECORDS_MAX - count))):
+                break
+            count += more
+        return gathered
+
+    def _add(self, gathered: Gathered, fetched: Gathered) -> int:
+        for tp, records in fetched.items():
+            gathered.setdefault(tp, []).extend(records)
+        return sum(map(len, fetched.values()))
+
+    async def _read(self, timeout_ms: int, records_max: int) -> Gathered:
+        fetched: Gathered = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=records_max)
+        return fetched
 
     async def _commit(self) -> None:
         try:
-            await self._consumer.commit()
-        except KafkaError as error:  # retried; records that are read again after a restart change nothing
+            if reached := self._position.reached:
+                await self._consumer.commit(reached)
+        except KafkaError as error:  # retried; nothing depends on it but what a restored database is found by
             log.warning("offsets not committed", extra={"sluice.error": str(error)})
             return
         self._uncommitted, self._commits = 0, self._commits + 1

@@ -1,17 +1,22 @@
 """The store of published state: written by the projector, read by the command line. In SQLite or PostgreSQL."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
 from agents.core.registry import Registry
-from service.status.rows import StatusRows
+from service.clock import Clock
+from service.kafka.journal import Journal
+from service.status.progress import Progress, Step
+from service.status.rows import StatusRows, lost_rows
 from topics.errors import Broken
 
 LISTED_MAX = 200  # runs or timeline entries that one call returns
+LOST_READ_MAX = 1_000  # open runs of a former journal that are read at once
+LOST = "it had not ended when its Kafka cluster, or its journal there, was replaced: start it again"
 # Runs of a workflow, those with the highest numbers, among which its newest is looked for. It is the first of them, or
 # one of the next: a frozen process may have begun runs with higher numbers, but few.
 RUNS_COMPARED_MAX = 16
@@ -22,6 +27,7 @@ class TimelineEntry(NamedTuple):
     """A notable transition: its number, its time, the id of the command that caused it, and its event.
 
     Where a request was accepted: its `request_id`, and the run that it started or was attached to (empty: none yet).
+    `journal` is Kafka's id of the journal that says so, empty for one of an older program.
     """
 
     seq: int
@@ -30,21 +36,48 @@ class TimelineEntry(NamedTuple):
     event: str
     request_id: str
     run_id: str
+    journal: str = ""
+
+
+class Met(NamedTuple):
+    """A journal as the database knows it: its number, and the identity of the one before it, if it is new here.
+
+    `lost` are the runs of the former one that had not ended.
+    """
+
+    number: int
+    former: Journal | None = None
+    lost: tuple[Any, ...] = ()
 
 
 class StatusStore(ABC):
     """The status tables. Raises Retryable and Rejected as a sink does. States are of the installation's kinds."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
+        self._clock = clock
 
     @abstractmethod
     async def prepare(self) -> None:
         """Create the tables, or migrate them to this version."""
 
     @abstractmethod
-    async def publish(self, rows: StatusRows) -> None:
-        """Write the rows that are newer than the stored ones, in one transaction."""
+    async def meet(self, journal: Journal) -> Met:
+        """Make this the present journal. Where another one was: its runs that have not ended have failed."""
+
+    @abstractmethod
+    async def progress(self, journal: int, partitions: Sequence[int]) -> Mapping[int, Progress]:
+        """How far each partition of a journal (its number) is published."""
+
+    @abstractmethod
+    async def publish(
+        self, rows: StatusRows, journal: int, steps: Sequence[Step] = (), suspects: Sequence[object] = ()
+    ) -> Sequence[str] | None:
+        """Write the rows that are newer than the stored ones, and the progress, in one transaction.
+
+        None, and nothing written, if the stored progress is not the one before the steps: the database is not as it
+        was left. `suspects` are ids of runs that are done: those whose rows are found to be missing are returned.
+        """
 
     @abstractmethod
     async def close(self) -> None: ...
@@ -52,12 +85,12 @@ class StatusStore(ABC):
     async def runs(self, kind: str, name: str = "", limit: int = LISTED_MAX) -> Sequence[Any]:
         """States of a kind's runs, the newest first: those with this run id, workflow key or request id, or all."""
         if name:
-            return await self._states("named_runs", kind, limit, name)
-        return await self._states("newest_runs", kind, limit)
+            return self._states(await self._fetch("named_runs", kind, limit, name))
+        return self._states(await self._fetch("newest_runs", kind, limit))
 
     async def children(self, run_id: str) -> Sequence[Any]:
         """States of the runs that a run started, by workflow."""
-        return await self._states("children", run_id)
+        return self._states(await self._fetch("children", run_id))
 
     async def timeline(self, workflow: str) -> Sequence[TimelineEntry]:
         """The newest entries first."""
@@ -90,9 +123,20 @@ class StatusStore(ABC):
     async def _fetch(self, statement: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         """The rows that the named statement finds."""
 
-    async def _states(self, statement: str, *arguments: object) -> Sequence[Any]:
+    def _lost(self, states: Sequence[Any]) -> StatusRows:
+        return lost_rows(self._registry, states, LOST, int(self._clock.now().timestamp() * 1000))
+
+    async def missing(self) -> Mapping[str, Sequence[str]]:
+        """Runs that are done while their rows are missing, and whose workflows had no later run that is done, by the
+        run that started them."""
+        found: dict[str, list[str]] = {}
+        for parent, run in await self._fetch("missing", LISTED_MAX):
+            found.setdefault(parent, []).append(run)
+        return found
+
+    def _states(self, found: Iterable[Sequence[Any]]) -> list[Any]:
         try:
-            return [self._registry.read_state(state) for (state,) in await self._fetch(statement, *arguments)]
+            return [self._registry.read_state(state) for (state,) in found]
         except msgspec.DecodeError as error:
             raise Broken(
                 f"a published state is unreadable ({error}): run the projector's version or a newer one"

@@ -9,16 +9,17 @@ import pytest
 from faust.types import TP
 
 from agents.faust.app import StrictApp
+from tables.changelog import Headers, tombstone_headers
 from tables.kinds.sync import SyncState
 from tables.requests import RequestLog, encode_requests, log_key
 from tables.row import Deadline, Row, encode_row
-from tables.stores import StrictTable
+from tables.stores import StrictTable, keep_stores_of
 from tests.engine.broker import LogRecord
 from tests.engine.worker import Store
 from topics.errors import Broken
 
 PARTITION = 3
-CHANGELOG = TP("changelog", PARTITION)
+CHANGELOG = TP("lab-rows-changelog", PARTITION)
 
 Change = tuple[bytes, bytes | None]
 
@@ -37,13 +38,15 @@ class MemoryStore:
 
     def restore(self, changes: Sequence[Change]) -> None:
         """What a start does with the whole changelog, as far as the store does not have it."""
-        self._store.restore(changelog(*changes)[self._store.position :])
+        self._store.restore(changelog(*changes)[self._store.position :], self._store.changelog())
 
     def confirm(self, offset: int) -> None:
         """The broker has the changelog up to this offset, and the commit went through."""
         self._store.position = offset + 1
+        self._store.let_deleted_go()
 
-    def crash(self) -> None: ...
+    def crash(self) -> None:
+        self._store = self._store.copy()
 
     def take_copy(self) -> None:
         self._copy = self._store.copy()
@@ -81,15 +84,17 @@ class RealStore:
 
     def write(self, changes: dict[bytes, bytes | None]) -> None:
         self.table.store(PARTITION, changes)
+        self.table.note_sent(PARTITION, [(key, value, ()) for key, value in changes.items()])
 
     def read(self, key: bytes) -> bytes | None:
         return self.table.read(PARTITION, key)
 
     def restore(self, changes: Sequence[Change]) -> None:
-        self.table.restore(PARTITION, changelog(*changes), self.table.persisted_offset(CHANGELOG))
+        self.table.restore(PARTITION, changelog(*changes))
 
     def confirm(self, offset: int) -> None:
-        self.table.note_delivered(CHANGELOG, offset)
+        self.table.begin_epochs([PARTITION], 0, 0)  # the lowest epoch that there can be: 1 at first
+        self.table.note_delivered(CHANGELOG, 0, offset)
         self.table.persist_offsets()
 
     def take_copy(self) -> None:
@@ -122,7 +127,12 @@ def store(request: pytest.FixtureRequest) -> AnyStore:
 
 
 def changelog(*changes: Change, first: int = 0) -> list[Any]:
-    return [LogRecord(CHANGELOG.topic, PARTITION, at, 0, *change, ()) for at, change in enumerate(changes, first)]
+    numbered = enumerate(changes, first)
+    return [LogRecord(CHANGELOG.topic, PARTITION, at, 0, key, value, headers(value)) for at, (key, value) in numbered]
+
+
+def headers(value: bytes | None) -> Headers:
+    return () if value else tombstone_headers(1, 2)
 
 
 def row(seq: int, epoch: int = 1, due: int = 0) -> bytes:
@@ -133,11 +143,23 @@ def values(store: AnyStore) -> list[bytes | None]:
     return [store.read(key) for key in (b"a", b"b", b"c")]
 
 
-async def test_what_was_written_survives_a_crash_and_what_was_deleted_stays_away(store: AnyStore) -> None:
+async def test_what_was_written_survives_a_crash(store: AnyStore) -> None:
     store.write({b"a": row(1), b"b": row(1)})
-    store.write({b"a": row(2), b"b": None})
+    store.write({b"a": row(2)})
     store.crash()
-    assert values(store) == [row(2), None, None]
+    assert values(store) == [row(2), row(1), None]
+
+
+async def test_what_was_deleted_is_gone_but_for_a_crash_before_the_broker_has_its_tombstone(store: AnyStore) -> None:
+    store.write({b"a": row(1), b"b": row(1)})
+    store.write({b"a": None, b"b": None})
+    assert values(store) == [None, None, None]
+    store.crash()
+    assert values(store) == [row(1), row(1), None]
+    store.write({b"a": None})
+    store.confirm(0)
+    store.crash()
+    assert values(store) == [None, row(1), None]
 
 
 async def test_an_empty_store_is_rebuilt_from_the_changelog(store: AnyStore) -> None:
@@ -176,11 +198,47 @@ async def test_a_copy_that_is_put_back_is_brought_up_from_its_own_position(store
 
 async def test_a_record_that_is_older_than_the_stored_one_is_passed_over(store: AnyStore) -> None:
     newest = (b"a", row(5, epoch=2))
-    changelog = [newest, (b"a", row(4, epoch=2)), (b"a", row(99, epoch=1)), (b"b", row(1)), (b"b", row(1))]
+    changelog = [newest, (b"a", row(4, epoch=2)), (b"b", row(1, epoch=2)), (b"a", row(99)), (b"c", row(99))]
     store.restore(changelog)
-    assert values(store) == [row(5, epoch=2), row(1), None]
-    store.restore([*changelog, (b"a", row(98, epoch=1))])
-    assert values(store) == [row(5, epoch=2), row(1), None]
+    assert values(store) == [row(5, epoch=2), row(1, epoch=2), None]
+    store.crash()
+    store.restore([*changelog, (b"b", row(98))])
+    assert values(store) == [row(5, epoch=2), row(1, epoch=2), None]
+
+
+async def test_records_that_do_not_count_are_read_again_until_the_owner_has_put_its_own_behind_them(
+    real: RealStore,
+) -> None:
+    real.restore([(b"a", row(5, epoch=2)), (b"a", row(9)), (b"b", row(9))])
+    table = real.reopen()
+    assert table.persisted_offset(CHANGELOG) == 0
+    real.restore([(b"a", row(5, epoch=2)), (b"a", row(9)), (b"b", row(9))])
+    table = real.hold()
+    epoch = table.epoch(PARTITION)
+    assert table.put_overtaken(PARTITION) == {b"a": row(5, epoch), b"b": None}
+    assert values(real) == [row(5, epoch), None, None]
+
+
+async def test_an_epoch_is_above_all_that_the_changelog_has_met(real: RealStore) -> None:
+    real.restore([(b"a", row(1, epoch=2**60)), (b"a", None)])
+    real.crash()
+    assert real.hold().epoch(PARTITION) == 2**60 + 1
+    real.crash()
+    assert real.hold().epoch(PARTITION) == 2**60 + 2
+
+
+def test_stores_of_another_journal_are_discarded_and_those_of_the_same_are_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores = tmp_path / "worker-1"
+    keep_stores_of("first", stores)
+    (stores / "rows.db").touch()
+    keep_stores_of("first", stores)
+    assert (stores / "rows.db").exists()
+    assert caplog.records == []
+    keep_stores_of("second", stores)
+    assert [file.name for file in stores.iterdir()] == ["JOURNAL"]
+    assert "are of another journal (first) than Kafka has now (second)" in caplog.text
 
 
 async def test_partitions_are_apart(real: RealStore) -> None:
@@ -189,22 +247,22 @@ async def test_partitions_are_apart(real: RealStore) -> None:
 
 
 async def test_a_changelog_is_restored_in_chunks_with_its_position(real: RealStore) -> None:
-    real.table.restore(PARTITION, changelog((b"a", row(1)), (b"b", row(1))), None)
-    real.table.restore(PARTITION, [*changelog((b"a", row(2)), first=2), *changelog((b"b", None), first=5)], 1)
+    real.table.restore(PARTITION, changelog((b"a", row(1)), (b"b", row(1))))
+    real.table.restore(PARTITION, [*changelog((b"a", row(2)), first=2), *changelog((b"b", None), first=5)])
     assert values(real) == [row(2), None, None]
     assert real.reopen().persisted_offset(CHANGELOG) == 5
 
 
 async def test_the_position_is_what_the_broker_has_confirmed(real: RealStore) -> None:
     table = real.hold()
-    table.note_delivered(CHANGELOG, 8)
+    table.note_delivered(CHANGELOG, 0, 8)
     assert table.persisted_offset(CHANGELOG) is None
     table.persist_offsets()
     assert real.reopen().persisted_offset(CHANGELOG) == 8
 
 
 async def test_a_revoked_partition_stays_closed(real: RealStore) -> None:
-    real.hold().note_delivered(CHANGELOG, 8)
+    real.hold().note_delivered(CHANGELOG, 0, 8)
     real.close()
     real.table.persist_offsets()
     assert PARTITION not in real.table.data._dbs
@@ -212,8 +270,8 @@ async def test_a_revoked_partition_stays_closed(real: RealStore) -> None:
 
 async def test_what_was_confirmed_before_a_revocation_is_forgotten(real: RealStore) -> None:
     table = real.hold()
-    table.note_delivered(CHANGELOG, 8)
-    table.forget_delivered()
+    table.note_delivered(CHANGELOG, 0, 8)
+    table.release()
     table.persist_offsets()
     assert table.persisted_offset(CHANGELOG) is None
 

@@ -18,9 +18,10 @@ from service.status.rows import StatusRows, status_rows
 from service.status.store import StatusStore
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import SyncState
-from tables.row import Row, encode_row
+from tables.row import Row
 from tests.bench.environment import Environment
-from tests.support.past import Past, fill_postgres, fill_sqlite
+from tests.support.past import JOURNAL, Past, fill_postgres, fill_sqlite
+from tests.support.published import journal_record
 
 ORGS, SYNCS, ENTITIES, EVENTS = 2, 1_000, 49, 10  # 100,000 runs, 1,000 of each workflow; 1,000,000 timeline entries
 REPEATS = 20
@@ -57,8 +58,8 @@ async def measure_history(env: Environment, rounds: int) -> History:
 async def _measured(url: str, past: Past, rounds: int) -> dict[str, float]:
     store, sink = open_status(Settings(sink=url), SystemClock()), open_sink(url, SystemClock())
     calls = _questions(store, past)
-    calls["publish the start of a sync"] = lambda number: store.publish(_started(past, number, 1))
-    calls["publish its next state"] = lambda number: store.publish(_started(past, number, 2))
+    calls["publish the start of a sync"] = lambda number: store.publish(_started(past, number, 1), JOURNAL)
+    calls["publish its next state"] = lambda number: store.publish(_started(past, number, 2), JOURNAL)
     calls["open the runs of its entities"] = lambda number: sink.open_leases(_leases(past, number))
     found = {}
     for what, call in calls.items():
@@ -93,7 +94,7 @@ def _started(past: Past, number: int, seq: int) -> StatusRows:
     """A new sync of an organisation, and all its entities."""
     sync = past.sync(number % ORGS, SYNCS + number)
     states: list[SyncState | EntityState] = [sync, *past.entity_runs(sync)]
-    return status_rows(SHIPPED, [encode_row(Row(epoch=1, seq=state.run + seq, state=state)) for state in states])
+    return status_rows(SHIPPED, [journal_record(Row(epoch=1, seq=state.run + seq, state=state)) for state in states])
 
 
 def _leases(past: Past, number: int) -> list[LeaseRequest]:

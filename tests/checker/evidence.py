@@ -20,7 +20,8 @@ class Evidence(Struct, dict=True):
     control topics' messages by topic, partition and workflow, ascending. `actions` are the steps of which a run-action
     was sent. `request_ids` are, by workflow, the shortened ids of requests that were accepted as messages, in any
     record of the journal; `events` is all that happened, as rows of the timeline. `folded` is the journal's newest
-    record of each key, by partition; `position` the offset of the last record that changed it. `published` are the
+    record of each key, by partition; `position` the offset of the last record that changed it; `cut_off` how many
+    records do not count. `published` are the
     columns of each run by status table or view and run id, times as Unix ms, JSON decoded; `poison` says what was wrong
     with messages that the harness sent although they can never be handled.
     """
@@ -42,6 +43,7 @@ class Evidence(Struct, dict=True):
     request_ids: Mapping[str, set[str]] = {}
     events: frozenset[TimelineRow] = frozenset()
     folded: dict[int, dict[bytes, bytes]] = {}
+    cut_off: int = 0
     position: dict[int, int] = {}
     newest: dict[str, Newest] = {}
     audit: list[values.AuditLine] = []

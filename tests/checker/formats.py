@@ -1,12 +1,16 @@
 """The journal's records, read anew: workflows' and their request logs. Pure.
 
 A record is three big-endian 64-bit numbers (epoch, seq, due), then JSON that says the same and more; in a workflow's
-record the epoch is called `generation`, the history `trail`. A request log has the key request-log:SLOT:WORKFLOW.
+record the epoch is called `generation`, the history `trail`. A request log has the key request-log:SLOT:WORKFLOW. A
+record without a value takes its key out, and has epoch and seq in a header.
+
+Epochs only grow along a partition: a record of a lower one than some record before it was sent by a process that had
+been cut off, and does not count.
 """
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
@@ -17,6 +21,8 @@ from tests.checker.entries import Compared, Entry, Event, RequestLog
 from tests.checker.messages import sync_key
 
 HEAD = struct.Struct(">QQQ")
+GUARD = struct.Struct(">QQ")
+GUARD_HEADER = "sluice-guard"
 LOG_PREFIX = "request-log:"
 LOG_SLOTS = 8  # a request log holds one day, and takes the place of the one so many days before
 FIRST_STATUS = {"sync": "running", "entity": "fetching"}  # what a state without a status is in
@@ -161,6 +167,14 @@ def _lease(lease: list[Any]) -> tuple[int, int, int]:
 def guard_of(value: bytes) -> tuple[int, int]:
     epoch, seq, _ = HEAD.unpack_from(value)
     return epoch, seq
+
+
+def guard_in(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> tuple[int, int] | None:
+    """Of a whole record; None for one without a value whose headers do not have it."""
+    if value is not None:
+        return guard_of(value)
+    found = next((content for name, content in headers if name == GUARD_HEADER), b"")
+    return GUARD.unpack(found) if len(found) == GUARD.size else None
 
 
 def fold(folded: dict[bytes, bytes], key: bytes, value: bytes | None) -> None:

@@ -89,7 +89,7 @@ def newer_than_replayed(again: bool) -> Evidence:
 
 RIGHT: dict[str, list[Evidence]] = {
     "journal-is-gapless": [
-        journal(*whole_run().journal, Entry(key=KEY, partition=0, offset=9, is_tombstone=True)),
+        journal(*whole_run().journal, Entry(key=KEY, partition=0, offset=9, epoch=1, seq=9, is_tombstone=True)),
         journal(FIRST, LAST, replace(LAST, offset=9)),  # only a store kept what came between: it is put again,
         journal(FIRST, LAST, replace(LAST, offset=9, epoch=2)),  # or by a newer epoch,
         newer_than_replayed(again=True),  # or what is newer is
@@ -139,7 +139,7 @@ WRONG: dict[str, list[tuple[Evidence, str]]] = {
         ),
         (journal(FIRST, replace(SECOND, partition=1)), "on partitions [0, 1]"),
         (whole_run(request_logs=[replace(LOG, partition=1)]), "on partitions [0, 1]"),
-        (journal(FIRST, Entry(key=KEY, partition=0, offset=9, is_tombstone=True)), "it was fetching"),
+        (journal(FIRST, Entry(key=KEY, partition=0, offset=9, epoch=1, seq=9, is_tombstone=True)), "it was fetching"),
     ],
     "journal-is-legal": [
         (journal(FIRST, replace(SECOND, last_offset=at(control=-1, page_done=0))), "goes back"),

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.checker.entries import Entry, Newest
 from tests.checker.evidence import Evidence
-from tests.checker.formats import LOG_PREFIX, RecordReader, fold, guard_of
+from tests.checker.formats import LOG_PREFIX, RecordReader, fold, guard_in, guard_of
 from tests.checker.messages import ID_HEADER, action_id, decoded, document, letter, workflow_of
 from tests.checker.values import Action, LogFacts, Message, PageResult, SentCommand, TimelineRow
 
@@ -29,6 +29,7 @@ class TopicsReader:
 
     def __init__(self) -> None:
         self.records = RecordReader()
+        self._epochs: dict[int, int] = {}  # the highest so far, by partition of the journal
         self.found = Evidence(request_ids=self.records.ids)
 
     def evidence(self) -> Evidence:
@@ -83,6 +84,11 @@ class TopicsReader:
 
     def _journal(self, record: Any) -> None:
         found, key, place = self.found, (record.key or b"").decode(), (record.partition, record.offset)
+        guard, epoch = guard_in(record.value, record.headers), self._epochs.get(record.partition, 0)
+        if guard is not None and guard[0] < epoch:
+            found.cut_off += 1
+            return
+        self._epochs[record.partition] = guard[0] if guard else epoch
         folded = found.folded.setdefault(record.partition, {})
         before = folded.get(record.key)
         fold(folded, record.key, record.value)
@@ -93,7 +99,10 @@ class TopicsReader:
                 found.request_logs.append(self.records.read_log(key, record.value, *place))
             return
         if record.value is None:
-            found.journal.append(Entry(key=key, partition=record.partition, offset=record.offset, is_tombstone=True))
+            epoch, seq = guard or (0, 0)
+            found.journal.append(
+                Entry(key=key, partition=place[0], offset=place[1], epoch=epoch, seq=seq, is_tombstone=True)
+            )
             return
         entry = self.records.read(key, record.value, *place)
         found.journal.append(entry)

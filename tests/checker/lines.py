@@ -46,8 +46,9 @@ class Line(Struct):
         return unseen
 
     def end(self, tombstone: Entry) -> None:
+        """Its owner takes it out when it has ended; or puts it out (seq 0) where another process had begun it."""
         last = self.wins[-1] if self.wins else None
-        if last is not None and last.status not in ENDED:
+        if last is not None and last.status not in ENDED and tombstone.seq:
             self.faults.append(f"{last.where}: it was {last.status} when its record was removed")
         self.is_over = True
 
@@ -98,6 +99,8 @@ def lines_of(journal: Sequence[Entry]) -> list[Line]:
             lines.append(line)
         if entry.is_tombstone:
             line.end(entry)
+            if not entry.seq and line in lines:
+                lines.remove(line)  # it never counted
         else:
             writer = entry.partition, entry.epoch
             unseen[writer] = line.take(entry, unseen.get(writer, entry.offset))

@@ -11,6 +11,7 @@ import rocksdict
 from tests.checker.values import Store
 
 POSITION = b"__faust\0offset__"  # where Faust keeps the changelog's offset, beside the workflows' keys
+EPOCH = b"__sluice\0epoch__"  # and the worker the highest epoch that it has met there
 _NAME = re.compile(r"workflows-(\d+)\.db")
 
 
@@ -33,6 +34,7 @@ def _read(path: Path, partition: int) -> Store:
                 raise
             return Store(str(path), partition, None, {})  # damaged, and nobody has opened it since
     position = values.pop(POSITION, None)
+    values.pop(EPOCH, None)
     return Store(str(path), partition, None if position is None else int(position), values)
 
 

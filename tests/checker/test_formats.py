@@ -286,7 +286,7 @@ def test_a_journal_of_the_simulator_is_read_up_to_where_it_was_torn(tmp_path: Pa
 def test_the_journal_is_read_with_its_fold_and_where_that_changed_last() -> None:
     older, newest, stale = (encode_row(replace(ROW, epoch=epoch, seq=seq)) for epoch, seq in ((1, 1), (2, 2), (1, 9)))
     found = taken(JOURNAL, older, newest, stale, newest)
-    assert [entry.offset for entry in found.journal] == [0, 1, 2, 3]
+    assert ([entry.offset for entry in found.journal], found.cut_off) == ([0, 1, 3], 1)
     assert (found.folded[0], found.position) == ({STATE.key.encode(): newest}, {0: 1})
     assert found.newest[STATE.run_id].value == newest
     assert found.events == {(STATE.key, 1, 7, "c", "n", "r", STATE.run_id)}

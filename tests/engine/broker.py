@@ -6,6 +6,7 @@ Behaves as the real one was measured to; `tests/acceptance/test_conformance.py` 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import NamedTuple
 from zlib import crc32
@@ -79,7 +80,8 @@ class Group:
 class Broker:
     """What is in a log stays, in its order, with the broker's time. `written_by` names the writer of each.
 
-    `leaders`: the offset at which each leader of a partition began.
+    Compaction takes records from readers; the log keeps them, for the checks. `leaders`: the offset at which each
+    leader of a partition began.
 
     Its clock is wrong by `skew_ms`. With `spreads_workflows` every workflow has a partition of its own, as those of
     different connections do: then nothing is delivered locally.
@@ -94,6 +96,7 @@ class Broker:
     begins: dict[LogPartition, int] = field(default_factory=lambda: defaultdict(int))
     incarnations: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     leaders: dict[LogPartition, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0]))
+    _compacted: dict[LogPartition, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def partition_of(self, key: str) -> int:
         return crc32((key if self.spreads_workflows else partition_key(key)).encode()) % self.partitions
@@ -108,8 +111,22 @@ class Broker:
 
     def read(self, tp: LogPartition, offset: int, most: int | None = None) -> list[LogRecord]:
         assert self.has_offset(tp, offset), "a reader continues from the log's beginning"
-        end = None if most is None else offset + most
-        return self.logs[tp][offset:end]
+        gone = self._compacted.get(tp, ())
+        found = (record for record in islice(self.logs[tp], offset, None) if record.offset not in gone)
+        return list(islice(found, most))
+
+    def compact(self, tp: LogPartition, end: int) -> int:
+        """Of each key only the last record before `end` stays; how many went."""
+        found = self.read(tp, 0)
+        last = {record.key: record.offset for record in found if record.offset < end}
+        gone = {record.offset for record in found if record.offset < last.get(record.key, 0)}
+        self._compacted[tp] |= gone
+        return len(gone)
+
+    def offset_of(self, tp: LogPartition, oldest_ms: int) -> int:
+        """The offset of the first record that is not older, and still there."""
+        log = self.logs[tp][self.begins[tp] :]
+        return next((record.offset for record in log if record.timestamp >= oldest_ms), len(self.logs[tp]))
 
     def find_log(self, tp: LogPartition, leader_epoch: int | None) -> FoundLog:
         """The log, after it had the leader of this epoch."""

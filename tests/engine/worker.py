@@ -1,7 +1,8 @@
 """A worker's process: its stores, positions and timers. It may die at any crash point and leave anything behind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -11,46 +12,62 @@ from agents.core.outbox import Outbox, check_order
 from agents.core.processor import Processor, process_batch, resend_pending
 from agents.core.reading import LostRecords, begin_reading
 from agents.core.timers import PartitionTimers
+from tables.changelog import Changelog, ChangelogRecord, guard_in, tombstone_headers, under_epoch
 from tables.logs import KEY as LOGS_KEY
 from tables.logs import SourceLogs, decode_logs, encode_logs
 from tables.requests import is_request_log
-from tables.row import Deadline, deadline_of, epoch_of, guard_of, next_epoch
+from tables.row import GUARD, Deadline, deadline_of, next_epoch
 from tests.engine.broker import LogPartition, LogRecord, Member, Producer
+from tests.engine.faults import Died
 from tests.engine.process import Process
 from topics.catalog import CHANGELOG
 from topics.codec import encode
 from topics.command import TimerDue
+from topics.errors import Broken
 
 BATCH_MAX = 6
+TAIL_LOOKS = 2  # the second reads up to where the first found the end
 POLLED_MAX = 3  # partitions whose records one poll brings
 
 
 @dataclass
 class Store:
-    """RocksDB on a disk, one partition: survives the process. Whole up to `position`, an offset of the changelog."""
+    """RocksDB on a disk, one partition: survives the process. Whole up to `position`, an offset of the changelog, in
+    which `epoch` is the highest that it has met."""
 
     values: dict[bytes, bytes] = field(default_factory=dict)
     position: int = 0
+    epoch: int = 0
+    deleted: set[bytes] = field(default_factory=set)  # of the process: they leave the disk behind their tombstones
 
     def read(self, partition: int, key: bytes) -> bytes | None:
-        return self.values.get(key)
+        return None if key in self.deleted else self.values.get(key)
 
     def write(self, changes: Mapping[bytes, bytes | None]) -> None:
         for key, value in changes.items():
             if value is None:
-                self.values.pop(key, None)
+                self.deleted.add(key)
             else:
                 self.values[key] = value
+                self.deleted.discard(key)
 
-    def restore(self, records: Sequence[LogRecord], has_guard: bool = True) -> None:
-        """Changelog records behind the position; one with a lower guard is a frozen process's."""
-        for record in records:
-            assert record.key is not None
-            before = self.values.get(record.key)
-            is_old = before is not None and record.value is not None and guard_of(record.value) < guard_of(before)
-            if not (is_old and has_guard):
-                self.write({record.key: record.value})
-            self.position = record.offset + 1
+    def let_deleted_go(self) -> None:
+        for key in self.deleted:
+            self.values.pop(key, None)
+        self.deleted.clear()
+
+    def changelog(self) -> Changelog:
+        """Its changelog, as far as the store knows it."""
+        return Changelog(self.epoch, self.position)
+
+    def restore(self, records: Sequence[LogRecord], changelog: Changelog) -> None:
+        """Changelog records behind the position."""
+        self.write(changelog.fold(records, self.values.get))
+        self.let_deleted_go()
+        self.note(changelog)
+
+    def note(self, changelog: Changelog) -> None:
+        self.position, self.epoch = changelog.position + 1, changelog.epoch
 
     def deadlines(self) -> list[tuple[str, Deadline]]:
         workflows = ((key, value) for key, value in self.values.items() if not is_request_log(key))
@@ -62,10 +79,26 @@ class Store:
         return {key.decode(): value for key, value in self.values.items() if key not in beside}
 
     def copy(self) -> "Store":
-        return Store(dict(self.values), self.position)
+        return Store(dict(self.values), self.position, self.epoch)
 
 
 Disk = dict[int, Store]
+
+
+class Unguarded(Changelog):
+    """Without protection: the last record counts, whoever sent it."""
+
+    def fold(
+        self, records: Iterable[ChangelogRecord], read: Callable[[bytes], bytes | None]
+    ) -> dict[bytes, bytes | None]:
+        changes: dict[bytes, bytes | None] = {}
+        for record in records:
+            assert record.key is not None
+            changes[record.key] = record.value
+            self.known = record.offset + 1
+            guard = guard_in(record)
+            self.epoch = max(self.epoch, GUARD.unpack(guard)[0] if guard else 0)
+        return changes
 
 
 @dataclass(frozen=True)
@@ -80,6 +113,7 @@ class Protections:
     flush_before_commit: bool = True
     one_flush_for_all: bool = True
     restore_guard: bool = True
+    overtaking: bool = True
     group_fence: bool = True
     run_fence: bool = True
 
@@ -98,24 +132,21 @@ class Worker(Process):
         self.timers = PartitionTimers()
         self._producer = Producer(self.broker, self.name, self._note_delivered)
         self._handled: dict[LogPartition, int] = {}
-        self._delivered: dict[int, int] = {}
-        self._epochs: dict[int, int] = {}
+        self._changelogs: dict[int, Changelog] = {}
+        self._ends: dict[int, int] = {}
         self.lost: list[LostRecords] = []
 
     async def assign(self, member: Member) -> None:
         """Restore the stores, in pieces, then continue from the committed offsets."""
+        self._changelogs, self._ends = {}, {}
         for partition in member.partitions:
             store = self.disk.setdefault(partition, Store())
-            journal = LogPartition(CHANGELOG, partition)
-            while records := self.broker.read(journal, store.position, BATCH_MAX * 4):
-                store.restore(records, self.protections.restore_guard)
-                self.faults.crash_point(self.name, f"while restoring {partition}")
-            newest = max((epoch_of(value) for value in store.values.values()), default=0)
-            self._epochs[partition] = next_epoch(member.generation, self.clock.now_ms, newest)
+            self._changelogs[partition] = changelog = self._restored(partition, store)
+            changelog.begin(next_epoch(member.generation, self.clock.now_ms, changelog.epoch))
+            store.epoch = changelog.epoch
         self.timers.rebuild({one: self.disk[one].deadlines() for one in member.partitions}, self.clock.now_ms)
         self.hold(member, self.processor.registry.catalog.control)
         self._handled.clear()
-        self._delivered.clear()
         for tp in self.position:
             self._begin_reading(tp)
 
@@ -142,7 +173,7 @@ class Worker(Process):
         if after is before:
             return
         self.faults.note(self.name, f"knows other logs of {tp.partition}: {after.logs[tp.topic]}")
-        value = encode_logs(msgspec.structs.replace(after, epoch=self._epochs[tp.partition]))
+        value = encode_logs(msgspec.structs.replace(after, epoch=self._changelogs[tp.partition].epoch))
         self.disk[tp.partition].write({LOGS_KEY: value})
         self.faults.crash_point(self.name, "after the store, before the journal has the logs")
         self._publish(LogPartition(CHANGELOG, tp.partition), Out(LOGS_KEY, value))
@@ -151,7 +182,7 @@ class Worker(Process):
     def _resend_pending(self, tp: LogPartition) -> None:
         self.faults.note(self.name, f"asks again for all that {tp.partition} waits for: {self.lost[-1]}")
         store = self.disk[tp.partition]
-        batch = Batch(store, tp, (), self._epochs[tp.partition])
+        batch = Batch(store, tp, (), self._changelogs[tp.partition].epoch)
         context = BatchContext(batch, self.processor.registry, self.broker.partition_of, self.name)
         resend_pending(store.workflows(), context, self.processor)
         for target, outs in batch.outputs.items():
@@ -164,8 +195,16 @@ class Worker(Process):
         await super().revoke()
         self.timers.rebuild({}, self.clock.now_ms)
 
+    def _restored(self, partition: int, store: Store) -> Changelog:
+        journal = LogPartition(CHANGELOG, partition)
+        changelog = store.changelog() if self.protections.restore_guard else Unguarded(0, store.position)
+        while records := self.broker.read(journal, changelog.known, BATCH_MAX * 4):
+            store.restore(records, changelog)
+            self.faults.crash_point(self.name, f"while restoring {partition}")
+        return changelog
+
     async def move(self) -> None:
-        match self.faults.random.choices(("handle", "deliver", "commit", "tick"), (8, 4, 2, 1))[0]:
+        match self.faults.random.choices(("handle", "deliver", "commit", "tick", "tail"), (8, 4, 2, 1, 1))[0]:
             case "handle" if self.position:
                 tps = list(self.position)
                 most = self.faults.random.randint(1, POLLED_MAX)
@@ -176,6 +215,8 @@ class Worker(Process):
                 self._commit()
             case "tick":
                 self._tick()
+            case "tail":
+                self.look_at_tails()
 
     async def drain(self) -> bool:
         moved = self._tick()
@@ -187,7 +228,13 @@ class Worker(Process):
         moved |= bool(self._producer.waiting())
         self._commit()
         self._producer.flush()
-        return moved
+        return self.look_at_tails() or moved
+
+    async def let_tails_settle(self) -> None:
+        """The pause before a look passes several times."""
+        for _ in range(TAIL_LOOKS):
+            self.look_at_tails()
+            self._producer.flush([tp for tp in self._producer.waiting() if tp.topic == CHANGELOG])
 
     def die(self) -> None:
         self._producer.drop()
@@ -215,7 +262,7 @@ class Worker(Process):
         self.faults.note(self.name, f"handles {tp.topic}/{tp.partition}@{start}..{records[-1].offset}")
         store = self.disk[tp.partition]
         for _ in range(self.deliveries):
-            batch = Batch(store, tp, records, self._epochs[tp.partition])
+            batch = Batch(store, tp, records, self._changelogs[tp.partition].epoch)
             context = BatchContext(batch, self.processor.registry, self.broker.partition_of, self.name)
             process_batch(batch, context, self.processor)
             self.faults.crash_point(self.name, "after deciding")
@@ -278,10 +325,40 @@ class Worker(Process):
         return True
 
     def _persist(self) -> None:
-        for partition, offset in self._delivered.items():
-            self.disk[partition].position = offset + 1
-        self._delivered.clear()
+        for partition, changelog in self._changelogs.items():
+            self.disk[partition].note(changelog)
+            self.disk[partition].let_deleted_go()
 
     def _note_delivered(self, tp: LogPartition, offset: int) -> None:
-        if tp.topic == CHANGELOG:
-            self._delivered[tp.partition] = offset
+        if tp.topic == CHANGELOG and tp.partition in self._changelogs:
+            self._changelogs[tp.partition].note_delivered(offset, offset)
+
+    def look_at_tails(self) -> bool:
+        """As agents.faust.tail does."""
+        if not self.protections.overtaking:
+            return False
+        has_put = False
+        for partition, changelog in self._changelogs.items():
+            journal, store = LogPartition(CHANGELOG, partition), self.disk[partition]
+            if changelog.known < self._ends.get(partition, 0):
+                self._fold_tail(changelog, self.broker.read(journal, changelog.known), store)
+            for key in changelog.overtaken:
+                value = store.read(partition, key)
+                if value is None:
+                    self._publish(journal, Out(key, None, tombstone_headers(changelog.epoch, 0)))
+                else:
+                    store.write({key: under_epoch(value, changelog.epoch)})
+                    self._publish(journal, Out(key, store.values[key]))
+                self.faults.note(self.name, f"puts {key.decode()} again")
+                has_put = True
+            changelog.note_put_again()
+            self._ends[partition] = len(self.broker.logs[journal])
+        return has_put
+
+    def _fold_tail(self, changelog: Changelog, records: Sequence[LogRecord], store: Store) -> None:
+        try:
+            changelog.fold(records, partial(store.read, 0))
+        except Broken:
+            self.faults.note(self.name, "finds that it was cut off")
+            raise Died from None
+        changelog.note_read(changelog.known)

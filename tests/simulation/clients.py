@@ -9,7 +9,7 @@ from manifests.entity import Adapter
 from tests.counter.commands import StartCounter
 from tests.engine.broker import Broker, LogPartition
 from tests.engine.faults import Faults
-from topics.catalog import COMMAND_BYTES_MAX
+from topics.catalog import COMMAND_BYTES_MAX, HOUR_MS, MESSAGE_RETENTION_MS
 from topics.codec import SCHEMA_HEADER, encode
 from topics.command import CancelRun, Command, RetryNow
 from topics.kinds import sync
@@ -26,6 +26,8 @@ class Clients:
 
     def __init__(self, broker: Broker, registry: Registry, adapters: Mapping[str, Adapter], faults: Faults) -> None:
         self.requests: list[StartSync] = []
+        self._requested_at: list[int] = []
+        self._echoes: set[Origin] = set()
         self.poison: set[Origin] = set()
         self._broker = broker
         self._topics = (*registry.catalog.control, *registry.catalog.data)
@@ -40,12 +42,13 @@ class Clients:
     def request_one(self) -> None:
         """A request: a new one, one that was made before, or one without a name."""
         random = self._faults.random
-        if self.requests and random.random() < 0.3:
-            request = random.choice(self.requests)
+        recent = [one for one, at in zip(self.requests, self._requested_at, strict=True) if at > self._oldest_ms]
+        if recent and random.random() < 0.3:
+            request = random.choice(recent)
         else:
             policy = random.choice(("ignore", "queue", "restart", "reject"))
             request = self.request(random.choice(ORGS), random.choice(self._adapters), on_conflict=policy)
-            self.requests.append(request)
+            self._remember(request)
         if random.random() < 0.2:
             self._send(request.model_copy(update={"request_id": None}))
         self._send(request)
@@ -67,7 +70,7 @@ class Clients:
 
     def request_all(self) -> None:
         for org, adapter in product(ORGS, self._adapters):
-            self.requests.append(self.request(org, adapter))
+            self._remember(self.request(org, adapter))
             self._send(self.requests[-1])
 
     def retry(self) -> None:
@@ -102,14 +105,24 @@ class Clients:
         """Some message of the past once more, as a producer that tried twice would write it; of a newer program."""
         topic = self._faults.random.choice(self._topics)
         tp = LogPartition(topic, self._faults.random.randrange(self._broker.partitions))
-        if log := self._broker.logs[tp]:
+        if log := self._broker.read(tp, self._broker.offset_of(tp, self._oldest_ms)):
             record = self._faults.random.choice(log)
             value = record.value
-            if (*tp, record.offset) in self.poison:
-                return
+            if (*tp, record.offset) in self.poison | self._echoes:
+                return  # an echo's echo would be older than it looks
             if topic != StartSync.topic and value is not None and self._faults.random.random() < 0.5:
                 value = b'{"of_a_newer_version":[1],' + value[1:]
-            self._broker.append(tp, Out(record.key, value, record.headers))
+            offset = self._broker.append(tp, Out(record.key, value, record.headers))
+            self._echoes.add((*tp, offset))
+
+    def _remember(self, request: StartSync) -> None:
+        self.requests.append(request)
+        self._requested_at.append(self._broker.clock.now_ms)
+
+    @property
+    def _oldest_ms(self) -> int:
+        """Requests are remembered, and messages kept, for so long; an hour less, as the broker's clock may be wrong."""
+        return self._broker.clock.now_ms - MESSAGE_RETENTION_MS + HOUR_MS
 
     def _send(self, command: Command) -> None:
         """Any partition will do: a stock client may hash in its own way."""

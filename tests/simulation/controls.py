@@ -116,5 +116,6 @@ CONTROLS: Mapping[str, Control] = {
     "Faust's exactly_once": Control(protections=Protections(one_flush_for_all=False)),
     "no ledger": Control(no_ledger),
     "no guard on restore": Control(protections=Protections(restore_guard=False)),
+    "nothing put again": Control(protections=Protections(overtaking=False)),
     "no fence of the group": Control(protections=Protections(group_fence=False)),
 }

@@ -34,6 +34,10 @@ class Fleet(Generic[P]):
         if process := self._any(self.live):
             await self._run(process, process.move)
 
+    async def each(self, do: Callable[[P], Awaitable[None]]) -> None:
+        for process in list(self.live.values()):
+            await self._run(process, partial(do, process))
+
     async def drain(self) -> bool:
         moved = False
         for process in list(self.live.values()):

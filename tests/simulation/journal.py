@@ -11,7 +11,7 @@ from tables.logs import KEY as LOGS_KEY
 from tables.requests import is_request_log
 from tables.row import Row, guard_of
 from tests.counter.kind import WITH_COUNTER
-from tests.engine.broker import LogPartition
+from tests.engine.broker import LogPartition, LogRecord
 from tests.simulation.world import World
 from topics.catalog import CHANGELOG
 
@@ -84,23 +84,35 @@ class Lineage:
             yield from (f"{self.key}: {what}" for what in _illegal(before.row.state, after.row.state))
 
 
+def counting(world: World) -> Iterator[tuple[LogRecord, str]]:
+    """The changelog's records and who wrote them, partition by partition, without those of a lower epoch than one
+    before them: who wrote them had been cut off."""
+    for partition in range(world.broker.partitions):
+        tp, epoch = LogPartition(CHANGELOG, partition), 0
+        for record, by in zip(world.broker.logs[tp], world.broker.written_by[tp], strict=True):
+            head = record.value or dict(record.headers)["sluice-guard"] or b""
+            of_writer = int.from_bytes(head[:8], "big")
+            if of_writer >= epoch:
+                epoch = of_writer
+                yield record, by
+
+
 def lineages(world: World) -> list[Lineage]:
     found: dict[str, Lineage] = {}
-    for partition in range(world.broker.partitions):
-        tp = LogPartition(CHANGELOG, partition)
-        for record, by in zip(world.broker.logs[tp], world.broker.written_by[tp], strict=True):
-            key = (record.key or b"").decode()
-            if record.value is None:
-                found.pop(key, None)  # a workflow that begins anew
-            elif not is_request_log(record.key or b"") and record.key != LOGS_KEY:
-                entry = Entry(record.offset, by, record.value, WITH_COUNTER.read_row(record.value))
-                found.setdefault(key, Lineage(key)).add(entry)
-    return list(found.values())
+    retired: list[Lineage] = []
+    for record, by in counting(world):
+        key = (record.key or b"").decode()
+        if record.value is None:
+            retired += [found.pop(key)] if key in found else []  # it may begin anew
+        elif not is_request_log(record.key or b"") and record.key != LOGS_KEY:
+            entry = Entry(record.offset, by, record.value, WITH_COUNTER.read_row(record.value))
+            found.setdefault(key, Lineage(key)).add(entry)
+    return [*retired, *found.values()]
 
 
 def newest_by_run(world: World) -> Mapping[str, Row[Any]]:
     """Of each run the record with the highest (epoch, seq)."""
-    records = [one for one in world.broker.topic(CHANGELOG) if one.value and not is_request_log(one.key or b"")]
+    records = [one for one, _ in counting(world) if one.value and not is_request_log(one.key or b"")]
     rows = [WITH_COUNTER.read_row(one.value or b"") for one in records]
     return {row.state.run_id: row for row in sorted(rows, key=lambda row: (row.epoch, row.seq)) if row.state}
 

@@ -26,6 +26,7 @@ from tests.simulation.waiting import waiting_in_vain
 from tests.support.adapters import adapter, entity, toy, toy_data
 from tests.support.memory import ListSource
 from topics.actions import Payload, RunAction
+from topics.catalog import CHANGELOG, MESSAGE_RETENTION_MS
 
 PARTITIONS = (1, 2, 3)
 SPREADS = 0.3  # how often each workflow has a partition of its own, as those of different connections do
@@ -38,6 +39,8 @@ DEATHS_IN_KILL = 0.3
 DEATHS = (0.0, 0.01, 0.05)
 SNAPSHOTS_MAX = 5
 SKEWS_MS = (0, -3_600_000, -5_000, 5_000, 3_600_000)
+RETIREMENT_SECONDS = 9 * 24 * 3_600  # longer than the record of an ended workflow is kept
+DRAINS_MAX = 20
 SECONDS = (0.001, 0.3, 1, 1, 10, 130, 700)  # that pass at once; each history has its longest
 
 Action = Callable[[], Awaitable[None]]
@@ -75,6 +78,7 @@ class World:
         self._seconds = SECONDS[: random.randint(1, len(SECONDS))]
         self._protections = protections or Protections()
         self._processor = Processor(WITH_COUNTER, self.adapters)
+        self._control = WITH_COUNTER.catalog.control
         self._disks: dict[str, Disk] = {}
         self._snapshots: list[tuple[str, Disk]] = []
         partitions = self.broker.partitions
@@ -151,6 +155,8 @@ class World:
             (self._reset, 2),
             (self._take_snapshot, 2),
             (self._move_pages, 1),
+            (self._compact, 2),
+            (self._pass_retirement, 0.1),
             (_now(self.clients.request_one), 5),
             (_now(self.clients.request_counter), 2.5),
             (_now(self.clients.retry), 0.7),
@@ -189,6 +195,18 @@ class World:
     async def _pass_time(self) -> None:
         self.clock.advance(self.faults.random.choice(self._seconds))
 
+    async def _pass_retirement(self) -> None:
+        """A week and more without faults. Messages that nobody has handled by then would be gone; so there are none."""
+        for _ in range(DRAINS_MAX):
+            if not any([await fleet.drain() for fleet in self.fleets]):
+                break
+        handled = self.workers.group.committed
+        if all(handled[tp] == len(log) for tp, log in list(self.broker.logs.items()) if tp.topic in self._control):
+            self.clock.advance(RETIREMENT_SECONDS)
+            for worker in self.workers.expelled:
+                worker.position.clear()  # it ends before it reads (agents.watchdog), but may send what it had in hand
+            self.faults.note("the world", "rests until ended workflows retire")
+
     async def _reset(self) -> None:
         """Commits are lost: some partition continues from an offset before the one that was reached."""
         fleet = self.faults.random.choice(self.fleets)
@@ -196,8 +214,23 @@ class World:
         if reached:
             tp, offset = self.faults.random.choice(reached)
             back = self.faults.random.choice((1, 5, offset))
-            fleet.group.committed[tp] = max(0, offset - self.faults.random.randint(0, back))
+            oldest = 0 if tp.topic == CHANGELOG else self.broker.offset_of(tp, self._oldest_ms)
+            fleet.group.committed[tp] = max(min(oldest, offset), offset - self.faults.random.randint(0, back))
             self.faults.note("the group", f"goes back to {tp.topic}/{tp.partition}@{fleet.group.committed[tp]}")
+
+    @property
+    def _oldest_ms(self) -> int:
+        """The time of the oldest message that Kafka still has."""
+        return self.clock.now_ms - MESSAGE_RETENTION_MS
+
+    async def _compact(self) -> None:
+        """The journal, as far as it is published, of partitions whose owners have looked at its tail meanwhile."""
+        ends = {tp: len(log) for tp, log in self.broker.logs.items() if tp.topic == CHANGELOG}
+        await self.workers.each(lambda worker: worker.let_tails_settle())
+        held = {number for one in self.workers.live.values() for number in one.member.partitions}
+        for tp in [tp for tp in ends if tp.partition in held]:
+            gone = self.broker.compact(tp, min(ends[tp], self.projectors.group.committed[tp]))
+            self.faults.note("the broker", f"compacts partition {tp.partition}: {gone} records go")
 
     async def _take_snapshot(self) -> None:
         if self.workers.live:

@@ -21,11 +21,12 @@ from service.status.rows import StatusRows, status_rows
 from service.status.store import StatusStore
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import SyncState
-from tables.row import Row, encode_row
+from tables.row import Row
 from tests.engine.clock import T0, MovableClock
 from tests.sinks.builders import FENCED, adapter, close_run, commit, open_lease, page, row, run, write
 from tests.sinks.conftest import KINDS, Database
-from tests.support.past import Past, fill_postgres, fill_sqlite
+from tests.support.past import JOURNAL, Past, fill_postgres, fill_sqlite
+from tests.support.published import journal_record
 from topics.catalog import DAY_MS
 from topics.command import Counts
 
@@ -97,15 +98,15 @@ async def fill(url: str, *pasts: Past) -> None:
             await asyncio.to_thread(fill_sqlite, path, past)
 
 
-async def publish(store: StatusStore, *states: SyncState | EntityState, epoch: int = 1) -> None:
+async def publish(store: StatusStore, *states: SyncState | EntityState, epoch: int = 1, journal: int = JOURNAL) -> None:
     rows = [Row[Any](epoch=epoch, seq=state.run, state=state) for state in states]
-    await store.publish(status_rows(SHIPPED, [encode_row(one) for one in rows]))
+    await store.publish(status_rows(SHIPPED, [journal_record(one) for one in rows]), journal)
 
 
 async def happen(store: StatusStore, clock: MovableClock) -> None:
     """An entry of a timeline from now: the database knows the time, too."""
     past = Past(clock.now_ms + DAY_MS, orgs=1, syncs=1, entities=0, events=1)
-    await store.publish(StatusRows((), tuple(past.rows("sluice_timeline"))))
+    await store.publish(StatusRows((), tuple(past.rows("sluice_timeline"))), JOURNAL)
 
 
 def states(number: int) -> list[SyncState | EntityState]:
@@ -176,6 +177,18 @@ async def test_the_newest_complete_run_stays_behind_newer_ones_that_failed(
     await happen(store, clock)
     await made(store, clock).clean()
     assert await database.query(FENCES) == [(3,), (5,)]
+
+
+async def test_the_newest_run_is_one_of_the_newest_journal_whose_epochs_began_anew(
+    store: StatusStore, clock: MovableClock
+) -> None:
+    newest = PAST.sync(0, 1)
+    await publish(store, PAST.sync(0, 0), epoch=900)
+    await publish(store, newest, journal=JOURNAL + 1)
+    clock.advance(1_000 * DAY_MS / 1000)
+    await happen(store, clock)
+    await made(store, clock).clean()
+    assert await store.runs(SYNC.name) == [newest]
 
 
 async def test_a_run_that_has_not_ended_stays(

@@ -18,14 +18,16 @@ from service.status.rows import status_rows
 from service.status.store import StatusStore
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import Child, SyncState
-from tables.row import HistoryEntry, Row, encode_row
+from tables.row import HistoryEntry, Row
 from tests.engine.clock import T0
 from tests.sinks.conftest import KINDS, Database
+from tests.support.published import journal_record
 from topics.kinds import sync as sync_commands
 
 pytestmark = pytest.mark.parametrize("url", KINDS[:2], indirect=True)
 
 KEY = sync_commands.KEY.key("acme", "toy", "full")
+JOURNAL = 1
 GUARDS = [(1, 8), (1, 9), (2, 3)]  # epoch and seq; the last one is the newest
 
 
@@ -59,7 +61,8 @@ def row(state: SyncState | EntityState, seq: int = 1, epoch: int = 1) -> Row[Any
 
 
 async def publish(store: StatusStore, *rows: Row[Any]) -> None:
-    await store.publish(status_rows(SHIPPED, [encode_row(one) for one in rows]))
+    """Of one journal, of which nothing else is known."""
+    await store.publish(status_rows(SHIPPED, [journal_record(one) for one in rows]), JOURNAL)
 
 
 async def syncs(store: StatusStore, name: str = "") -> list[int]:

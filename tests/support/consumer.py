@@ -73,6 +73,9 @@ class Consumer:
     def assignment(self) -> set[TopicPartition]:
         return set(self.log)
 
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.positions[tp] = offset
+
     async def position(self, tp: TopicPartition) -> int:
         return self.positions[tp]
 

@@ -16,7 +16,8 @@ from service.sinks.schema import iso
 from service.status.rows import RUN_COLUMNS, Values, status_rows, timeline_values, when
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import Child, SyncState
-from tables.row import HistoryEntry, Row, encode_row
+from tables.row import HistoryEntry, Row
+from tests.support.published import journal_record
 from topics.catalog import DAY_MS
 from topics.ids import run_id
 from topics.kinds import entity
@@ -24,8 +25,9 @@ from topics.kinds import entity
 RUN_MS = 600_000
 PAGES, RECORDS = 9, 900
 ROWS_PER_INSERT = 20_000
+JOURNAL = 1  # the first that a database meets
 TABLES: dict[str, Sequence[str]] = {
-    "sluice_workflow_runs": RUN_COLUMNS,
+    "sluice_workflow_runs": (*RUN_COLUMNS, "journal"),
     "sluice_timeline": ("workflow", "at", "seq", "cause", "event", "request_id", "run_id"),
     "sluice_runs": (
         "run_id", "workflow", "number", "org", "adapter", "entity", "type", "state", "opened_at", "closed_at", "pages",
@@ -75,8 +77,8 @@ class Past:
                 states: list[SyncState | EntityState] = [sync, *self.entity_runs(sync)]
                 match table:
                     case "sluice_workflow_runs":
-                        rows = [encode_row(Row[Any](epoch=1, seq=state.run, state=state)) for state in states]
-                        yield from status_rows(SHIPPED, rows).runs
+                        rows = [journal_record(Row[Any](epoch=1, seq=state.run, state=state)) for state in states]
+                        yield from ((*values, JOURNAL) for values in status_rows(SHIPPED, rows).runs)
                     case "sluice_timeline":
                         yield from (values for state in states for values in self._timeline(state))
                     case "sluice_runs":

@@ -11,7 +11,7 @@ from tables.requests import (
     log_key,
     slot_of,
 )
-from tables.row import epoch_of
+from tables.row import GUARD, guard_of
 from tests.engine.clock import T0
 from topics.catalog import DAY_MS, MESSAGE_RETENTION_MS, RECORD_BYTES_MAX
 from topics.errors import Broken, Rejected
@@ -64,7 +64,7 @@ def test_a_full_day_of_requests_is_a_record_that_kafka_takes_and_one_more_is_rej
 def test_a_request_log_is_distinguished_from_a_record_by_its_key_and_carries_its_epoch_like_one() -> None:
     log = RequestLog().adding(request(1), HERE, T0, 7)
     assert decode_requests(encode_requests(log)) == log
-    assert epoch_of(encode_requests(log)) == 7
+    assert GUARD.unpack(guard_of(encode_requests(log))) == (7, log.seq)
     assert is_request_log(log_key(WORKFLOW, 3))
     assert not is_request_log(WORKFLOW.encode())
 

@@ -5,6 +5,7 @@ import pytest
 from agents.core import outbox as module
 from agents.core.batch import Batch, Out
 from agents.core.outbox import Outbox, check_order
+from tables.changelog import tombstone_headers
 from tests.engine.broker import LogPartition, LogRecord
 from tests.engine.worker import Store
 from topics.errors import Broken
@@ -32,9 +33,9 @@ def test_a_batch_reads_its_own_writes_and_journals_each_of_them() -> None:
     assert batch.get(b"a") == b"old"
     batch.put(b"a", b"1")
     batch.put(b"a", b"2")
-    batch.put(b"b", None)
+    batch.delete(b"b", 8)
     assert (batch.get(b"a"), batch.get(b"b"), batch.get(b"c")) == (b"2", None, None)
-    assert batch.changelog == [Out(b"a", b"1"), Out(b"a", b"2"), Out(b"b", None)]
+    assert batch.changelog == [Out(b"a", b"1"), Out(b"a", b"2"), Out(b"b", None, tombstone_headers(1, 8))]
 
 
 def test_each_target_gets_its_records_in_the_order_of_deciding_and_each_source_the_offset_behind_them() -> None:

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from tables import requests
-from tables.requests import SLOTS, slot_of
+from tables.requests import SLOTS, RequestLog, slot_of
 from tests.engine.clock import T0
 from tests.engine.engine import KEY
 from tests.unit.agents.core.harness import DAY_MS, ProcessorBench, child_done, start
@@ -56,7 +56,7 @@ def test_a_request_whose_record_was_lost_in_a_crash_is_no_duplicate_when_its_mes
     delivery = bench.delivery(start())
     bench.process(delivery)
     row = bench.row
-    bench.context.put(KEY, None)
+    bench.context.delete(KEY, row)
     assert bench.process(delivery) == "decided"
     assert bench.row == row
 
@@ -79,7 +79,7 @@ def test_a_replayed_request_that_lost_its_log_is_a_duplicate_afterwards(bench: P
     """A process that was frozen wrote both, and only its record was restored."""
     delivery = bench.delivery(start("request-2"))
     bench.process(delivery)
-    bench.context.put_requests(KEY, slot_of(T0), None)
+    bench.context.delete_requests(KEY, slot_of(T0), RequestLog())
     assert bench.process(delivery) == "replayed"
     assert bench.deliver(start("request-2")) == "duplicate"
 

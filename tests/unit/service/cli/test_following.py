@@ -36,7 +36,11 @@ LETTER = StoredDeadLetter(DeadLetter("start-sync", 0, 1, 0, "run x is in progres
 
 
 def request(
-    clock: MovableClock, position: RecordPosition = POSITION, letters: Sequence[StoredDeadLetter] = (), **more: str
+    clock: MovableClock,
+    position: RecordPosition = POSITION,
+    letters: Sequence[StoredDeadLetter] = (),
+    journal: str = "",
+    **more: str,
 ) -> Request:
     unread = list(letters)
 
@@ -44,7 +48,7 @@ def request(
         return [unread.pop() for _ in letters[: len(unread)]]
 
     command = StartSync.model_validate({"org": "acme", "adapter": "toy", "type": "full", **more})
-    return Request(requested(command, position), Rejections(new), clock)
+    return Request(requested(command, position), Rejections(new), clock, journal)
 
 
 def last(engine: Engine) -> RecordPosition:
@@ -72,7 +76,10 @@ async def followed(
     async def children(run_id: str) -> tuple[()]:
         return ()
 
-    store: Any = SimpleNamespace(runs=runs, timeline=timeline, children=children)
+    async def missing() -> dict[str, list[str]]:
+        return {}
+
+    store: Any = SimpleNamespace(runs=runs, timeline=timeline, children=children, missing=missing)
     [end] = await follow(store, [request(clock)], clock, show)
     return end
 
@@ -206,6 +213,17 @@ async def test_a_run_is_found_by_the_columns_of_the_timeline_and_not_by_its_word
     entries.append(TimelineEntry(1, MovableClock().now(), "cause", "in any words", "r1", "x@7"))
     await sought.look(store)
     assert sought.block == Pending("acme  toy full", "in any words")
+
+
+async def test_the_same_request_in_a_journal_that_is_gone_is_no_answer() -> None:
+    sought = request(MovableClock(), journal="new")
+
+    async def timeline(workflow: str) -> list[TimelineEntry]:
+        return [TimelineEntry(1, MovableClock().now(), "cause", "started", "start-sync/0/1", "x@1", "old")]
+
+    store: Any = SimpleNamespace(timeline=timeline)
+    await sought.look(store)
+    assert sought.block == Pending("acme  toy full", "requested, not accepted yet")
 
 
 async def test_a_rejected_request_never_runs_and_says_why(busy: Engine, tmp_path: Path) -> None:

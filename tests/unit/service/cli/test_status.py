@@ -10,12 +10,16 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from agents.kinds import SYNC
 from service.cli import retry as retrying
 from service.cli.explain import explain
 from service.cli.retry import retry
 from service.cli.status import status
 from service.clock import SystemClock
 from service.read_model.times import now_ms
+from service.settings import Settings
+from service.status import open_status
+from service.status.rows import StatusRows
 from tests.engine.engine import KEY, Engine
 from tests.support.published import publish
 from topics.catalog import DAY_MS
@@ -57,6 +61,14 @@ def produced(monkeypatch: pytest.MonkeyPatch) -> list[Command]:
     return written
 
 
+async def _lose_rows(sink: str) -> None:
+    """Of every entity of the first run, as if the database had been restored since."""
+    store = open_status(Settings(sink=sink), SystemClock())
+    (first,) = await store.runs(SYNC.name, "went-well")
+    await store.publish(StatusRows((), ()), 1, (), [run.run_id for run in await store.children(first.run_id)])
+    await store.close()
+
+
 def printed(sink: str, *arguments: str) -> str:
     result = CliRunner().invoke(app, arguments, env={"SLUICE_SINK": sink, "COLUMNS": "120"}, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -83,6 +95,15 @@ def test_status_finds_a_run_by_workflow_request_or_id_and_shows_its_entities(sin
     assert "a.log" in text
     assert "a.house: tries again now; 503 from the API" in text
     assert as_json(sink, "status", as_json(sink, "status", "went-well")["run_id"])["request"] == "went-well"
+
+
+def test_status_names_the_entities_whose_rows_the_database_lost_and_that_were_not_read_again(sink: str) -> None:
+    asyncio.run(_lose_rows(sink))
+    run_id = as_json(sink, "status", "went-well")["run_id"]
+    said = "rows of a.guest, a.house, a.pet, a.room are missing until the next full sync"
+    assert f"{run_id}: the database was restored, or lost commits, since: {said}" in printed(sink, "status")
+    assert said in printed(sink, "status", "went-well")
+    assert [run["missing"] for run in as_json(sink, "status")] == [[], ["a.guest", "a.house", "a.pet", "a.room"]]
 
 
 @pytest.mark.parametrize("name", ["status", "explain", "retry"])

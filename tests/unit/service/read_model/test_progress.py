@@ -47,6 +47,12 @@ async def test_an_entity_that_is_retried_says_why_and_when_and_those_that_wait_n
     assert waits == {"a.guest": ("a.pet",), "a.pet": ("a.house",), "a.room": ("a.house",)}
 
 
+def test_entities_of_a_run_that_was_lost_have_ended_with_it() -> None:
+    lost = msgspec.structs.replace(SYNC, status="failed", reason="gone", ended_at=T0 + 9)
+    view = RunProgress().view(snapshot(1, lost, msgspec.structs.replace(HOUSE, status="failed", reason="gone")))
+    assert [(one.phase, one.reason) for one in view.entities] == [("cancelled", "gone")]
+
+
 async def test_entities_that_failed_or_are_blocked_stand_above_those_that_are_done() -> None:
     _, view = await seen({"a.house": Rejected("403 from the API")})
     assert [(one.name, one.phase) for one in view.entities[:3]] == [

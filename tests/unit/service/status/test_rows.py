@@ -5,12 +5,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from agents.core.registry import Kind
 from agents.kinds import ENTITY, SHIPPED, SYNC
-from service.status.rows import RUN_COLUMNS, StatusRows, status_rows, when
+from service.status.rows import RUN_COLUMNS, StatusRows, lost_rows, status_rows, when
+from tables.changelog import tombstone_headers
 from tables.kinds.entity import EntityState
 from tables.kinds.sync import Child, SyncState
 from tables.row import HistoryEntry, Row, encode_row
+from tests.counter.kind import WITH_COUNTER
+from tests.engine.broker import LogRecord
 from tests.engine.clock import T0
+from topics.catalog import CHANGELOG
 
 MAIN = SyncState(
     org="acme", adapter="toy", type="full", run=T0, request="r", started_at=T0,
@@ -27,11 +32,16 @@ def entry(number: int, request_id: str = "", run: int = 0) -> HistoryEntry:
     return HistoryEntry(number, T0 + number, f"cause-{number}", f"event {number}", request_id, run)
 
 
-def record(state: SyncState | EntityState | None, seq: int = 1, epoch: int = 1, *history: HistoryEntry) -> bytes:
-    return encode_row(Row[Any](epoch=epoch, seq=seq, state=state, history=history or (entry(seq),)))
+def record(state: SyncState | EntityState | None, seq: int = 1, epoch: int = 1, *history: HistoryEntry) -> LogRecord:
+    row = Row[Any](epoch=epoch, seq=seq, state=state, history=history or (entry(seq),))
+    return LogRecord(CHANGELOG, 0, 0, 0, state.key.encode() if state else b"x", encode_row(row), ())
 
 
-def run_rows(*records: bytes) -> list[dict[str, object]]:
+def tombstone(epoch: int, seq: int) -> LogRecord:
+    return LogRecord(CHANGELOG, 0, 0, 0, MAIN.key.encode(), None, tombstone_headers(epoch, seq))
+
+
+def run_rows(*records: LogRecord) -> list[dict[str, object]]:
     return [dict(zip(RUN_COLUMNS, values, strict=True)) for values in status_rows(SHIPPED, records).runs]
 
 
@@ -74,6 +84,22 @@ def test_the_newest_record_of_a_run_counts_in_any_order(order: list[tuple[int, i
 
 def test_a_record_without_a_state_has_no_rows() -> None:
     assert status_rows(SHIPPED, [record(None)]) == StatusRows((), ())
+
+
+def test_a_workflow_that_left_the_table_is_named_with_the_highest_guard() -> None:
+    rows = status_rows(SHIPPED, [tombstone(2, 9), tombstone(2, 8), record(MAIN, seq=3)])
+    assert (rows.retired, len(rows.runs)) == (((MAIN.key, 2, 9),), 1)
+
+
+def test_a_run_that_nobody_continues_has_failed() -> None:
+    rows = lost_rows(SHIPPED, [MAIN], "gone", T0 + 5)
+    (row,) = [dict(zip(RUN_COLUMNS, values, strict=True)) for values in rows.runs]
+    assert (row["status"], row["reason"], row["ended_at"], row["epoch"]) == ("failed", "gone", when(T0 + 5), 0)
+
+
+@pytest.mark.parametrize("kind", WITH_COUNTER.kinds.values(), ids=WITH_COUNTER.kinds)
+def test_runs_of_each_kind_can_fail(kind: Kind[Any]) -> None:
+    assert kind.transitions["failed"] == ()
 
 
 def test_no_time_is_none() -> None:
