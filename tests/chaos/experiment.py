@@ -10,12 +10,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from agents.faust.tail import TAIL_SECONDS
+from tests.chaos.archive import Archive
 from tests.chaos.catalogue import available, drawn
 from tests.chaos.faults.fault import Fault
 from tests.chaos.load import Load
 from tests.chaos.progress import Progress, left_behind, until_ended, until_prepared, until_quiet, waiting
 from tests.chaos.report import FaultReport, Report
-from tests.chaos.system import System, running_system, signal_postgres, until_simulated
+from tests.chaos.system import PARTITIONS, System, running_system, signal_postgres, until_simulated
 from tests.chaos.verdict import check, install_audit, shortened
 
 READY_SECONDS_MAX = 90.0
@@ -24,6 +26,7 @@ QUIET_SECONDS_MAX = 180.0
 HEAL_SECONDS_MAX = 150.0
 PAUSE_SECONDS = (0.5, 3.0)
 BROKER_POLL_SECONDS = 1.0
+TAIL_LOOKS = 3  # the second reads up to where the first found the end
 
 
 @dataclass(frozen=True)
@@ -80,21 +83,30 @@ class Experiment:
     async def run(self) -> None:
         system, report, ending = self._system, self._report, self._ending
         self._start()
+        archive = Archive(system.brokers.bootstrap, PARTITIONS, system.home / "journal.jsonl")
         async with self._running(system.keeper.keep()), self._running(self._keep_brokers()):
-            await self._prepare()
-            async with self._running(self._progress.watch()):
-                async with self._running(self._load.request_continuously()):
-                    await self._until_page(READY_SECONDS_MAX, "the first page")
-                    await self._faults()
-                await heal_all(system)
-                ending.problems += await self._until_rest()
-            await system.keeper.stop(*system.instances)
+            async with self._running(archive.keep()):
+                await self._experiment()
+            await archive.catch_up()
         ending.pages, ending.requests = self._progress.pages, len(system.produced.places)
         ending.unacknowledged = self._load.unacknowledged
         report.log(f"{ending.pages} pages were committed, {ending.requests} requests acknowledged; the checker reads")
         found, ending.checker = await check(system, system.home / "checker.json")
         ending.problems += found
         print(shortened(ending.checker), flush=True)
+
+    async def _experiment(self) -> None:
+        """Load and faults, then quiet and a last sync of everything; no process runs afterwards."""
+        system = self._system
+        await self._prepare()
+        async with self._running(self._progress.watch()):
+            async with self._running(self._load.request_continuously()):
+                await self._until_page(READY_SECONDS_MAX, "the first page")
+                await self._faults()
+            await heal_all(system)
+            self._ending.problems += await self._until_rest()
+        await asyncio.sleep(TAIL_LOOKS * TAIL_SECONDS)  # what processes that were cut off sent last is overtaken
+        await system.keeper.stop(*system.instances)
 
     def _start(self) -> None:
         """One process of each role, or two, as the seed says."""

@@ -22,6 +22,7 @@ from service.kafka.client import client_arguments
 from service.kafka.cluster import open_cluster
 from service.kafka.topics import ensure_topics, wanted_topics
 from service.settings import Settings, child_environment, read_settings
+from tests.chaos.archive import COMPACTED
 from tests.chaos.brokers import Brokers
 from tests.chaos.clocks import Clocks
 from tests.chaos.disks import Disks
@@ -30,7 +31,7 @@ from tests.chaos.processes import Instance, Keeper, Log, free_ports, guarded
 from tests.chaos.proxy import Network
 from tests.support.house import ROOT
 from tests.support.postgres import DATABASE, PostgresServer
-from topics.catalog import CHANGELOG, DAY_MS
+from topics.catalog import CHANGELOG
 
 INSTANCES = ("worker-1", "worker-2", "worker-3", "fetcher-1", "fetcher-2", "fetcher-3", "projector-1", "projector-2")
 ORGS = ("ant", "bee", "cat", "dog", "elk")
@@ -43,7 +44,6 @@ PARTITIONS = 8
 KAFKA_DISK_MIB = 640
 TABLES_DISK_MIB = 256
 ANSWER_SECONDS_MAX = 30.0
-UNCOMPACTED = {"segment.ms": str(DAY_MS), "min.compaction.lag.ms": str(DAY_MS)}  # whatever becomes of the clocks
 
 
 @dataclass
@@ -191,10 +191,10 @@ async def _create_database(postgres: PostgresServer) -> None:
 
 
 async def _create_topics(settings: Settings) -> None:
-    """As the product does, but for the journal, which is to stay whole: the checker reads it from its first record."""
+    """As the product does, but for the journal, which is compacted every minute."""
     async with open_cluster(client_arguments(settings)) as cluster:
         topics = wanted_topics(settings, SHIPPED.catalog)
-        next(topic for topic in topics if topic.name == CHANGELOG).topic_configs.update(UNCOMPACTED)
+        next(topic for topic in topics if topic.name == CHANGELOG).topic_configs.update(COMPACTED)
         await cluster.create(topics)
     await ensure_topics(settings, SystemClock(), SHIPPED.catalog)
 

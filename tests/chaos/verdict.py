@@ -28,6 +28,7 @@ async def check(system: System, report: Path) -> tuple[list[str], str]:
         *("--bootstrap", system.brokers.bootstrap, "--dsn", system.settings.sink, "--simulator", system.simulator),
         *("--adapter", "pco", "--orgs", ",".join(system.orgs)),
         *("--produced", str(system.home / "produced.jsonl"), "--poison", str(system.poison.path)),
+        *("--archive", str(system.home / "journal.jsonl")),
         *("--tables", str(system.tables), "--journal", str(system.journal), "--report", str(report)),
     )
     return _problems(code, report), said

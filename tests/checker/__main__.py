@@ -44,7 +44,7 @@ async def gather(given: argparse.Namespace) -> Evidence:
     """Everything that the arguments lead to."""
     layouts = read_layouts(given.adapter)
     reader = TopicsReader()
-    await read_topics(given.bootstrap, reader)
+    await read_topics(given.bootstrap, reader, given.archive)
     found = reader.evidence()
     await read_database(given.dsn, layouts, found)
     found.expected = await read_expected(given.simulator, given.orgs, layouts)
@@ -111,6 +111,7 @@ def arguments() -> argparse.ArgumentParser:
     check.add_argument("--adapter", default="pco")
     check.add_argument("--orgs", required=True, type=lambda names: tuple(names.split(",")), help="a,b,c")
     check.add_argument("--journal", type=Path, help="the file that the simulator keeps of the pages it served")
+    check.add_argument("--archive", type=Path, help="the journal's records as they came, where Kafka compacts them")
     check.add_argument("--produced", type=Path, help="JSON lines: topic, partition, offset, key, value (texts)")
     check.add_argument("--poison", type=Path, help="JSON lines: topic, partition, offset, what")
     check.add_argument("--tables", type=Path, help="a directory with the workers' RocksDB somewhere below")

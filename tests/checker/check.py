@@ -29,6 +29,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         runs.runs_end_or_wait,
         commands.poison_is_a_dead_letter_once,
         copies.stores_equal_the_journal,
+        copies.compaction_keeps_what_counts,
         copies.published_is_the_journal,
         copies.timeline_is_the_journal,
     )

@@ -21,9 +21,9 @@ class Evidence(Struct, dict=True):
     was sent. `request_ids` are, by workflow, the shortened ids of requests that were accepted as messages, in any
     record of the journal; `events` is all that happened, as rows of the timeline. `folded` is the journal's newest
     record of each key, by partition; `position` the offset of the last record that changed it; `cut_off` how many
-    records do not count. `published` are the
-    columns of each run by status table or view and run id, times as Unix ms, JSON decoded; `poison` says what was wrong
-    with messages that the harness sent although they can never be handled.
+    records do not count; `last` the last record of each key in Kafka, and `compacted` how many it does not have any
+    more. `published` are the columns of each run by status table or view and run id, times as Unix ms, JSON decoded;
+    `poison` says what was wrong with messages that the harness sent although they can never be handled.
     """
 
     read_at_ms: int = 0
@@ -44,6 +44,8 @@ class Evidence(Struct, dict=True):
     events: frozenset[TimelineRow] = frozenset()
     folded: dict[int, dict[bytes, bytes]] = {}
     cut_off: int = 0
+    last: dict[int, dict[bytes, bytes | None]] = {}
+    compacted: int = 0
     position: dict[int, int] = {}
     newest: dict[str, Newest] = {}
     audit: list[values.AuditLine] = []

@@ -23,6 +23,7 @@ from tests.checker.messages import sync_key
 HEAD = struct.Struct(">QQQ")
 GUARD = struct.Struct(">QQ")
 GUARD_HEADER = "sluice-guard"
+SOURCE_LOGS = "source-logs"  # the key of a partition's own record: which logs its offsets are of
 LOG_PREFIX = "request-log:"
 LOG_SLOTS = 8  # a request log holds one day, and takes the place of the one so many days before
 FIRST_STATUS = {"sync": "running", "entity": "fetching"}  # what a state without a status is in

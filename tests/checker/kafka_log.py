@@ -1,13 +1,15 @@
 """Reading the topics from their beginning to where they end now."""
 
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.checker.entries import Entry, Newest
 from tests.checker.evidence import Evidence
-from tests.checker.formats import LOG_PREFIX, RecordReader, fold, guard_in, guard_of
+from tests.checker.formats import LOG_PREFIX, SOURCE_LOGS, RecordReader, fold, guard_in, guard_of
 from tests.checker.messages import ID_HEADER, action_id, decoded, document, letter, workflow_of
 from tests.checker.values import Action, LogFacts, Message, PageResult, SentCommand, TimelineRow
 
@@ -18,6 +20,16 @@ SENT = ("control", "fetch-page", *ACTIONS)  # whose messages say the same whenev
 TOPICS = (*CONTROL, "fetch-page", "run-action", "dead-letters", JOURNAL)
 POLL_MS = 500
 SILENCE_POLLS_MAX = 60  # half a minute without a record that must be there
+
+
+class Archived(msgspec.Struct, frozen=True):
+    """A record of the journal as it was written down when it came."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
 
 
 class TopicsUnreadable(Exception):
@@ -45,6 +57,7 @@ class TopicsReader:
         if topic in SENT:
             self._sent(record)
         if topic == JOURNAL:
+            self.take_last(record)
             self._journal(record)
         elif topic == "start-sync":
             found.starts.append(Message(topic, *place, record.key, value, record.timestamp))
@@ -54,6 +67,14 @@ class TopicsReader:
             found.letters.append(letter(*place, record.key, value, record.headers))
         else:
             self._activity(topic, value, place)
+
+    def take_last(self, record: Any) -> None:
+        """A record of the journal as Kafka has it: compaction keeps the last one of each key."""
+        self.found.last.setdefault(record.partition, {})[record.key] = record.value
+
+    def take_archived(self, record: Archived) -> None:
+        """One that Kafka need not have any more."""
+        self._journal(record)
 
     def _activity(self, topic: str, value: bytes | None, place: tuple[int, int]) -> None:
         if topic == "page-done" and (result := decoded(value, PageResult)):
@@ -94,6 +115,8 @@ class TopicsReader:
         fold(folded, record.key, record.value)
         if folded.get(record.key) != before:
             found.position[record.partition] = record.offset
+        if key == SOURCE_LOGS:
+            return
         if key.startswith(LOG_PREFIX):
             if record.value is not None:
                 found.request_logs.append(self.records.read_log(key, record.value, *place))
@@ -119,8 +142,11 @@ class TopicsReader:
         )
 
 
-async def read_topics(bootstrap: str, reader: TopicsReader) -> None:
-    """Every record of every topic into `reader`, each partition in its order, and what was there."""
+async def read_topics(bootstrap: str, reader: TopicsReader, archive: Path | None = None) -> None:
+    """Every record of every topic into `reader`, each partition in its order, and what was there.
+
+    Where there is an archive, it has the journal's, and Kafka what compaction has left.
+    """
     consumer = AIOKafkaConsumer(
         *TOPICS,
         bootstrap_servers=bootstrap,
@@ -132,12 +158,29 @@ async def read_topics(bootstrap: str, reader: TopicsReader) -> None:
     try:
         partitions = [tp for topic in TOPICS for tp in _partitions(consumer, topic)]
         consumer.unsubscribe()  # it was only to learn of these
-        await _read(consumer, partitions, reader)
+        await _read(consumer, partitions, reader, archive is not None)
     finally:
         await consumer.stop()
+    if archive is not None:
+        read_archive(archive, reader)
 
 
-async def _read(consumer: Any, partitions: list[TopicPartition], reader: TopicsReader) -> None:
+def read_archive(archive: Path, reader: TopicsReader) -> None:
+    """Its records, in place of those that Kafka has left: `logs` say what of the journal is missing there."""
+    logs = {log.partition: log for log in reader.found.logs if log.topic == JOURNAL}
+    in_kafka = sum(log.read for log in logs.values())
+    for log in logs.values():
+        log.begin = log.next = log.read = 0
+        log.holes.clear()
+    with archive.open("rb") as lines:
+        for line in lines:
+            record = msgspec.json.decode(line, type=Archived)
+            if logs[record.partition].take(record.offset):
+                reader.take_archived(record)
+    reader.found.compacted = sum(log.read for log in logs.values()) - in_kafka
+
+
+async def _read(consumer: Any, partitions: list[TopicPartition], reader: TopicsReader, is_compacted: bool) -> None:
     begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     consumer.assign(partitions)
     logs = {tp: LogFacts(tp.topic, tp.partition, begins[tp], ends[tp], next=begins[tp]) for tp in partitions}
@@ -154,7 +197,8 @@ async def _read(consumer: Any, partitions: list[TopicPartition], reader: TopicsR
         for tp, records in fetched.items():
             for record in records:
                 if logs[tp].take(record.offset):
-                    reader.take(record)
+                    take = reader.take_last if is_compacted and tp.topic == JOURNAL else reader.take
+                    take(record)
         for tp in partitions:  # a record that is no message, a transaction's marker, ends the partition silently
             logs[tp].skip(await consumer.position(tp))
 

@@ -69,6 +69,12 @@ def stored(position: int | None, value: bytes) -> Evidence:
     return whole_run(stores=[store], folded={0: {KEY.encode(): record(2)}}, position={0: 9})
 
 
+def compacted(value: bytes | None) -> Evidence:
+    """Kafka has this as the key's last record."""
+    key = KEY.encode()
+    return whole_run(folded={0: {key: record(2)}}, last={0: {key: value, b"retired": None}}, cut_off=1)
+
+
 def summed(records: int) -> Evidence:
     """A main sync that says so of its entity."""
     child = {"status": "done", "run_id": RUN_ID, "pages": 2, "records": records}
@@ -108,6 +114,7 @@ RIGHT: dict[str, list[Evidence]] = {
     ],
     "main-syncs-add-up-their-entities": [summed(12)],
     "stores-equal-the-journal": [stored(9, record(2)), stored(8, record(1)), stored(None, record(1))],  # two are behind
+    "compaction-keeps-what-counts": [compacted(record(2))],
     "published-is-the-journal": [published(TABLE, VIEW), published(TABLE, VIEW, superseded_by="x")],
     "timeline-is-the-journal": [asked(timeline=[EVENT])],
 }
@@ -139,6 +146,10 @@ WRONG: dict[str, list[tuple[Evidence, str]]] = {
     ],
     "main-syncs-add-up-their-entities": [(summed(13), "says (2, 12, 0)")],
     "stores-equal-the-journal": [(stored(9, record(1)), "the store has epoch 1, seq 1, the journal epoch 1, seq 2")],
+    "compaction-keeps-what-counts": [
+        (compacted(record(1)), "its last record is epoch 1, seq 1, the newest that counts epoch 1, seq 2"),
+        (compacted(None), "its last record is nothing"),
+    ],
     "published-is-the-journal": [
         (published(TABLE, VIEW, seq=1), "r@5: sluice_sync_runs has seq 1, the journal 2"),
         (published(TABLE), "r@5 is in the journal and not in sluice_sync_runs"),

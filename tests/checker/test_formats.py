@@ -17,18 +17,21 @@ from msgspec.structs import replace
 from agents.records.reader import read_page
 from manifests.entity import Entity, columns, table_name
 from manifests.loader import load_packaged
+from tables.changelog import tombstone_headers
 from tables.kinds.entity import EntityState
 from tables.requests import LoggedRequest, RequestLog, encode_requests, log_key
 from tables.row import HistoryEntry, Row, encode_row
+from tests.chaos.archive import Archive
 from tests.checker.entries import Entry
 from tests.checker.evidence import Evidence
 from tests.checker.formats import RecordReader, Unreadable
-from tests.checker.kafka_log import JOURNAL, TopicsReader
+from tests.checker.kafka_log import JOURNAL, TopicsReader, read_archive
 from tests.checker.layouts import layout_of, read_layouts
 from tests.checker.messages import action_id, decoded, letter, retry_id, start_id, workflow_of
 from tests.checker.rows import TableReader, faults, is_same
 from tests.checker.source import read_served
-from tests.checker.values import Action, PageResult, Served
+from tests.checker.values import Action, LogFacts, PageResult, Served
+from tests.engine.broker import LogRecord
 from tests.support.house import ROOT
 from topics.actions import ActionComplete, RunAction
 from topics.codec import encode
@@ -290,6 +293,23 @@ def test_the_journal_is_read_with_its_fold_and_where_that_changed_last() -> None
     assert (found.folded[0], found.position) == ({STATE.key.encode(): newest}, {0: 1})
     assert found.newest[STATE.run_id].value == newest
     assert found.events == {(STATE.key, 1, 7, "c", "n", "r", STATE.run_id)}
+
+
+def test_of_a_compacted_journal_the_archive_has_the_records_and_kafka_the_last_of_each_key(tmp_path: Path) -> None:
+    older, newer = (encode_row(replace(ROW, epoch=1, seq=seq)) for seq in (1, 2))
+    reader, archive, key = TopicsReader(), tmp_path / "journal.jsonl", STATE.key.encode()
+    records = [
+        LogRecord(JOURNAL, 0, 0, 0, key, older, ()),
+        LogRecord(JOURNAL, 0, 1, 0, key, None, tombstone_headers(1, 2)),
+        LogRecord(JOURNAL, 0, 2, 0, key, newer, ()),
+    ]
+    Archive("nowhere", 1, archive)._write(records)
+    reader.take_last(records[2])
+    reader.found.logs = [LogFacts(JOURNAL, 0, 0, 3, read=1, holes=[0], next=3)]
+    read_archive(archive, reader)
+    assert [(entry.offset, entry.is_tombstone) for entry in reader.found.journal] == [(0, False), (1, True), (2, False)]
+    assert (reader.found.last, reader.found.compacted) == ({0: {key: newer}}, 2)
+    assert (reader.found.logs[0].read, reader.found.logs[0].holes) == (3, [])
 
 
 def test_what_the_engine_sent_is_known_by_its_id_and_the_id_of_an_action_is_derived_anew() -> None:

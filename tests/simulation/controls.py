@@ -10,6 +10,7 @@ from agents.activities.lease import Lease
 from agents.core.decision import Decision
 from agents.core.requests import Requests
 from agents.core.step import Step
+from tables.logs import SourceLogs
 from tables.row import Row
 from tests.engine.worker import Protections
 from topics.kinds.sync import StartSync
@@ -26,7 +27,7 @@ class Control:
 @contextmanager
 def no_dedupe() -> Iterator[None]:
     """A replayed event is decided again, a request that was met before too."""
-    with patch.object(Row, "has_folded", lambda self, topic, offset: False), no_memory_of_requests():
+    with patch.object(SourceLogs, "has_folded", lambda self, row, topic, offset: False), no_memory_of_requests():
         yield
 
 

@@ -125,6 +125,23 @@ def stores_equal_the_journal(evidence: Evidence) -> Found:
     return found
 
 
+def compaction_keeps_what_counts(evidence: Evidence) -> Found:
+    """The last record of each key in Kafka is the newest one, whoever else has sent records behind it."""
+    found = Found()
+    for partition, folded in evidence.folded.items():
+        last = evidence.last.get(partition, {})
+        for key in sorted(last.keys() | folded.keys()):
+            found.looked_at += 1
+            if last.get(key) != folded.get(key):
+                found.wrong(
+                    f"journal {partition}, {key.decode(errors='replace')}: its last record is {_guard(last.get(key))}, "
+                    f"the newest that counts {_guard(folded.get(key))}"
+                )
+    found.count("records that compaction took", evidence.compacted)
+    found.count("records of processes that were cut off", evidence.cut_off)
+    return found
+
+
 def _guard(value: bytes | None) -> str:
     if value is None or len(value) < 16:
         return "nothing"
