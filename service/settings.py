@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Posit
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agents.failpoints import MESSAGES, POINTS, parse_failpoints
-from topics.catalog import DAY_MS, WORKFLOW_RETENTION_MS
+from topics.catalog import DAY_MS, DEAD_LETTER_RETENTION_MS, WORKFLOW_RETENTION_MS
 from topics.errors import Rejected
 
 PREFIX = "SLUICE_"
@@ -82,6 +82,13 @@ class Settings(BaseSettings):
 
     partitions: PositiveInt = Field(8, description="Partitions of every keyed topic and of the table. For ever.")
     replication: PositiveInt = Field(1, description="Replicas of every topic.")
+    dead_letters_days: int = Field(
+        DEAD_LETTER_RETENTION_MS // DAY_MS,
+        ge=1,
+        le=DAYS_MAX,
+        description="Days for which dead letters are kept: the retention of their topic when `sluice topics create` "
+        "creates it. Alter that of an existing topic with Kafka's tools.",
+    )
 
     sink: str = Field(
         "sqlite:///.sluice/sluice.db",
