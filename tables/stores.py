@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import faust
-from rocksdict import WriteBatch
+from rocksdict import Options, WriteBatch
 
 from tables.requests import is_request_log
 from tables.row import Deadline, deadline_of, epoch_of, guard_of, next_epoch
@@ -32,6 +32,9 @@ OPTIONS: Mapping[str, int] = {  # per partition, sizes in bytes: 8 partitions ho
     "target_file_size_base": 16 * 2**20,
     "max_open_files": 128,
 }
+# RocksDB's own log: one for each start, 1,000 of them by default, and each without end.
+LOG_BYTES_MAX = 2**20
+LOGS_KEPT_MAX = 4
 
 
 class ChangelogRecord(Protocol):
@@ -54,7 +57,8 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
     def _new_store(self) -> Any:
         """Faust's store, but one that is damaged does not keep its process from starting."""
         store = super()._new_store()
-        opened = store._open_for_partition
+        options, opened = store.rocksdb_options.as_options, store._open_for_partition
+        store.rocksdb_options.as_options = lambda: with_small_logs(options())
         store._open_for_partition = lambda partition: open_or_discard(
             store.partition_path(partition), partial(opened, partition)
         )
@@ -130,6 +134,13 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
         batch = _write_batch(changes)
         batch.put(self.data.offset_key, str(records[-1].offset).encode())
         db.write(batch)
+
+
+def with_small_logs(options: Options) -> Options:
+    """Faust passes on no such setting of its own."""
+    options.set_max_log_file_size(LOG_BYTES_MAX)
+    options.set_keep_log_file_num(LOGS_KEPT_MAX)
+    return options
 
 
 def open_or_discard(path: Path, opened: Callable[[], Any]) -> Any:
