@@ -293,8 +293,15 @@ class Sink(Protocol):
         """How many rows the organisation has of an entity."""
         ...
 
-    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
-        """Close each run (opened or not) and fold its ledger lines into counts. Repeated: the same answer."""
+    async def newest_proof(self, workflow: str) -> Proof | None:
+        """Of the workflow's newest run; None if that is not done."""
+        ...
+
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
+        """Close each run (opened or not) and fold its ledger lines into counts. Repeated: the same answer.
+
+        None: it is left open, since its ledger has not as many pages as its proof says.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -29,7 +29,8 @@ class Chain:
         self._range = range(first, first + units)
         self._cursor = cursor
         self._failed = False
-        self._links = {lease.command.landmark} if lease.command.landmark else set[str]()
+        landmark = None if lease.command.closing else lease.command.landmark  # pages that are read again lead past it
+        self._links = {landmark} if landmark else set[str]()
         self._empty = 0
         self._fetched: Queue = asyncio.Queue()
         self._slots = asyncio.Semaphore(concurrency.COMMITS_AHEAD)
@@ -57,6 +58,7 @@ class Chain:
             if done is not None:
                 reported.append(done)
                 link, is_last, front = done.next_cursor, done.end, self._lease.front(number + 1)
+                self._learn(number, done.shown, is_last)
             else:
                 is_from_ledger = False
                 await self._slots.acquire()
@@ -66,11 +68,17 @@ class Chain:
                     return failure_of(error)
                 self._fetched.put_nowait(page)
                 link, is_last, front = page.body.next, page.is_last, page.extent
+                self._learn(number, page.body.records, is_last)
             if is_last:
                 return None
             if self._committing is None:
                 self._committing = group.create_task(self._commit())
         return None
+
+    def _learn(self, number: int, records: int, is_last: bool) -> None:
+        """The size of the API's pages matters where they overlap. Elsewhere a page may be as short as the API likes."""
+        if self._lease.layout.overlap:
+            self._lease.layout = self._lease.layout.as_shown(number, records, is_last)
 
     async def _next(self, number: int, link: str | None, front: Extent | None) -> Page:
         layout = self._lease.layout

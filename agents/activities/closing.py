@@ -15,7 +15,8 @@ from agents.ledger import Proof
 from agents.ports import LedgerLine, ParentsRequest, RunEnd
 from manifests.entity import Entity, path_columns
 from topics.command import NO_COUNTS, Counts
-from topics.kinds.entity import PageDone
+from topics.errors import shortened
+from topics.kinds.entity import KEY, PageDone
 
 PARENTS_MAX = 100  # that are read again by one lease; the next one reads the others
 
@@ -66,9 +67,19 @@ async def _close_parents(lease: Lease, above: Entity) -> PageDone:
         return _reported(lease, results)
     sums = await database.ledger_sums(pages.run.id)
     lost = f"{command.pages} pages were reported, and the database has {sums.pages}"
-    reason = lost if sums.pages < command.pages else lease.unproven
+    reason = lost if sums.pages < command.pages else lease.unproven or await _unproven_above(lease, above)
     proof = Proof(not reason, reason or "each list was read to its end", sums.pages, sums.boundaries, sums.repairs)
     return await _closed(lease, _reported(lease, results), proof)
+
+
+async def _unproven_above(lease: Lease, above: Entity) -> str:
+    """Why the parents, in the database, may not be all that there are."""
+    command = lease.command
+    workflow = KEY.key(command.org, command.adapter, above.name, command.type)
+    proof = await lease.pages.database.newest_proof(workflow)
+    if proof is None:
+        return f"they stand under {above.name}, of which the database has no complete run"
+    return "" if proof.complete else shortened(f"they stand under {above.name}, which is not proven: {proof.reason}")
 
 
 def _are_all_done(results: Sequence[UnitResult], wanted: int) -> bool:

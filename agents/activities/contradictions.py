@@ -44,9 +44,9 @@ def _of_itself(body: PageBody, address: Address, layout: Layout) -> str | None:
 
 
 def _of_front(body: PageBody, layout: Layout, front: Extent) -> str | None:
-    if body.next is None or body.last is None or front.last is None or body.records < 2:
+    if body.next is None or body.last is None or front.last is None:
         return None
-    is_behind = body.last > front.last if layout.overlap else (body.first, body.last) != (front.first, front.last)
+    is_behind = body.last > front.last if layout.is_ordered else (body.first, body.last) != (front.first, front.last)
     if is_behind:
         return None
     return "its records do not come behind those of the page before: does the API know the parameter that asks for it?"

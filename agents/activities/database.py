@@ -11,7 +11,7 @@ from agents import concurrency
 from agents.activities.batcher import BatchCall, Batcher
 from agents.core.retry import DATABASE
 from agents.failpoints import failpoints
-from agents.ledger import LedgerSums
+from agents.ledger import LedgerSums, Proof
 from agents.ports import (
     PAGES_PER_COMMIT_MAX,
     ClosedRun,
@@ -49,7 +49,7 @@ class Database:
             self._prepare, batch_size_max=RUNS_PER_BATCH_MAX, concurrency_max=1
         )
         self._leases: Batcher[LeaseRequest, LeaseState] = _batcher(sink.open_leases)
-        self._ends: Batcher[RunEnd, ClosedRun] = _batcher(sink.close_runs)
+        self._ends: Batcher[RunEnd, ClosedRun | None] = _batcher(sink.close_runs)
         self._commits: Batcher[Pages, Outcomes] = Batcher(
             self._commit_batch,
             batch_size_max=PAGES_PER_COMMIT_MAX,
@@ -126,7 +126,11 @@ class Database:
         return tuple(outcomes)
 
     async def close_run(self, end: RunEnd) -> ClosedRun:
-        return await self._with_retries(lambda: self._ends(end))
+        """Retryable, too, if the ledger changed after the proof was made: the database has lost pages meanwhile."""
+        closed = await self._with_retries(lambda: self._ends(end))
+        if closed is None:
+            raise Retryable("the ledger has other pages than a moment ago: the run is compared with it again")
+        return closed
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return await self._read(adapter, entity, lambda: self._sink.count(adapter, entity, org))
@@ -136,6 +140,9 @@ class Database:
 
     async def ledger_sums(self, run: str) -> LedgerSums:
         return await self._with_retries(lambda: self._sink.ledger_sums(run))
+
+    async def newest_proof(self, workflow: str) -> Proof | None:
+        return await self._with_retries(lambda: self._sink.newest_proof(workflow))
 
     async def _read(self, adapter: str, entity: Entity, call: Callable[[], Awaitable[R]]) -> R:
         found: R = await self._with_retries(lambda: self._reads(((adapter, entity.name), call)))

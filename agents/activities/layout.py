@@ -27,14 +27,16 @@ class Address:
 class Layout:
     """Pages of `size` records, each of which begins with the last `overlap` of the page before.
 
-    `parameter` is the name under which a link carries an offset. The overlap is what proves that nothing was missed
-    between two pages (agents.activities.coverage); without an order of the records it would prove nothing.
+    `is_ordered`: each page shows records behind those of the page before. `parameter` is the name under which a link
+    carries an offset. The overlap proves that nothing was missed between two pages (agents.activities.coverage):
+    it would prove nothing without an order of the records.
     """
 
     size: int
     overlap: int
     parameter: str
     is_linked: bool
+    is_ordered: bool
 
     def first(self) -> Address:
         return Address(0)
@@ -57,16 +59,20 @@ class Layout:
         """How many pages so many records have; one, if there are none."""
         return max(-(-(total - self.overlap) // (self.size - self.overlap)), 1)
 
-    def capped(self, records: int) -> "Layout":
-        """The same for an API that puts no more than so many records on a page, whatever it is asked for."""
+    def as_shown(self, page: int, records: int, is_last: bool) -> "Layout":
+        """As the API's first page shows it: that holds no more records than the API puts on a page, whatever it is
+        asked for, if it is not the last one."""
+        if page != 1 or is_last or not 0 < records < self.size:
+            return self
         return replace(self, size=records, overlap=min(self.overlap, records - 1))
 
 
 def layout_of(adapter: Adapter, entity: Entity, size: int | None) -> Layout:
     """`size`: of the API's pages, where it is known to be another than the manifest's."""
     size = size or entity.paging.size
-    overlap = min(OVERLAP, size - 1) if entity.reads.full.order is not None else 0
-    return Layout(size, overlap, adapter.file.parameters.offset, entity.paging.style == "link")
+    is_ordered = entity.reads.full.order is not None
+    overlap = min(OVERLAP, size - 1) if is_ordered else 0
+    return Layout(size, overlap, adapter.file.parameters.offset, entity.paging.style == "link", is_ordered)
 
 
 @lru_cache(maxsize=LINK_PATTERNS_MAX)

@@ -37,6 +37,7 @@ class Lease:
         """Read the pages that the ledger holds already, and the one in front; Fenced if the run may not write."""
         front = min(self.command.first - 1, 1)
         await self._open(self.command.first - front, self.command.units + front, parents)
+        self.is_aware = not self.lines  # where another has begun it, repairs may be there, too
 
     async def open_all(self) -> None:
         """Read the ledger of a collection at the top level whole, repairs included."""

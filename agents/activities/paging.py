@@ -38,7 +38,7 @@ async def numbered(lease: Lease, pages: Sequence[int]) -> list[UnitResult]:
     async def unit(index: int) -> UnitDone:
         page = pages[index]
         done = lease.known(page) or await _fetched(lease, page)
-        lease.layout = _capped(lease.layout, page, done)
+        lease.layout = lease.layout.as_shown(page, done.shown, done.end)
         return lease.known(page) or done
 
     return await lease.in_window(range(len(pages)), unit)
@@ -97,9 +97,9 @@ async def _below(lease: Lease, parent: Parent, is_last: bool) -> UnitDone:
             done = lease.pages.done(page, outcome, layout)
         counts += done.counts
         if done.end:
-            counts += await _repaired(lease, layout, parent)
+            counts += await _repaired(lease, layout, parent, number)
             return UnitDone(counts, end=is_last, next_cursor=parent.key)
-        layout = _capped(layout, number, done)
+        layout = layout.as_shown(number, done.shown, done.end)
         address = _following(layout, number, done.next_cursor)
     raise Rejected(f"parent {parent.key} has more than {PAGES_PER_PARENT_MAX} pages: is its paging a loop?")
 
@@ -111,14 +111,9 @@ def _following(layout: Layout, number: int, link: str | None) -> Address:
     return layout.numbered(number + 1)
 
 
-def _capped(layout: Layout, number: int, done: UnitDone) -> Layout:
-    """As the API's first page shows it, if that is shorter than what was asked for and not the last."""
-    records = done.counts.records + done.counts.rejected
-    is_short = number == 1 and not done.end and 0 < records < layout.size
-    return layout.capped(records) if is_short else layout
-
-
-async def _repaired(lease: Lease, layout: Layout, parent: Parent) -> Counts:
+async def _repaired(lease: Lease, layout: Layout, parent: Parent, pages: int) -> Counts:
+    if any((parent.key, page) not in lease.lines for page in range(1, pages + 1)):
+        await lease.open((parent.key,))  # another fetcher has committed them, and may have read other records
     enumeration = Enumeration(lease.pages, layout, lease.collection(parent.key), parent)
     await enumeration.repair(lambda: False)
     if reason := enumeration.unproven():

@@ -28,6 +28,11 @@ class UnitDone:
     next_cursor: str | None = None
     total: int | None = None
 
+    @property
+    def shown(self) -> int:
+        """Records that the source showed, of a page without an overlap."""
+        return self.counts.records + self.counts.rejected
+
 
 UnitResult = UnitDone | Failure
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from agents.ledger import LedgerSums
+from agents.ledger import LedgerSums, Proof
 from agents.ports import (
     PAGES_PER_COMMIT_MAX,
     PageOutcome,
@@ -95,6 +95,11 @@ class SqlSink(Sink):
     async def ledger_sums(self, run: str) -> LedgerSums:
         (sums,) = await self.fetch(self.sql["ledger_sums"], run)
         return LedgerSums(*sums)
+
+    async def newest_proof(self, workflow: str) -> Proof | None:
+        found = await self.fetch(self.sql["newest_proof"], workflow)
+        texts = [proof for state, proof in found if state == "done" and proof is not None]
+        return msgspec.json.decode(texts[0], type=Proof) if texts else None
 
     async def records(self, table: str, org: str) -> AsyncIterator[tuple[str, str]]:
         """Key and raw JSON of each row of an organisation, in byte order of the keys. For checks, not for syncs."""

@@ -148,7 +148,7 @@ class Fetcher(Process):
         run = run_id(command.workflow, command.run) if isinstance(command, FetchPages) else ""
         self.faults.note(self.name, f"works on {item.tp.topic}/{item.tp.partition}@{item.record.offset} {run}")
         for _ in range(self.deliveries):
-            begun.set((run, len(self.api.sink.committed)))
+            begun.set((run, self.api.sink.commits))
             try:
                 result = await self._runner.run(command)
             except Rejected as error:

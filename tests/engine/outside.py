@@ -2,25 +2,30 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from agents.ledger import LedgerSums
+from agents.ledger import LedgerSums, Proof
 from agents.ports import (
     ClosedRun,
     FetchRequest,
     LeaseRequest,
     LeaseState,
+    LedgerLine,
     PageBody,
     PageOutcome,
     PageWrite,
     Parent,
     ParentsRequest,
+    RowWrite,
     RunEnd,
+    RunRef,
 )
 from manifests.entity import Adapter, Entity
 from tests.engine.faults import Faults, Gate
 from tests.support.memory import ListSource, MemorySink
+from topics.command import Counts
 from topics.errors import SluiceError
 
 API_SECONDS = (0.01, 0.1, 0.7, 3.0)
@@ -28,7 +33,7 @@ R = TypeVar("R")
 Page = tuple[str, str, int]  # run id, parent, page
 
 begun: ContextVar[tuple[str, int]] = ContextVar("begun")
-"""The run that a task reads for, and how many pages were committed by then."""
+"""The run that a task reads for, and how many pages had been committed by then."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +46,64 @@ class Committed:
     page: int
     state: str
     newest: int
+    counts: Counts
     rows: tuple[tuple[str, str, str], ...]  # entity, org, key
 
 
 class AuditedSink(MemorySink):
-    """The database, with every page that was ever committed. Without its fence it takes pages of any run."""
+    """The database, with every page that was ever committed. Without its fence it takes pages of any run; without its
+    guard it keeps, across runs too, whatever has the newer source time.
 
-    def __init__(self, has_fence: bool = True) -> None:
+    `opened` says at which `moment` each run was opened; `on_closed` hears of each run that is closed, and its lines. A
+    failover puts back an earlier `copy`: `lost` are the runs that had been closed and may be open again.
+    """
+
+    def __init__(self, has_fence: bool = True, has_guard: bool = True) -> None:
         super().__init__()
         self.committed: list[Committed] = []
         self.places: dict[Page, int] = {}
+        self.commits = 0
+        self.opened: dict[str, int] = {}
+        self.lost: set[str] = set()
+        self.moment: Callable[[], int] = lambda: 0
+        self.on_closed: Callable[[RunEnd, Sequence[LedgerLine]], None] = lambda end, lines: None
         self._has_fence = has_fence
+        self._has_guard = has_guard
+
+    def copy(self) -> "AuditedSink":
+        """As it is now."""
+        made = copy(self)
+        made.rows = {name: dict(rows) for name, rows in self.rows.items()}
+        made.runs = {id: replace(run, lines=dict(run.lines)) for id, run in self.runs.items()}
+        made.origins, made.places, made.opened = dict(self.origins), dict(self.places), dict(self.opened)
+        made.committed = list(self.committed)
+        return made
+
+    def fail_over(self, replica: "AuditedSink") -> None:
+        """What was committed since the replica was what it is now is lost."""
+        known = {id: run.state for id, run in replica.runs.items()}
+        self.lost |= {id for id, run in self.runs.items() if run.state != "open" and known.get(id) != run.state}
+        mine = ("rows", "runs", "origins", "places", "opened", "committed")
+        self.__dict__.update({name: replica.copy().__dict__[name] for name in mine})
+
+    def replaces(self, page: PageWrite, row: RowWrite, origin: PageWrite, stored: RowWrite) -> bool:
+        if self._has_guard or row.updated_at is None or stored.updated_at is None:
+            return super().replaces(page, row, origin, stored)
+        return row.updated_at >= stored.updated_at and row.content_hash != stored.content_hash
+
+    def _open(self, ref: RunRef) -> None:
+        is_known = ref.id in self.runs
+        super()._open(ref)
+        if not is_known and ref.id in self.runs:
+            self.opened[ref.id] = self.moment()
+
+    def _close_run(self, end: RunEnd) -> ClosedRun | None:
+        run = self.runs.get(end.run.id)
+        lines = tuple(run.lines.values()) if run is not None and run.state == "open" else None
+        closed = super()._close_run(end)
+        if lines is not None and closed is not None:
+            self.on_closed(end, lines)
+        return closed
 
     def _commit(self, page: PageWrite) -> PageOutcome:
         run = self.runs.get(page.run.id)
@@ -62,14 +114,17 @@ class AuditedSink(MemorySink):
         if run is not None and not self._has_fence:
             run.state = state
         if outcome.status == "committed":
-            self._audit(page, state)
+            self._audit(page, state, outcome.counts)
         return outcome
 
-    def _audit(self, page: PageWrite, state: str) -> None:
+    def _audit(self, page: PageWrite, state: str, counts: Counts) -> None:
         newest = max(run.ref.number for run in self.runs.values() if run.ref.workflow == page.run.workflow)
         rows = tuple((page.entity.name, page.run.org, row.key) for row in page.rows)
-        self.places.setdefault((page.run.id, page.parent, page.page), len(self.committed))
-        self.committed.append(Committed(page.run.id, page.run.number, page.parent, page.page, state, newest, rows))
+        self.places.setdefault((page.run.id, page.parent, page.page), self.commits)
+        self.commits += 1
+        self.committed.append(
+            Committed(page.run.id, page.run.number, page.parent, page.page, state, newest, counts, rows)
+        )
 
 
 class FlakySink:
@@ -101,7 +156,10 @@ class FlakySink:
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return await self._transaction("count", lambda: self._sink.count(adapter, entity, org))
 
-    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+    async def newest_proof(self, workflow: str) -> Proof | None:
+        return await self._transaction("newest_proof", lambda: self._sink.newest_proof(workflow))
+
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
         return await self._transaction("close_runs", lambda: self._sink.close_runs(ends))
 
     async def _transaction(self, what: str, effect: Callable[[], Awaitable[R]]) -> R:

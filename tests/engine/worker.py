@@ -116,6 +116,7 @@ class Protections:
     overtaking: bool = True
     group_fence: bool = True
     run_fence: bool = True
+    newest_read: bool = True
 
 
 @dataclass(eq=False)

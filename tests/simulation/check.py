@@ -1,6 +1,6 @@
 """What must hold at the end of a history. Each promise is a small function that yields what broke it, as sentences."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -10,18 +10,16 @@ import msgspec
 from agents.core.context import dead_letter
 from agents.core.processor import read_command
 from service.status.rows import timeline_values
-from tables.kinds.entity import EntityState
-from tables.kinds.sync import SyncState
 from tables.row import guard_of
 from tests.counter.commands import StartCounter
 from tests.counter.kind import WITH_COUNTER
 from tests.counter.state import CounterState
 from tests.engine.broker import LogRecord
 from tests.engine.projector import guard
+from tests.simulation import reads
 from tests.simulation.journal import counting, lineages, newest_by_run
 from tests.simulation.world import World
 from topics.catalog import CHANGELOG, DEAD_LETTERS
-from topics.command import Counts
 from topics.dead_letters import DeadLetter, from_record
 from topics.errors import Rejected
 from topics.kinds.sync import StartSync
@@ -45,47 +43,11 @@ def nothing_is_written_under_a_closed_or_older_run(world: World) -> Iterator[str
             yield f"{one.run}: page {one.page} was committed while it was {one.state}, the newest was {one.newest}"
 
 
-def the_last_runs_are_done_and_equal_the_source(world: World) -> Iterator[str]:
-    """The last runs began after the source had come to rest."""
-    ended = {state.key: state for state in _syncs(world)}
-    for key in world.clients.keys:
-        if key not in ended or ended[key].status != "done":
-            yield f"{key} is {ended[key].status if key in ended else 'not there'}"
-    for state in ended.values():
-        for name, child in state.children.items():
-            expected = _in_source(world, name)
-            stored = {key for org, key in world.sink.rows.get(name, {}) if org == state.org}
-            if not expected <= stored or (stored != expected and not world.moved):
-                yield f"{state.org} {name}: {len(stored)} rows, {len(expected)} in the source"
-            if child.status != "done" or child.records != len(expected):
-                yield f"{state.run_id} {name}: {child.status} with {child.records} records of {len(expected)}"
-
-
 def rows_are_those_of_committed_pages(world: World) -> Iterator[str]:
     written = {row for one in world.sink.committed for row in one.rows}
     stored = {(name, *row) for name, rows in world.sink.rows.items() for row in rows}
     if written != stored:
         yield f"{len(stored - written)} rows of no committed page, {len(written - stored)} rows lost"
-
-
-def what_a_state_counts_is_what_the_database_committed(world: World) -> Iterator[str]:
-    committed: dict[str, Counts] = defaultdict(Counts)
-    for one in world.sink.committed:
-        committed[one.run] += Counts(1, len(one.rows))
-    for row in world.records():
-        state = row.state
-        if isinstance(state, EntityState) and state.counts != committed[state.run_id]:
-            yield f"{state.run_id} counts {state.counts}, the database took {committed[state.run_id]}"
-
-
-def no_run_fails(world: World) -> Iterator[str]:
-    """Nothing is wrong with the source or the database that would not pass. A cancelled entity fails its run."""
-    for row in newest_by_run(world).values():
-        state: Any = row.state
-        if state.status != "failed":
-            continue
-        if not isinstance(state, SyncState) or "cancelled" not in {child.status for child in state.children.values()}:
-            yield f"{state.run_id} failed: {state.reason}"
 
 
 def every_request_is_in_a_history_or_a_dead_letter(world: World) -> Iterator[str]:
@@ -195,8 +157,7 @@ PROMISES: tuple[Promise, ...] = (
     a_page_is_committed_once,
     nothing_is_written_under_a_closed_or_older_run,
     rows_are_those_of_committed_pages,
-    what_a_state_counts_is_what_the_database_committed,
-    no_run_fails,
+    *reads.PROMISES,
     every_request_is_in_a_history_or_a_dead_letter,
     no_request_runs_twice,
     nobody_waits_in_vain,
@@ -209,19 +170,6 @@ PROMISES: tuple[Promise, ...] = (
     every_published_run_has_ended,
     every_notable_transition_is_in_the_timeline,
 )
-
-
-def _syncs(world: World) -> list[SyncState]:
-    return [row.state for row in world.records() if isinstance(row.state, SyncState)]
-
-
-def _in_source(world: World, name: str) -> set[str]:
-    """Keys that the source serves; below a parent, only those of parents that are in the database."""
-    above = {"a.room": "a.house", "b.piece": "b.part"}.get(name)
-    lists = world.api.lists.data
-    if above is None:
-        return set(lists.get(name, []))
-    return {key for parent in lists[above] for key in lists.get(f"{name}/{parent}", [])}
 
 
 def _letters(world: World) -> list[DeadLetter]:

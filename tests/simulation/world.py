@@ -6,7 +6,6 @@ from random import Random
 from typing import Any
 
 from agents.core.processor import Processor
-from manifests.entity import Adapter
 from tables.kinds.sync import SyncState
 from tables.logs import KEY as LOGS_KEY
 from tables.requests import is_request_log
@@ -22,9 +21,9 @@ from tests.engine.projector import Projector, Published
 from tests.engine.worker import Disk, Protections, Store, Worker
 from tests.simulation.clients import Clients
 from tests.simulation.fleet import Fleet
+from tests.simulation.proofs import Proofs
+from tests.simulation.surroundings import Surroundings
 from tests.simulation.waiting import waiting_in_vain
-from tests.support.adapters import adapter, entity, toy, toy_data
-from tests.support.memory import ListSource
 from topics.actions import Payload, RunAction
 from topics.catalog import CHANGELOG, MESSAGE_RETENTION_MS
 
@@ -47,15 +46,6 @@ Action = Callable[[], Awaitable[None]]
 AnyFleet = Fleet[Worker] | Fleet[Fetcher] | Fleet[Projector]
 
 
-def minor() -> Adapter:
-    """A second adapter: one list, and one below it."""
-    return adapter(
-        entity("b.part"),
-        entity("b.piece", path="/b/parts/{id}/pieces", under={"entity": "b.part", "column": "part_id"}),
-        name="minor",
-    )
-
-
 class World:
     """One history. `run_with_faults`, then ask `check`."""
 
@@ -64,19 +54,22 @@ class World:
         self.faults = Faults(random)
         self.clock = clock
         self.broker = Broker(self.clock, random.choice(PARTITIONS), random.random() < SPREADS)
-        self.adapters = {"toy": toy(is_ordered=True), "minor": minor()}
-        self.sink = AuditedSink((protections or Protections()).run_fence)
-        self.api = Api(ListSource(self._data()), self.sink)
+        protections = protections or Protections()
+        self.sink = AuditedSink(protections.run_fence, protections.newest_read)
+        self.around = Surroundings(self.sink, self.faults, clock.now)
+        self.source, self.adapters = self.around.source, self.around.adapters
+        self.api = Api(self.source, self.sink)
+        self.proofs = Proofs(self.source, self.sink)
+        self.sink.moment, self.sink.on_closed = lambda: self.source.step, self.proofs.judge
         self.published = Published()
         self.clients = Clients(self.broker, WITH_COUNTER, self.adapters, self.faults)
         self.recorded: dict[tuple[str, int], set[object]] = defaultdict(set)  # by the action of a counter's run
-        self.moved = False
         self.broker_was_skewed = False
         self.had_trouble = False
         self.stranded: list[str] = []
         self.calm_since = 0
         self._seconds = SECONDS[: random.randint(1, len(SECONDS))]
-        self._protections = protections or Protections()
+        self._protections = protections
         self._processor = Processor(WITH_COUNTER, self.adapters)
         self._control = WITH_COUNTER.catalog.control
         self._disks: dict[str, Disk] = {}
@@ -107,7 +100,10 @@ class World:
         await self._rest()
 
     async def sync_all(self) -> None:
-        """One more sync of everything, of a source that does not move any more."""
+        """One more sync of everything, of a source that does not move any more, by the newest manifests."""
+        self.source.rest()
+        await self.fetchers.kill_all()
+        await self.fetchers.calm()
         self.clients.request_all()
         await self._rest()
 
@@ -154,9 +150,12 @@ class World:
             (self._pass_time, 14),
             (self._reset, 2),
             (self._take_snapshot, 2),
-            (self._move_pages, 1),
             (self._compact, 2),
             (self._pass_retirement, 0.1),
+            (_now(self.around.move_source), 12),
+            (_now(self.around.copy_database), 3),
+            (_now(self.around.fail_over), 0.7),
+            (_now(self.around.change_manifests), 0.4),
             (_now(self.clients.request_one), 5),
             (_now(self.clients.request_counter), 2.5),
             (_now(self.clients.retry), 0.7),
@@ -238,16 +237,6 @@ class World:
             copy = {number: store.copy() for number, store in self._disks[name].items()}
             self._snapshots = [*self._snapshots, (name, copy)][-SNAPSHOTS_MAX:]
 
-    async def _move_pages(self) -> None:
-        """The source changes under way: records come at the front, and go."""
-        self.moved = True
-        lists = [keys for name, keys in sorted(self.api.lists.data.items()) if name not in ("a.house", "b.part")]
-        keys = self.faults.random.choice(lists)
-        if keys and self.faults.random.random() < 0.5:
-            keys.pop(self.faults.random.randrange(len(keys)))
-        else:
-            keys.insert(0, f"new-{self.faults.random.randrange(10**6)}")
-
     async def _cancel(self) -> None:
         states = [row.state for row in self.records()]
         self.clients.cancel({one.key: one.run for one in states if isinstance(one, SyncState) and not one.has_ended})
@@ -268,7 +257,7 @@ class World:
 
     def _fetcher(self, life: str, name: str) -> Fetcher:
         group, activities = self.fetchers.group, {RECORD: self._record}
-        return Fetcher(life, self.broker, group, self.faults, WITH_COUNTER, self.api, self.adapters, activities)
+        return Fetcher(life, self.broker, group, self.faults, WITH_COUNTER, self.api, dict(self.adapters), activities)
 
     async def _record(self, command: RunAction) -> Payload:
         self.recorded[command.workflow, command.run].add(command.input["count"])
@@ -276,14 +265,6 @@ class World:
 
     def _projector(self, life: str, name: str) -> Projector:
         return Projector(life, self.broker, self.projectors.group, self.faults, WITH_COUNTER, self.published)
-
-    def _data(self) -> dict[str, list[str]]:
-        random = self.faults.random
-        data = toy_data(*(random.randint(0, most) for most in (5, 5, 13, 5, 13)))
-        data["b.part"] = [f"part{n:02}" for n in range(random.randint(0, 6))]
-        for part in data["b.part"]:
-            data[f"b.piece/{part}"] = [f"{part}-{n}" for n in range(random.randint(0, 9))]
-        return data
 
 
 def _is_at_rest(state: Any) -> bool:

@@ -126,4 +126,5 @@ async def write(sink: Sink, of: RunRef, *rows: RowWrite, number: int = 1, **more
 
 async def close_run(sink: Sink, of: RunRef, outcome: RunOutcome) -> Counts:
     (closed,) = await sink.close_runs([RunEnd(of, outcome)])
+    assert closed is not None
     return closed.counts

@@ -5,7 +5,20 @@ import pytest
 
 from agents.ledger import Extent, LedgerSums, Proof
 from agents.ports import ClosedRun, LeaseState, LedgerLine, ParentsRequest, RunEnd, Sink
-from tests.sinks.builders import CONTACT, FENCED, TYPED, close_run, commit, open_lease, page, request, row, run, write
+from tests.sinks.builders import (
+    CONTACT,
+    FENCED,
+    TYPED,
+    already,
+    close_run,
+    commit,
+    open_lease,
+    page,
+    request,
+    row,
+    run,
+    write,
+)
 from tests.sinks.conftest import Database
 from topics.command import NO_COUNTS, Counts
 
@@ -94,7 +107,7 @@ async def test_parents_that_a_run_has_not_read_to_their_end(sink: Sink) -> None:
 
 
 @pytest.mark.parametrize(
-    ("proof", "unproven"), [(Proof(True, "met", 3), ""), (Proof(False, "no order", 3), "no order")]
+    ("proof", "unproven"), [(Proof(True, "met", 0), ""), (Proof(False, "no order", 0), "no order")]
 )
 async def test_a_complete_run_keeps_its_proof(sink: Sink, database: Database, proof: Proof, unproven: str) -> None:
     await sink.close_runs([RunEnd(run(), "done", proof)])
@@ -102,6 +115,20 @@ async def test_a_complete_run_keeps_its_proof(sink: Sink, database: Database, pr
     ((stored,),) = await database.query("select proof from sluice_runs")
     assert msgspec.json.decode(stored, type=Proof) == proof
     assert (await open_lease(sink, run())).unproven == unproven
+    assert await sink.newest_proof(run().workflow) == proof
+    await open_lease(sink, run(2))
+    assert await sink.newest_proof(run().workflow) is None
+
+
+async def test_a_run_is_not_closed_with_a_proof_of_other_pages_than_the_ledger_has(sink: Sink) -> None:
+    await write(sink, run(), row("a"))
+    ends = [RunEnd(run(), "done", Proof(True, "met", pages)) for pages in (2, 1)]
+    assert await sink.close_runs([ends[0], RunEnd(run(org="other"), "cancelled")]) == [
+        None,
+        ClosedRun("cancelled", NO_COUNTS),
+    ]
+    assert await commit(sink, page(run(), 1, row("a"))) == [already(1)]
+    assert await sink.close_runs([ends[1]]) == [ClosedRun("done", ONE_ROW)]
 
 
 async def test_closing_sums_up_the_ledger_of_its_own_run_and_folds_it_away(sink: Sink, database: Database) -> None:

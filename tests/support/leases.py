@@ -6,14 +6,16 @@ from typing import Any
 
 from agents.activities.database import Database
 from agents.activities.fetch import LeaseReader
+from agents.ledger import Proof
 from agents.ports import ClosedRun, FetchRequest, LeaseRequest, PageBody, PageOutcome, PageWrite, RowWrite, RunRef
 from tests.engine.clock import MovableClock
 from tests.support.adapters import toy
-from tests.support.memory import ListSource, MemorySink
+from tests.support.memory import ListSource, MemorySink, Run
 from topics.errors import Retryable, SluiceError
 from topics.kinds.entity import FetchPages, PageDone
 
 RUN = 7
+PROVEN = Proof(True, "one page is the whole collection", 1)
 DATA = {
     "a.house": ["h1", "h2", "h3"],  # one page
     "a.pet": [f"p{n:02}" for n in range(22)],  # six pages of four
@@ -33,6 +35,7 @@ class Sink(MemorySink):
         self.trouble: dict[int, SluiceError] = {}
         self.committing: list[int] = []
         self.closes_runs = True
+        self.before_closing: Callable[[], object] = lambda: None
 
     async def commit(self, pages: Any) -> list[PageOutcome]:
         self.committing += [page.page for page in pages]
@@ -42,9 +45,10 @@ class Sink(MemorySink):
                 raise self.trouble[page.page]
         return list(await super().commit(pages))
 
-    async def close_runs(self, ends: Any) -> list[ClosedRun]:
+    async def close_runs(self, ends: Any) -> list[ClosedRun | None]:
         if not self.closes_runs:
             raise Retryable("away")
+        self.before_closing()
         return list(await super().close_runs(ends))
 
 
@@ -94,7 +98,10 @@ class LeaseBench:
         given: dict[str, Any] = {"is_last": False, "next_cursor": None, "fetched_at": self.clock.now(), **more}
         return PageWrite(ref, toy().entities[entity], parent, page, rows, (), **given)
 
-    def add_parents(self, *keys: str) -> None:
+    def add_parents(self, *keys: str, proof: Proof | None = PROVEN) -> None:
+        """Rows of a run that is complete; without a proof one that is not done yet."""
+        ref = RunRef("entity-sync:acme:toy:a.house:full", RUN, "acme", "toy", "a.house", "full")
+        self.sink.runs[ref.id] = Run(ref, "done" if proof else "open", proof=proof)
         self.sink.rows["a.house"] = {("acme", key): RowWrite(key, (), "{}", b"", None) for key in keys}
 
     @property

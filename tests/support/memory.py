@@ -28,7 +28,7 @@ from topics.errors import SluiceError
 
 
 @dataclass
-class _Run:
+class Run:
     ref: RunRef
     state: str = "open"
     counts: Counts | None = None
@@ -37,12 +37,13 @@ class _Run:
 
 
 class MemorySink:
-    """Rows, ledger and fences in dictionaries. `rows[entity][(org, key)]` is the stored row, `problems` what is wrong
-    with an entity's table."""
+    """Rows, ledger and fences in dictionaries. `rows[entity][(org, key)]` is the stored row, `origins` the page that it
+    was read on, where it came by one, `problems` what is wrong with an entity's table."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[tuple[str, str], RowWrite]] = {}
-        self.runs: dict[str, _Run] = {}
+        self.origins: dict[tuple[str, str, str], PageWrite] = {}
+        self.runs: dict[str, Run] = {}
         self.problems: dict[str, SluiceError] = {}
 
     async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
@@ -59,7 +60,7 @@ class MemorySink:
         if all(run.ref.number < ref.number for run in family):
             for older in family:
                 older.state = "superseded" if older.state == "open" else older.state
-            self.runs[ref.id] = _Run(ref)
+            self.runs[ref.id] = Run(ref)
 
     def _open_lease(self, request: LeaseRequest) -> LeaseState:
         self._open(request.run)
@@ -87,12 +88,41 @@ class MemorySink:
         line = run.lines.get((page.parent, page.page))
         if line is not None:
             return PageOutcome("already", line.counts, line.is_last, line.next_cursor)
+        collisions = sum(self._collides(page, row) for row in page.rows)
+        counts = Counts(1, len(page.rows) - collisions, len(page.rejected) + collisions)
         run.lines[page.parent, page.page] = LedgerLine(
-            page.parent, page.page, page.counts, page.is_last, page.next_cursor, page.extent
+            page.parent, page.page, counts, page.is_last, page.next_cursor, page.extent
         )
-        table = self.rows.setdefault(page.entity.name, {})
-        table.update({(page.run.org, row.key): row for row in page.rows})
-        return PageOutcome("committed", page.counts, page.is_last, page.next_cursor)
+        for row in page.rows:
+            self._store(page, row)
+        return PageOutcome("committed", counts, page.is_last, page.next_cursor)
+
+    def _store(self, page: PageWrite, row: RowWrite) -> None:
+        place = (page.entity.name, page.run.org, row.key)
+        table, origin = self.rows.setdefault(page.entity.name, {}), self.origins.get(place)
+        stored = table.get(place[1:])
+        if stored is None or origin is None or self.replaces(page, row, origin, stored):
+            table[place[1:]], self.origins[place] = row, page
+
+    def replaces(self, page: PageWrite, row: RowWrite, origin: PageWrite, stored: RowWrite) -> bool:
+        """The guard of the sinks (see agents.ports.Sink.commit)."""
+        if row.content_hash == stored.content_hash:
+            return False
+        is_other_run = page.run.id != origin.run.id
+        if is_other_run and page.run.type == origin.run.type:
+            return True
+        if row.updated_at is None or stored.updated_at is None or row.updated_at == stored.updated_at:
+            return page.fetched_at >= origin.fetched_at
+        return row.updated_at > stored.updated_at or (is_other_run and page.fetched_at > origin.fetched_at)
+
+    def _collides(self, page: PageWrite, row: RowWrite) -> bool:
+        """Whether the run has read this key with other content, and nobody can say which is newer."""
+        place = (page.entity.name, page.run.org, row.key)
+        origin, stored = self.origins.get(place), self.rows.get(place[0], {}).get(place[1:])
+        if origin is None or stored is None or origin.run != page.run or stored.content_hash == row.content_hash:
+            return False
+        is_told = None not in (row.updated_at, stored.updated_at) and row.updated_at != stored.updated_at
+        return origin.parent != page.parent or not is_told
 
     async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
         rows = self.rows.get(request.entity.name, {})
@@ -109,12 +139,19 @@ class MemorySink:
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return sum(owner == org for owner, _ in self.rows.get(entity.name, {}))
 
-    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+    async def newest_proof(self, workflow: str) -> Proof | None:
+        runs = [run for run in self.runs.values() if run.ref.workflow == workflow]
+        newest = max(runs, key=lambda run: run.ref.number, default=None)
+        return newest.proof if newest is not None and newest.state == "done" else None
+
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
         return [self._close_run(end) for end in ends]
 
-    def _close_run(self, end: RunEnd) -> ClosedRun:
+    def _close_run(self, end: RunEnd) -> ClosedRun | None:
         self._open(end.run)
-        known = self.runs.setdefault(end.run.id, _Run(end.run))
+        known = self.runs.setdefault(end.run.id, Run(end.run))
+        if known.state == "open" and end.proof is not None and len(known.lines) != end.proof.pages:
+            return None
         known.proof = end.proof if known.state == "open" else known.proof
         known.state = end.outcome if known.state == "open" else known.state
         if known.counts is None:
@@ -135,24 +172,40 @@ class ListSource:
         self.served: list[tuple[str, str, int]] = []
         self.trouble: Callable[[FetchRequest], SluiceError | None] | None = None
         self.on_fetch: Callable[[FetchRequest], None] = lambda request: None
+        self.records_max = 10_000  # on a page, whatever it is asked for
 
     async def fetch(self, request: FetchRequest) -> PageBody | None:
         error = self.trouble(request) if self.trouble else None
         if error is not None:
             raise error
         self.on_fetch(request)
-        parent = request.parent.key if request.parent else ""
-        name = f"{request.entity.name}/{parent}" if parent else request.entity.name
+        name = list_name(request)
+        self.served.append((name, request.org, request.page))
+        return self.page(request, name)
+
+    def page(self, request: FetchRequest, name: str) -> PageBody | None:
         keys = self.data.get(name, [])
         start = request.start or 0
-        following = start + request.size
-        shown = keys[start:following]
-        self.served.append((name, request.org, request.page))
+        following = start + min(request.size, self.records_max)
         link = f"?offset={following}" if following < len(keys) else None
+        return self.body(request, name, keys[start:following], link, len(keys))
+
+    def body(
+        self, request: FetchRequest, name: str, shown: Sequence[str], link: str | None, total: int | None
+    ) -> PageBody:
+        """A page that shows these keys."""
         begin, end = _wanted(shown, request.cut())
-        rows = tuple(RowWrite(key, (), "{}", key.encode(), None) for key in shown[begin:end])
+        rows = tuple(self.row(request.entity, name, key) for key in shown[begin:end])
         places = (shown[0], shown[-1], shown[max(begin - 1, 0)]) if shown else ()
-        return PageBody(rows, (), link, len(keys), len(shown), *places)
+        return PageBody(rows, (), link, total, len(shown), *places)
+
+    def row(self, entity: Entity, name: str, key: str) -> RowWrite:
+        return RowWrite(key, (), "{}", key.encode(), None)
+
+
+def list_name(request: FetchRequest) -> str:
+    """The list that the page is of, as it is called in ListSource.data."""
+    return f"{request.entity.name}/{request.parent.key}" if request.parent else request.entity.name
 
 
 def _wanted(keys: Sequence[str], cut: Cut) -> tuple[int, int]:

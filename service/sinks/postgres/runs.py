@@ -28,10 +28,10 @@ async def open_leases(connection: Connection, requests: Sequence[LeaseRequest], 
     return _lease_states(found, len(requests))
 
 
-async def close_runs(connection: Connection, ends: Sequence[RunEnd], moment: datetime) -> list[ClosedRun]:
+async def close_runs(connection: Connection, ends: Sequence[RunEnd], moment: datetime) -> list[ClosedRun | None]:
     runs, outcomes = _run_columns([end.run for end in ends]), [end.outcome for end in ends]
     found = await connection.fetch(SQL["close_runs"], *runs, outcomes, moment, [proof_text(end) for end in ends])
-    return [ClosedRun(outcome, Counts(*counts)) for outcome, *counts in found]
+    return [None if outcome is None else ClosedRun(outcome, Counts(*counts)) for outcome, *counts in found]
 
 
 async def enter_pages(connection: Connection, statement: str, arguments: Sequence[object]) -> list[PageOutcome]:

@@ -133,8 +133,8 @@ class PostgresSink(SqlSink):
     async def fetch(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         return await self._pool.fetch(query, *arguments)
 
-    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
-        closed: list[ClosedRun] = []
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
+        closed: list[ClosedRun | None] = []
         for start in range(0, len(ends), RUNS_PER_STATEMENT_MAX):
             batch = ends[start : start + RUNS_PER_STATEMENT_MAX]
             async with self._pool.connection("sluice_runs") as connection:

@@ -40,6 +40,9 @@ select id{columns} from "{table}" as parent where org = $1 and id > $2 and not e
 -- name: ledger_sums
 select count(*), count(*) filter (where page < 0), count(distinct parent) from sluice_pages where run_id = $1
 
+-- name: newest_proof
+select state, proof::text from sluice_runs where workflow = $1 order by number desc limit 1
+
 -- name: count
 select count(*) from "{table}" where org = $1
 

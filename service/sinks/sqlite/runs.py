@@ -28,12 +28,18 @@ def open_run(connection: sqlite3.Connection, run: RunRef, moment: str) -> None:
     _insert(connection, run, "open", moment, None)
 
 
-def close_run(connection: sqlite3.Connection, end: RunEnd, moment: str) -> ClosedRun:
-    """Close the run, which may be unknown, and add its ledger lines to its sums. A closed run keeps its outcome."""
+def close_run(connection: sqlite3.Connection, end: RunEnd, moment: str) -> ClosedRun | None:
+    """Close the run, which may be unknown, and add its ledger lines to its sums. A closed run keeps its outcome.
+
+    None: it is left open, since its ledger has not as many pages as its proof says.
+    """
     run, outcome = end.run, end.outcome
     open_run(connection, run, moment)
-    if run_state(connection, run) is None:
+    known = run_state(connection, run)
+    if known is None:
         _insert(connection, run, outcome, moment, moment)
+    if known == "open" and end.proof is not None and _lines_count(connection, run) != end.proof.pages:
+        return None
     connection.execute(SQL["close_run"], (outcome, moment, proof_text(end), run.id))
     connection.execute(SQL["fold_lines"], {"run_id": run.id})
     connection.execute(SQL["delete_lines"], (run.id,))
@@ -63,6 +69,11 @@ def _ledger(connection: sqlite3.Connection, request: LeaseRequest) -> tuple[Ledg
     parents = sorted(set(request.parents))
     by_parent = (connection.execute(SQL["lines_by_parent"], (run, parent)).fetchall() for parent in parents)
     return _lines(list(chain.from_iterable(by_parent)))
+
+
+def _lines_count(connection: sqlite3.Connection, run: RunRef) -> int:
+    (count,) = connection.execute(SQL["count_lines"], (run.id,)).fetchone()
+    return int(count)
 
 
 def _newest(connection: sqlite3.Connection, run: RunRef) -> int | None:

@@ -59,8 +59,8 @@ class SqliteSink(SqlSink):
     async def fetch(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         return await self._file.run(lambda connection: connection.execute(query, arguments).fetchall())
 
-    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
-        def call(connection: sqlite3.Connection) -> list[ClosedRun]:
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
+        def call(connection: sqlite3.Connection) -> list[ClosedRun | None]:
             with transaction(connection):
                 return [close_run(connection, end, self._now()) for end in ends]
 

@@ -52,6 +52,9 @@ select id{columns} from "{table}" as parent where org = ?1 and id > ?2 and not e
 -- name: ledger_sums
 select count(*), count(*) filter (where page < 0), count(distinct parent) from sluice_pages where run_id = ?
 
+-- name: newest_proof
+select state, proof from sluice_runs where workflow = ? order by number desc limit 1
+
 -- name: count
 select count(*) from "{table}" where org = ?
 
@@ -85,6 +88,9 @@ values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: close_run
 update sluice_runs set state = ?, closed_at = ?, proof = ? where run_id = ? and state = 'open'
+
+-- name: count_lines
+select count(*) from sluice_pages where run_id = ?
 
 -- name: fold_lines
 update sluice_runs set pages = sluice_runs.pages + folded.pages, records = sluice_runs.records + folded.records,

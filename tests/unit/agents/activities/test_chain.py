@@ -7,6 +7,7 @@ from agents import concurrency
 from agents.activities import chain
 from agents.ports import PageBody
 from tests.support.leases import LeaseBench
+from topics.command import Counts
 from topics.errors import Rejected, Retryable, SluiceError
 from topics.ids import derive_id
 
@@ -91,3 +92,8 @@ async def test_a_link_that_was_followed_some_leases_ago_is_a_cycle() -> None:
     bench = LeaseBench(lambda request, body: replace(body, next="early") if request.page == 3 else body)
     done = await bench.read("a.log", 5, landmark=derive_id("early"))
     assert (done.units, done.error, done.reason) == (2, "rejected", "page 3 of a.log leads back to one before: a loop")
+
+
+async def test_pages_that_are_read_again_may_lead_past_a_link_that_was_followed_some_leases_ago() -> None:
+    done = await LeaseBench().read("a.log", 1, first=11, closing=True, landmark=derive_id("?offset=8"))
+    assert (done.error, done.pages, done.closed) == (None, 10, Counts(10, 40))

@@ -10,7 +10,7 @@ from agents.core.retry import CONTRADICTION
 from agents.ports import FetchRequest, PageBody
 from tests.support.adapters import toy
 from tests.support.leases import LeaseBench
-from tests.unit.agents.activities.test_enumeration import ordered
+from tests.unit.agents.activities.test_enumeration import ordered, read_whole
 
 ATTEMPTS = CONTRADICTION.attempts_max or 0
 AGAIN = f"contradicts itself, {ATTEMPTS} times: "
@@ -100,6 +100,23 @@ async def test_an_api_that_puts_fewer_records_on_a_page_than_asked_is_read_whole
         assert (rest.units, rest.records) == (2, 2 if make is ordered else 6)
 
 
+@pytest.mark.parametrize("entity", ["a.pet", "a.log"])
+@pytest.mark.parametrize("records_max", [1, 2, 3])
+async def test_an_api_whose_pages_are_not_longer_than_the_overlap_is_read_whole(entity: str, records_max: int) -> None:
+    bench = ordered()
+    bench.source.records_max = records_max
+    done = await read_whole(bench, entity)
+    assert done.closed is not None
+    assert (done.closed.records, done.unproven == "") == (len(bench.source.data[entity]), records_max > 1)
+
+
+@pytest.mark.parametrize("make", [ordered, LeaseBench])
+async def test_a_sole_record_that_is_shown_again_on_each_page_does_not_go_on_for_ever(make: Any) -> None:
+    bench = make(change=lambda request, body: PageBody(body.rows, (), f"?at={request.page}", None, 1, "a", "a"))
+    done = await bench.read("a.log", 32)
+    assert (done.units, done.error) == (1, "rejected")
+
+
 def test_a_link_with_an_offset_is_followed_from_the_last_records_of_the_page_before() -> None:
     layout = layout_of(toy(is_ordered=True), toy(is_ordered=True).entities["a.log"], None)
     for link, start, followed in (
@@ -115,4 +132,4 @@ def test_a_link_with_an_offset_is_followed_from_the_last_records_of_the_page_bef
 
 @pytest.mark.parametrize(("records", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (198, 2), (199, 3), (20_000, 205)])
 def test_pages_of_a_hundred_that_overlap_by_two_are_two_in_a_hundred_more(records: int, pages: int) -> None:
-    assert Layout(100, 2, "offset", False).pages(records) == pages
+    assert Layout(100, 2, "offset", False, True).pages(records) == pages

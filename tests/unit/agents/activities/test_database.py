@@ -44,7 +44,7 @@ class UnreliableSink(MemorySink):
         await self.before(entity.name)
         return await super().count(adapter, entity, org)
 
-    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun]:
+    async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
         self._begin()
         return await super().close_runs(ends)
 

@@ -46,15 +46,15 @@ def ordered(**more: Callable[..., PageBody]) -> LeaseBench:
 
 async def read_whole(bench: LeaseBench, entity: str) -> PageDone:
     """As the decider has it read: leases until the end, then the one that closes the run."""
-    first, cursor, lease = 1, None, 1
+    first, cursor, lease, size = 1, None, 1, None
     while True:
-        done = await bench.read(entity, 32, first=first, cursor=cursor, lease=lease)
+        done = await bench.read(entity, 32, first=first, cursor=cursor, lease=lease, page_size=size)
         assert done.error is None, done.reason
-        first, cursor, lease = first + done.units, done.next_cursor, lease + 1
+        first, cursor, lease, size = first + done.units, done.next_cursor, lease + 1, done.page_size
         if done.end:
             break
     while done.closed is None:
-        done = await bench.read(entity, 1, first=first, closing=True, lease=lease)
+        done = await bench.read(entity, 1, first=first, closing=True, lease=lease, page_size=size)
         assert done.error is None, done.reason
     return done
 

@@ -1,0 +1,73 @@
+-- A run is closed with its proof only as long as the ledger has the pages that the proof is about: a failover between the
+-- two may have taken the last ones back. Otherwise the run is left open, its outcome is null, and its pages are read
+-- again.
+
+create or replace function sluice_close_runs(
+    run_ids text[], workflows text[], numbers bigint[], orgs text[], adapters text[], entities text[], types text[],
+    outcomes text[], moment timestamptz, proofs text[]
+) returns table (ask int, outcome text, pages bigint, records bigint, rejected bigint) language plpgsql as $$
+declare
+    left_open text[];
+begin
+    if exists (
+        select from unnest(run_ids) as asked (run_id)
+        where not exists (select from sluice_runs as known where known.run_id = asked.run_id)
+    ) then
+        perform sluice_open_runs(run_ids, workflows, numbers, orgs, adapters, entities, types, moment);
+        -- One may be older than the newest and unknown: then it was not opened, and is entered as closed.
+        insert into sluice_runs
+            (run_id, workflow, number, org, adapter, entity, type, state, opened_at, closed_at)
+        select distinct on (asked.run_id) asked.*, moment, moment
+        from unnest(run_ids, workflows, numbers, orgs, adapters, entities, types, outcomes)
+            as asked (run_id, workflow, number, org, adapter, entity, type, outcome)
+        order by asked.run_id
+        on conflict do nothing;
+    end if;
+    -- Waits for the commits in flight, which share a lock on these lines; those that come later find the run closed. A
+    -- statement of its own: only the next one sees what they committed.
+    perform from sluice_runs as run where run.run_id = any (run_ids) order by run.run_id for no key update;
+    left_open := array(
+        select asked.run_id
+        from unnest(run_ids, proofs) as asked (run_id, proof) join sluice_runs as run on run.run_id = asked.run_id
+        where run.state = 'open' and (asked.proof::jsonb ->> 'pages')::bigint <> (
+            select count(*) from sluice_pages as line where line.run_id = asked.run_id
+        )
+    );
+    return query
+    with asked as (
+        select * from unnest(run_ids, outcomes, proofs) with ordinality as asked (run_id, outcome, proof, ask)
+    ),
+    folded as (
+        delete from sluice_pages as line where line.run_id = any (run_ids) and line.run_id <> all (left_open)
+        returning line.run_id, line.records, line.rejected
+    ),
+    added as (
+        select folded.run_id, count(*) as pages, sum(folded.records) as records, sum(folded.rejected) as rejected
+        from folded group by folded.run_id
+    ),
+    closing as (
+        select distinct on (asked.run_id) asked.run_id, asked.outcome, asked.proof,
+            coalesce(added.pages, 0) as pages, coalesce(added.records, 0) as records,
+            coalesce(added.rejected, 0) as rejected
+        from asked left join added on added.run_id = asked.run_id
+        where asked.run_id <> all (left_open)
+        order by asked.run_id, asked.ask
+    ),
+    closed as (
+        update sluice_runs as run set
+            state = case run.state when 'open' then closing.outcome else run.state end,
+            proof = case run.state when 'open' then closing.proof::jsonb else run.proof end,
+            closed_at = coalesce(run.closed_at, moment), pages = run.pages + closing.pages,
+            records = run.records + closing.records, rejected = run.rejected + closing.rejected
+        from closing where run.run_id = closing.run_id
+        returning run.run_id, run.state, run.pages, run.records, run.rejected
+    )
+    select asked.ask::int, case closed.state when 'superseded' then asked.outcome else closed.state end,
+        closed.pages, closed.records::bigint, closed.rejected::bigint
+    from asked left join closed on closed.run_id = asked.run_id
+    order by asked.ask;
+end
+$$;
+comment on function sluice_close_runs is
+    'Closes runs, known or not, with their proofs, and folds their ledger lines into their own; a run that was closed '
+    'keeps its outcome, and one whose proof is about other pages stays open (its outcome is null).';
