@@ -202,10 +202,6 @@ class Cut:
 EVERYTHING = Cut()
 
 
-def whole_page() -> Cut:
-    return EVERYTHING
-
-
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
     """A page of an entity: from the record at `start` on, or by a link that a page named; for a child under its parent.
@@ -223,7 +219,7 @@ class FetchRequest:
     size: int = 100
     link: str | None = None
     parent: Parent | None = None
-    cut: Callable[[], Cut] = whole_page
+    cut: Callable[[], Cut] = lambda: EVERYTHING
     rank: int = 0
 
 
@@ -287,15 +283,12 @@ class Sink(Protocol):
 
     async def ledger_sums(self, run: str) -> LedgerSums:
         """Of an open run."""
-        ...
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         """How many rows the organisation has of an entity."""
-        ...
 
     async def newest_proof(self, workflow: str) -> Proof | None:
         """Of the workflow's newest run; None if that is not done."""
-        ...
 
     async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
         """Close each run (opened or not) and fold its ledger lines into counts. Repeated: the same answer.

@@ -121,8 +121,8 @@ class MemorySink:
         origin, stored = self.origins.get(place), self.rows.get(place[0], {}).get(place[1:])
         if origin is None or stored is None or origin.run != page.run or stored.content_hash == row.content_hash:
             return False
-        is_told = None not in (row.updated_at, stored.updated_at) and row.updated_at != stored.updated_at
-        return origin.parent != page.parent or not is_told
+        is_dated = None not in (row.updated_at, stored.updated_at) and row.updated_at != stored.updated_at
+        return origin.parent != page.parent or not is_dated
 
     async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
         rows = self.rows.get(request.entity.name, {})

@@ -111,7 +111,7 @@ async def test_an_api_whose_pages_are_not_longer_than_the_overlap_is_read_whole(
 
 
 @pytest.mark.parametrize("make", [ordered, LeaseBench])
-async def test_a_sole_record_that_is_shown_again_on_each_page_does_not_go_on_for_ever(make: Any) -> None:
+async def test_a_sole_record_that_is_shown_again_on_each_page_ends_the_entity(make: Any) -> None:
     bench = make(change=lambda request, body: PageBody(body.rows, (), f"?at={request.page}", None, 1, "a", "a"))
     done = await bench.read("a.log", 32)
     assert (done.units, done.error) == (1, "rejected")
