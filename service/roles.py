@@ -31,6 +31,7 @@ from service.clock import SystemClock
 from service.fetcher.liveness import Liveness, WatchedTransport
 from service.fetcher.process import Fetcher
 from service.kafka.client import client_arguments
+from service.kafka.cluster import open_cluster
 from service.kafka.journal import Journal
 from service.kafka.topics import check_topics
 from service.kafka.watch import watch_journal
@@ -40,6 +41,7 @@ from service.sinks.interruptions import InterruptionTable
 from service.status import open_status
 from service.status.meeting import meet
 from service.status.projector import project
+from tables.logs import LogIdentity
 from tables.stores import keep_stores_of
 from topics.partitions import partitioner
 
@@ -70,11 +72,17 @@ def run_worker(settings: Settings, name: str, registry: Registry = SHIPPED) -> N
         password=kafka["sasl_plain_password"],
         sasl_mechanism=kafka["sasl_mechanism"],
         ssl_context=kafka["ssl_context"],
+        stops_at_loss=settings.lost_records == "stop",
     )
+
+    async def find_logs(known: Mapping[tuple[str, int], int | None]) -> Mapping[tuple[str, int], LogIdentity]:
+        async with open_cluster(kafka) as cluster:
+            return await cluster.find_logs(known)
+
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     adapters = load_with(settings.manifests).adapters
-    app = build_app(config, registry, adapters, clock.steady_ms)
+    app = build_app(config, registry, adapters, clock.steady_ms, find_logs)
 
     async def watch() -> None:
         await watch_journal(kafka, journal)
@@ -108,7 +116,10 @@ def run_fetcher(
         runner = ActivityRunner(LeaseReader(source, database, adapters, clock, asyncio.sleep), database, activities)
         interruptions = Interruptions(runner, InterruptionTable(sink, clock))
         partition_of = partitioner(settings.partitions)
-        fetcher = Fetcher(client_arguments(settings), name, registry, interruptions.run, partition_of, liveness)
+        stops_at_loss = settings.lost_records == "stop"
+        fetcher = Fetcher(
+            client_arguments(settings), name, registry, interruptions.run, partition_of, liveness, stops_at_loss
+        )
         try:
             await run_beside(fetcher.run(stop), watch_journal(client_arguments(settings), journal))
         finally:

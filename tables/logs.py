@@ -17,12 +17,23 @@ S = TypeVar("S")
 KEY = b"source-logs"  # the table's key of the record, one in each partition
 
 
-class FoundLog(NamedTuple):
-    """A topic's log in one partition as the broker shows it: from `begin` to `end`, the offset of the next record.
-
-    `topic_id` is Kafka's own id of the topic, empty where it is not known. `leader_epoch` counts the partition's
-    leaders; `kept` is the end of what the log has of the leaders up to the one that was known before (None: not known).
+class LogIdentity(NamedTuple):
+    """Which log it is. `topic_id` is Kafka's own id of the topic, empty where it is not known; `leader_epoch` counts
+    the partition's leaders; `kept` is the end of what it has of the leaders up to the one that was known before (None:
+    not known).
     """
+
+    topic_id: str
+    leader_epoch: int | None
+    kept: int | None
+
+
+UNKNOWN_LOG = LogIdentity("", None, None)
+
+
+class FoundLog(NamedTuple):
+    """A topic's log in one partition as the broker shows it: from `begin` to `end`, the offset of the next record. The
+    others as of LogIdentity."""
 
     topic_id: str
     begin: int

@@ -16,9 +16,10 @@ from typing import Any
 
 import faust
 from faust.types import TP
-from rocksdict import WriteBatch
+from rocksdict import Options, WriteBatch
 
 from tables.changelog import Changelog, ChangelogRecord, Deleted, under_epoch
+from tables.logs import KEY as LOGS_KEY
 from tables.requests import is_request_log
 from tables.row import Deadline, deadline_of, next_epoch
 from topics.errors import Broken
@@ -37,6 +38,9 @@ OPTIONS: Mapping[str, int] = {  # per partition, sizes in bytes: 8 partitions ho
     "target_file_size_base": 16 * 2**20,
     "max_open_files": 128,
 }
+# RocksDB's own log: one for each start, 1,000 of them by default, and each without end.
+LOG_BYTES_MAX = 2**20
+LOGS_KEPT_MAX = 4
 
 
 class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
@@ -52,7 +56,8 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
     def _new_store(self) -> Any:
         """Faust's store, but one that is damaged does not keep its process from starting."""
         store = super()._new_store()
-        opened = store._open_for_partition
+        options, opened = store.rocksdb_options.as_options, store._open_for_partition
+        store.rocksdb_options.as_options = lambda: with_small_logs(options())
         store._open_for_partition = lambda partition: open_or_discard(
             store.partition_path(partition), partial(opened, partition)
         )
@@ -80,6 +85,12 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
         for key, value in self._records(partition):
             if not is_request_log(key) and (deadline := deadline_of(value)) is not None:
                 yield key.decode(), deadline
+
+    def workflows(self, partition: int) -> Iterator[tuple[str, bytes]]:
+        """Key and record of every workflow."""
+        for key, value in self._records(partition):
+            if not is_request_log(key) and key != LOGS_KEY:
+                yield key.decode(), value
 
     def begin_epochs(self, partitions: Iterable[int], generation: int, now_ms: int) -> None:
         """To be called when these partitions have been restored, and are held from now on: an epoch of its own."""
@@ -179,6 +190,13 @@ def keep_stores_of(journal: str, datadir: Path) -> None:
         shutil.rmtree(datadir)
     datadir.mkdir(parents=True, exist_ok=True)
     mark.write_text(journal)
+
+
+def with_small_logs(options: Options) -> Options:
+    """Faust passes on no such setting of its own."""
+    options.set_max_log_file_size(LOG_BYTES_MAX)
+    options.set_keep_log_file_num(LOGS_KEPT_MAX)
+    return options
 
 
 def open_or_discard(path: Path, opened: Callable[[], Any]) -> Any:

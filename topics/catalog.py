@@ -12,6 +12,7 @@ from topics.command import CancelRun, Command, RetryNow, TimerDue
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 MESSAGE_RETENTION_MS = 7 * DAY_MS
+DEAD_LETTER_RETENTION_MS = 30 * DAY_MS  # unless the installation's settings say otherwise
 WORKFLOW_RETENTION_MS = 8 * DAY_MS  # of an ended workflow's record: longer than any message about it is kept
 RECORD_BYTES_MAX = 900_000  # a record of any topic; Kafka's own default limit is 1,048,588
 COMMAND_BYTES_MAX = 64_000  # a command; longer ones go to the dead letters
@@ -60,7 +61,7 @@ SHARED_TOPICS = (
         "dead",
         "as it came",
         "Messages that can never be handled, as they came, with the reason in their headers.",
-        retention_ms=30 * DAY_MS,
+        retention_ms=DEAD_LETTER_RETENTION_MS,
     ),
 )
 SHARED_COMMANDS: tuple[type[Command], ...] = (CancelRun, RetryNow, TimerDue, RunAction, ActionComplete)
@@ -78,4 +79,5 @@ class Catalog:
             spec.name: tuple(command for command in every if command.topic == spec.name) for spec in self.topics
         }
         self.control: tuple[str, ...] = tuple(spec.name for spec in self.topics if spec.plane == "control")
+        self.request_topics: frozenset[str] = frozenset(command.topic for command in every if command.is_request)
         self.data: tuple[str, ...] = tuple(spec.name for spec in self.topics if spec.plane == "data")

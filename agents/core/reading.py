@@ -5,6 +5,10 @@ from typing import NamedTuple
 
 from tables.logs import FoundLog, SourceLogs, is_another_topic
 
+STOPPED_AT_LOSS = (
+    "The process ends, as SLUICE_LOST_RECORDS=stop says; with SLUICE_LOST_RECORDS=continue it continues behind them"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LostRecords:

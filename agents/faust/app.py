@@ -16,6 +16,7 @@ from agents.core.outbox import Outbox, check_order
 from agents.failpoints import failpoints
 from agents.faust.consumer import StrictTransport
 from agents.faust.producer import Deliveries
+from agents.faust.reading import Reading
 from agents.faust.tail import watch_tails
 from agents.faust.watchdog import watch, worker_probes
 from agents.watchdog import FreezeDetector, watch_progress
@@ -56,12 +57,19 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         return StrictTransport(self.conf.broker_producer, self)
 
     def handle_batches(
-        self, channel: Any, table: StrictTable, handler: Handler, now_ms: Callable[[], int], on_restored: Restored
+        self,
+        channel: Any,
+        table: StrictTable,
+        handler: Handler,
+        now_ms: Callable[[], int],
+        on_restored: Restored,
+        reading: Reading,
     ) -> None:
         """Give every batch of the channel's topics to `handler`. One handler per table: two would lose updates.
 
-        `on_restored` gets the partitions that are held from now on, before the first batch.
+        `on_restored` gets the partitions that are held from now on, before `reading` begins.
         """
+        self.reading = reading
         self._handlers.update({topic: (handler, table) for topic in channel.topics})
 
         async def restored() -> None:
@@ -174,6 +182,7 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
     async def on_start(self) -> None:
         await super().on_start()
         self.add_future(watch(self))
+        self.add_future(self.reading.watch(self))
         self.add_future(watch_tails(self))
         self.add_future(watch_progress(partial(worker_probes, self)))
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from aiokafka.errors import OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 
 from agents.failpoints import failpoints
@@ -34,7 +35,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._fetch_lock, self.batch_lock = asyncio.Lock(), asyncio.Lock()
-        self._resume_later: frozenset[Any] = frozenset()
+        self._must_begin_again = False
         self.handled: dict[Any, int] = {}  # partition -> next offset to commit
 
     def _new_consumer_thread(self) -> StrictConsumerThread:
@@ -45,6 +46,8 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
             while not (self.should_stop or fetcher.should_stop):
                 if not self.flow_active:
                     await self.wait(self.can_resume_flow)
+                elif self._must_begin_again:
+                    await self.perform_seek()
                 elif not await self._drain_once():
                     await self.sleep(IDLE_SECONDS)
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -60,7 +63,11 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
             generation, active = self.app.consumer_generation_id, frozenset(self._get_active_partitions())
             if not active:  # aiokafka takes an empty set for "all partitions"
                 return False
-            fetched = await self._getmany(active_partitions=active, timeout=FETCH_SECONDS)
+            try:
+                fetched = await self._getmany(active_partitions=active, timeout=FETCH_SECONDS)
+            except OffsetOutOfRangeError:  # records are gone that were not read yet
+                self.begin_again()
+                return True
             async with self.batch_lock:
                 await self._handle(fetched, generation)
                 await self.app.publish(self)
@@ -76,24 +83,29 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
 
     def resume_partitions(self, tps: Iterable[Any]) -> None:
         """Changelogs at once; source partitions only after the seek (stock Faust resumes them before)."""
-        changelogs = self.app.tables.changelog_topics
-        self._resume_later = frozenset(tp for tp in tps if tp.topic not in changelogs)
-        super().resume_partitions({tp for tp in tps if tp.topic in changelogs})
+        super().resume_partitions({tp for tp in tps if self._is_changelog_tp(tp)})
+
+    def begin_again(self) -> None:
+        """Find out anew, before the next fetch, where the source partitions are to be read from."""
+        self._must_begin_again = True
 
     async def perform_seek(self) -> None:
-        """To the committed offsets, and to the earliest one where nothing is committed (aiokafka would not seek)."""
+        """Begin to read the source partitions."""
         async with self._fetch_lock:
             self.handled.clear()
             self.app.forget_decided()
-            await super().perform_seek()
-            tps, self._resume_later = self._resume_later, frozenset()
-            start = {tp: self._committed_offset.get(tp) for tp in tps}
-            fresh = [tp for tp in tps if not start[tp]]
-            if fresh:
-                start.update(await self.earliest_offsets(*fresh))
-                await self.seek_wait({tp: start[tp] for tp in fresh})
-            self.app.next_offset = start
+            self._must_begin_again = False
+            tps = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
+            starts = await self.app.reading.begin(self.app, self, tps)
+            self._committed_offset.update(starts)
+            await super().seek_wait(starts)
+            self.app.next_offset = starts
             super().resume_partitions(tps)
+
+    async def seek_wait(self, partitions: Mapping[Any, int]) -> None:
+        """Faust's own seeks, in changelogs: not before their beginning, since aiokafka may not reset a position."""
+        begins = await self.earliest_offsets(*partitions)
+        await super().seek_wait({tp: max(offset, begins[tp]) for tp, offset in partitions.items()})
 
     async def wait_empty(self) -> None:
         """Before a revocation and at the stop: the batch in hand ends first."""

@@ -12,10 +12,11 @@ from faust import SASLCredentials, SSLCredentials
 
 from agents.core.batch import Batch, Out
 from agents.core.context import BatchContext
-from agents.core.processor import Processor, process_batch
+from agents.core.processor import Processor, process_batch, resend_pending
 from agents.core.registry import Registry
 from agents.core.timers import PartitionTimers
 from agents.faust.app import StrictApp
+from agents.faust.reading import FindLogs, Reading
 from manifests.entity import Adapter
 from topics.catalog import APP_ID, TABLE
 from topics.codec import encode, headers, trace_of
@@ -32,7 +33,8 @@ SESSION_TIMEOUT_SECONDS = 10
 class WorkerConfig:
     """Configuration of a worker. `name` is its static membership: unique, and the same after a restart.
 
-    `broker_urls` are kafka://host:port; a user means SASL, a TLS context means TLS.
+    `broker_urls` are kafka://host:port; a user means SASL, a TLS context means TLS. `stops_at_loss`: end instead of
+    continuing behind records that left the broker before they were read.
     """
 
     name: str
@@ -44,10 +46,15 @@ class WorkerConfig:
     password: str | None = field(default=None, repr=False)
     sasl_mechanism: str | None = None
     ssl_context: SSLContext | None = None
+    stops_at_loss: bool = False
 
 
 def build_app(
-    config: WorkerConfig, registry: Registry, adapters: Mapping[str, Adapter], now_ms: Callable[[], int]
+    config: WorkerConfig,
+    registry: Registry,
+    adapters: Mapping[str, Adapter],
+    now_ms: Callable[[], int],
+    find_logs: FindLogs,
 ) -> StrictApp:
     """The worker: consumes the control topics, keeps the table, publishes what follows."""
     app = _faust_app(config)
@@ -61,6 +68,9 @@ def build_app(
         process_batch(batch, context, processor)
         context.update_timers(timers.of(batch.tp.partition), now_ms())
 
+    def resend(batch: Batch, workflows: Sequence[str]) -> int:
+        return resend_pending(workflows, BatchContext(batch, registry, partition_of, config.name), processor)
+
     def rebuild_timers(held: Sequence[int]) -> None:
         timers.rebuild({partition: table.deadlines(partition) for partition in held}, now_ms())
         log.info("worker ready", extra={"sluice.partitions": len(held)})
@@ -72,7 +82,8 @@ def build_app(
                 outs = [_timer_due(key, at, config.name) for key, at in due]
                 await app.deliveries.send(app.producer._producer, TimerDue.topic, partition, outs)
 
-    app.handle_batches(channel, table, handle, now_ms, rebuild_timers)
+    reading = Reading(find_logs, resend, registry.catalog.request_topics, config.stops_at_loss)
+    app.handle_batches(channel, table, handle, now_ms, rebuild_timers, reading)
     app.task(tick)
     return app
 
@@ -96,7 +107,7 @@ def _faust_app(config: WorkerConfig) -> StrictApp:
         "topic_disable_leader": True,
         "topic_partitions": config.partitions,
         "topic_replication_factor": config.replication,
-        "consumer_auto_offset_reset": "earliest",
+        "consumer_auto_offset_reset": "none",
         "consumer_group_instance_id": config.name,
         "broker_session_timeout": SESSION_TIMEOUT_SECONDS,
         "broker_heartbeat_interval": 2,

@@ -10,6 +10,8 @@ from service.clock import Clock
 from service.dev import Say
 from service.dev.kafka import broker as brokers
 from service.dev.kafka import embedded
+from service.dev.kafka.storage import MIB
+from service.dev.logs import empty_if_large
 from service.dev.supervisor import Child, Supervisor
 from service.kafka.topics import ensure_topics
 from service.lock import single_instance
@@ -18,6 +20,7 @@ from service.settings import Settings, child_environment
 from topics.errors import SluiceError
 
 BROKER_CHECK_SECONDS = 1.0
+LOGS_CHECK_SECONDS = 5.0  # how much a log may grow beyond its maximum is what its process writes in so long
 
 
 class LocalEnvironment:
@@ -29,8 +32,8 @@ class LocalEnvironment:
         self._say = say
         parent = str(os.getpid())
         children = [Child(role, (role, "--parent", parent)) for role in ROLES]
-        logs = settings.home.absolute() / "logs"
-        self.supervisor = Supervisor([*others, *children], child_environment(settings), logs, clock)
+        self._logs = settings.home.absolute() / "logs"
+        self.supervisor = Supervisor([*others, *children], child_environment(settings), self._logs, clock)
 
     async def start(self) -> None:
         """Wait until the broker answers and the topics exist."""
@@ -42,17 +45,31 @@ class LocalEnvironment:
 
     async def run(self) -> None:
         """Run until `stop`, which stops the embedded broker, too."""
-        keeper = None if self._settings.kafka_bootstrap else asyncio.create_task(self._keep_broker())
+        is_embedded = not self._settings.kafka_bootstrap
+        beside = [self._keep_logs_small(), *([self._keep_broker()] if is_embedded else [])]
+        tasks = [asyncio.create_task(one) for one in beside]
         try:
             await self.supervisor.run()
         finally:
-            if keeper is not None:
-                keeper.cancel()
-                await asyncio.gather(keeper, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if is_embedded:
                 await embedded.down(self._settings, self._say, self._clock)
 
     def stop(self) -> None:
         self.supervisor.stop()
+
+    async def _keep_logs_small(self) -> None:
+        bytes_max = self._settings.log_mib * MIB
+        while True:
+            broker = brokers.log_of(embedded.broker_home(self._settings))
+            for log in (*self._logs.glob("*.log"), broker):
+                try:
+                    await asyncio.to_thread(empty_if_large, log, bytes_max)
+                except OSError as error:
+                    self._say(f"the log {log} cannot be emptied: {error.strerror}")
+            await asyncio.sleep(LOGS_CHECK_SECONDS)
 
     async def _keep_broker(self) -> None:
         while True:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BufferedWriter
 from pathlib import Path
 
 from agents.core.retry import RESTART
@@ -18,7 +17,6 @@ SOURCE = Path(__file__).resolve().parents[2]  # first on the children's path, wh
 HEALTHY_SECONDS = 20.0  # after so long a run the first wait of RESTART applies again
 STOP_SECONDS_MAX = 15.0  # after SIGTERM; then SIGKILL
 LAST_BYTES_MAX = 4_000  # of a log's end, in which its last line is looked for
-LOG_BYTES_MAX = 50_000_000  # a longer log is renamed to .1 when its process starts, replacing an older one
 
 
 @dataclass
@@ -83,7 +81,7 @@ class Supervisor:
                 await asyncio.wait_for(self._stopping.wait(), delay)
 
     async def _run_once(self, child: Child) -> int:
-        with _opened(self.log_of(child)) as output:
+        with self.log_of(child).open("ab") as output:
             child.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -105,12 +103,6 @@ class Supervisor:
             if not ended.done():
                 child.process.kill()
         return await ended
-
-
-def _opened(path: Path) -> BufferedWriter:
-    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-        path.replace(path.with_suffix(".log.1"))
-    return path.open("ab")
 
 
 def _last_line(path: Path) -> str:

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
+from agents.core.reading import STOPPED_AT_LOSS, LostRecords
 from service.fetcher.scheduler import OffsetTracker
 from service.kafka.client import ClientArguments
-from service.kafka.consumer import group_member, unread
+from service.kafka.consumer import group_member, lost_before, unread
+from topics.errors import Broken
 
 log = logging.getLogger("sluice.fetcher")
 
@@ -41,11 +43,23 @@ class Fetched(NamedTuple):
 
 
 class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """`on_revoked` drops the unfinished commands of revoked partitions: another process continues with them."""
+    """`on_revoked` drops the unfinished commands of revoked partitions: another process continues with them.
 
-    def __init__(self, client: ClientArguments, name: str, topics: Sequence[str], on_revoked: Revoked) -> None:
+    Commands that left the broker before they were read are named; with `stops_at_loss` reading then ends.
+    """
+
+    def __init__(
+        self,
+        client: ClientArguments,
+        name: str,
+        topics: Sequence[str],
+        on_revoked: Revoked,
+        stops_at_loss: bool = False,
+    ) -> None:
         self._topics = list(topics)
         self._on_revoked = on_revoked
+        self._stops_at_loss = stops_at_loss
+        self._lost: list[LostRecords] = []
         self._consumer = group_member(client, GROUP, name)
         self._trackers: dict[TopicPartition, OffsetTracker] = {}
         self._fresh_from: dict[TopicPartition, int] = {}  # the partition's end when its first records were read
@@ -61,17 +75,20 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         await self._consumer.stop()
 
     async def poll(self) -> list[Fetched]:
-        """The next records; `done` must be called on each."""
+        """The next records; `done` must be called on each. Broken at a loss, if that is how it is set."""
         fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
         new = []
         for tp, records in fetched.items():
             tracker = self._trackers.setdefault(tp, OffsetTracker())
+            if tracker.read_offset is not None and tracker.read_offset < records[0].offset:
+                self._lost.append(LostRecords(tp.topic, tp.partition, tracker.read_offset, records[0].offset))
             fresh_from = self._fresh_from.setdefault(tp, self._consumer.highwater(tp) or records[-1].offset + 1)
             for record in records:
                 tracker.begin(record.offset)
                 new.append(Fetched(tp, record, tracker, record.offset < fresh_from))
         self.reads += len(new)
         self._pause_or_resume()
+        self._report_lost()
         return new
 
     def holds(self, fetched: Fetched) -> bool:
@@ -119,6 +136,19 @@ class CommandConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         for tp in assigned:
             self._trackers.setdefault(tp, OffsetTracker())  # `poll` may return its first records before this call
+        try:
+            self._lost += await lost_before(self._consumer, assigned)
+        except KafkaError as error:
+            log.warning("offsets not compared with what the broker has", extra={"sluice.error": str(error)})
+
+    def _report_lost(self) -> None:
+        """A workflow asks for its lost commands again when its deadline passes: here nobody knows which they were."""
+        lost, self._lost = self._lost, []
+        for one in lost:
+            if self._stops_at_loss:
+                raise Broken(f"{one}. {STOPPED_AT_LOSS}")
+            facts = {"sluice.records_lost": one.count}
+            log.error("%s. What was to be done is asked for again when its deadline passes", one, extra=facts)
 
     def _pause_or_resume(self) -> None:
         full = {tp for tp, one in self._trackers.items() if _load(one) >= 1.0} - self._paused

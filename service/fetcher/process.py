@@ -58,6 +58,7 @@ class Fetcher:
         run: Run,
         partition_of: PartitionOf,
         liveness: Liveness | None = None,
+        stops_at_loss: bool = False,
     ) -> None:
         self._name = name
         self._registry = registry
@@ -68,7 +69,7 @@ class Fetcher:
         self._cancelled: set[asyncio.Task[None]] = set()
         self._ids: set[str] = set()
         self._failure: BaseException | None = None
-        self._consumer = CommandConsumer(client, name, registry.catalog.data, self._revoked)
+        self._consumer = CommandConsumer(client, name, registry.catalog.data, self._revoked, stops_at_loss)
         self._publisher = ResultPublisher(client, name, partition_of)
 
     async def run(self, stop: asyncio.Event) -> None:

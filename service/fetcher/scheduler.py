@@ -72,6 +72,7 @@ class OffsetTracker:
         self._begun: deque[int] = deque()
         self._ended: set[int] = set()
         self.next_offset: int | None = None  # None: nothing to commit
+        self.read_offset: int | None = None  # behind the last record that was begun; None: there is none yet
 
     def __len__(self) -> int:
         """The number of unfinished records."""
@@ -85,6 +86,7 @@ class OffsetTracker:
     def begin(self, offset: int) -> None:
         """Count the record as unfinished. Offsets begin in rising order."""
         self._begun.append(offset)
+        self.read_offset = offset + 1
 
     def end(self, offset: int) -> None:
         """Count the record as done: its effect is in the database, its result on the broker."""

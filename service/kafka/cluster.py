@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,19 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from service.kafka.client import ClientArguments
-from service.kafka.metadata import MetadataRequest
+from service.kafka.metadata import NO_OFFSET, LeaderEpochRequest, MetadataRequest
+from tables.logs import LogIdentity
 from topics.errors import Rejected, Retryable
 
 REQUEST_SECONDS_MAX = 15
 CLOSE_SECONDS_MAX = 5
 NO_ERROR = 0
 TOPIC_EXISTS = 36
+NO_LEADER = -1
 REFUSED = {29, 31, 37, 38, 40, 44}  # not authorised (topic, cluster), partitions, replication, config, policy
+
+
+Place = tuple[str, int]  # topic, partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +53,43 @@ class Cluster:
         self._admin = admin
 
     async def describe(self) -> FoundCluster:
-        found = (await self._admin._send_request(MetadataRequest())).to_object()
+        found = await self._metadata(None)
         return FoundCluster(found["cluster_id"] or "", {topic["topic"]: _found(topic) for topic in found["topics"]})
 
     async def topics(self) -> dict[str, FoundTopic]:
         """All topics by name."""
         return (await self.describe()).topics
+
+    async def find_logs(self, known: Mapping[Place, int | None]) -> dict[Place, LogIdentity]:
+        """The identities of logs, each after the leader of this epoch (None: not known)."""
+        found = await self._metadata({topic for topic, _ in known})
+        logs, asked = {}, defaultdict[int, defaultdict[str, list[tuple[int, int]]]](lambda: defaultdict(list))
+        for topic in found["topics"]:
+            for partition in topic["partitions"]:
+                place = topic["topic"], partition["partition"]
+                logs[place] = LogIdentity(topic["topic_id"], partition["leader_epoch"], None)
+                if (epoch := known.get(place)) is not None:
+                    asked[partition["leader"]][place[0]].append((place[1], epoch))
+        if leaderless := sorted(known.keys() - logs.keys()) or asked.get(NO_LEADER):
+            raise Retryable(f"partitions are missing or have no leader: {leaderless}")
+        ends: dict[Place, int] = {}
+        for leader, epochs in asked.items():
+            ends |= await self._ends_of_epochs(leader, epochs)
+        return {place: logs[place]._replace(kept=ends.get(place)) for place in known}
+
+    async def _metadata(self, topics: Iterable[str] | None) -> dict[str, Any]:
+        found: dict[str, Any] = (await self._admin._send_request(MetadataRequest(topics))).to_object()
+        return found
+
+    async def _ends_of_epochs(self, leader: int, asked: Mapping[str, list[tuple[int, int]]]) -> dict[Place, int]:
+        ends = {}
+        response = await self._admin._send_request(LeaderEpochRequest(asked), leader)
+        for topic, partitions in response.topics:
+            for code, partition, _, end in partitions:
+                _raise_for(code, f"the leaders of {topic}/{partition} cannot be read", None)
+                if end != NO_OFFSET:
+                    ends[topic, partition] = end
+        return ends
 
     async def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         """The settings of each topic, including the cluster's defaults."""

@@ -1,10 +1,12 @@
 """Consumers of a group: static members with explicit commits that are expelled after 10 s without a heartbeat."""
 
 import asyncio
+from collections.abc import Iterable
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from agents.core.reading import LostRecords
 from agents.watchdog import BROKER_SECONDS_MAX
 from service.kafka.client import ClientArguments
 from topics.catalog import FETCH_WAIT_MS
@@ -42,3 +44,13 @@ async def unread(consumer: AIOKafkaConsumer) -> int | None:
             return count
     except (TimeoutError, KafkaError):
         return None
+
+
+async def lost_before(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> list[LostRecords]:
+    """Records behind the committed offsets of partitions that have left the broker."""
+    lost = []
+    for tp, begin in (await consumer.beginning_offsets(list(tps))).items():
+        committed = await consumer.committed(tp)
+        if committed is not None and committed < begin:
+            lost.append(LostRecords(tp.topic, tp.partition, committed, begin))
+    return lost

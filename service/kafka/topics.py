@@ -55,12 +55,16 @@ class TopicState:
 def wanted_topics(settings: Settings, catalog: Catalog) -> tuple[NewTopic, ...]:
     """Every topic of the catalogue with the settings for its creation."""
     in_sync = {"min.insync.replicas": str(max(1, settings.replication - 1))}
+    own: Mapping[str, Mapping[str, str]] = {
+        "journal": JOURNAL_CONFIG,
+        "dead": {"retention.ms": str(settings.dead_letters_days * DAY_MS)},
+    }
     return tuple(
         NewTopic(
             spec.name,
             settings.partitions,
             settings.replication,
-            topic_configs={**spec.config, **(JOURNAL_CONFIG if spec.plane == "journal" else {}), **in_sync},
+            topic_configs={**spec.config, **own.get(spec.plane, {}), **in_sync},
         )
         for spec in catalog.topics
     )

@@ -38,7 +38,8 @@ def topics_page() -> str:
 def _kept(spec: TopicSpec) -> str:
     if spec.retention_ms is None:
         return "the newest of each key" if spec.cleanup == "compact" else "for ever"
-    return f"{spec.retention_ms // DAY_MS} days"
+    days = f"{spec.retention_ms // DAY_MS} days"
+    return f"{days}, or {code('SLUICE_DEAD_LETTERS_DAYS')}" if spec.plane == "dead" else days
 
 
 def _section(spec: TopicSpec) -> Iterator[str]:

@@ -143,11 +143,17 @@ with gone as (
     select run_id from sluice_workflow_runs as run
     where kind = $6 and started_at < $1 and (started_at, run_id) > ($2, $3) and (started_at, run_id) <= ($4, $5)
         and (ended_at < $1 or ended_at is null)
-        and run_id <> (
-            select run_id from (
-                select run_id, journal, epoch, seq from sluice_workflow_runs as other
-                where other.workflow = run.workflow order by run_id desc limit $7
-            ) as recent order by journal desc, epoch desc, seq desc limit 1
+        and (
+            run_id < (
+                select run_id from sluice_workflow_runs as other
+                where other.workflow = run.workflow order by run_id desc limit 1 offset $7 - 1
+            )
+            or run_id <> (
+                select run_id from (
+                    select run_id, journal, epoch, seq from sluice_workflow_runs as other
+                    where other.workflow = run.workflow order by run_id desc limit $7
+                ) as recent order by journal desc, epoch desc, seq desc limit 1
+            )
         )
     for update skip locked
 )

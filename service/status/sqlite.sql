@@ -117,13 +117,19 @@ select started_at, run_id from (
 -- Runs of a kind, but never the newest of a workflow, one of the ?7 with the highest numbers: it makes known that a record
 -- of an older run, read again from the journal, is old. What has not ended and is not the newest was replaced.
 delete from sluice_workflow_runs as run
-where kind = ?6 and started_at < ?1 and (started_at, run_id) > (?2, ?3) and (started_at, run_id) <= (?4, ?5)
+where kind = ?6 and (started_at, run_id) > (?2, ?3) and (started_at, run_id) <= (?4, ?5)
     and (ended_at < ?1 or ended_at is null)
-    and run_id <> (
-        select run_id from (
-            select run_id, journal, epoch, seq from sluice_workflow_runs as other
-            where other.workflow = run.workflow order by run_id desc limit ?7
-        ) order by journal desc, epoch desc, seq desc limit 1
+    and (
+        run_id < (
+            select run_id from sluice_workflow_runs as other
+            where other.workflow = run.workflow order by run_id desc limit 1 offset ?7 - 1
+        )
+        or run_id <> (
+            select run_id from (
+                select run_id, journal, epoch, seq from sluice_workflow_runs as other
+                where other.workflow = run.workflow order by run_id desc limit ?7
+            ) order by journal desc, epoch desc, seq desc limit 1
+        )
     )
 
 -- name: next_events
@@ -133,7 +139,7 @@ select at, workflow from (
 ) order by at desc, workflow desc limit 1
 
 -- name: remove_events
-delete from sluice_timeline where at < ?1 and (at, workflow) > (?2, ?3) and (at, workflow) <= (?4, ?5)
+delete from sluice_timeline where (at, workflow) > (?2, ?3) and (at, workflow) <= (?4, ?5)
 
 -- name: next_fences
 select opened_at, run_id from (
@@ -147,7 +153,7 @@ select opened_at, run_id from (
 delete from sluice_pages where (run_id, parent, page) in (
     select line.run_id, line.parent, line.page
     from sluice_runs as run join sluice_pages as line on line.run_id = run.run_id
-    where opened_at < ?1 and (opened_at, run.run_id) > (?2, ?3) and (opened_at, run.run_id) <= (?4, ?5)
+    where (opened_at, run.run_id) > (?2, ?3) and (opened_at, run.run_id) <= (?4, ?5)
         and closed_at < ?1
     limit ?6
 )
@@ -156,7 +162,7 @@ delete from sluice_pages where (run_id, parent, page) in (
 -- Closed runs without ledger lines, but never the newest of a workflow, which is the fence, nor the newest that is done,
 -- which says what was last read completely.
 delete from sluice_runs as run
-where opened_at < ?1 and (opened_at, run_id) > (?2, ?3) and (opened_at, run_id) <= (?4, ?5)
+where (opened_at, run_id) > (?2, ?3) and (opened_at, run_id) <= (?4, ?5)
     and closed_at < ?1
     and number < (
         select max(number) from sluice_runs as newer
@@ -173,7 +179,7 @@ select rejected_at, record_key from (
 -- name: remove_rejected
 -- Rejections that a later complete run of the entity has not repeated. run_id is WORKFLOW@NUMBER.
 delete from rejected_records as old
-where rejected_at < ?1 and (rejected_at, record_key) > (?2, ?3) and (rejected_at, record_key) <= (?4, ?5)
+where (rejected_at, record_key) > (?2, ?3) and (rejected_at, record_key) <= (?4, ?5)
     and cast(substr(old.run_id, length(rtrim(old.run_id, '0123456789')) + 1) as integer) < (
         select max(number) from sluice_runs as newer
         where newer.workflow = substr(old.run_id, 1, length(rtrim(old.run_id, '0123456789')) - 1)

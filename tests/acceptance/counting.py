@@ -22,6 +22,7 @@ from aiokafka.structs import TopicPartition
 
 from agents.core.batch import Batch, Out
 from agents.faust.app import StrictApp, run_app
+from agents.faust.reading import Reading
 from tests.support.installation import ROOT
 
 APP = "counting"
@@ -55,6 +56,11 @@ def count(batch: Batch) -> None:
         batch.put(record.key, HEAD.pack(epoch, seen["seq"], 0) + json.dumps(seen).encode())
 
 
+async def no_logs(known: object) -> dict[Any, Any]:
+    """Nobody knows which logs these are."""
+    return {}
+
+
 def run_counting(bootstrap: str, name: str, directory: str) -> None:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -85,7 +91,8 @@ def run_counting(bootstrap: str, name: str, directory: str) -> None:
     )
     table = app.Table("sums", key_type=bytes, value_type=bytes, partitions=PARTITIONS)
     channel = app.topic(*SOURCES, key_type=bytes, value_type=bytes)
-    app.handle_batches(channel, table, count, lambda: time.time_ns() // 10**6, lambda held: None)
+    reading = Reading(no_logs, lambda batch, workflows: 0)
+    app.handle_batches(channel, table, count, lambda: time.time_ns() // 10**6, lambda held: None, reading)
     run_app(app, loop)
 
 

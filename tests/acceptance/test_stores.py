@@ -13,7 +13,7 @@ from tables.changelog import Headers, tombstone_headers
 from tables.kinds.sync import SyncState
 from tables.requests import RequestLog, encode_requests, log_key
 from tables.row import Deadline, Row, encode_row
-from tables.stores import StrictTable, keep_stores_of
+from tables.stores import LOGS_KEPT_MAX, StrictTable, keep_stores_of
 from tests.engine.broker import LogRecord
 from tests.engine.worker import Store
 from topics.errors import Broken
@@ -310,3 +310,11 @@ async def test_a_store_with_a_damaged_block_ends_the_process_and_is_discarded_by
     with pytest.raises(Broken, match="a restart discards it"):
         list(real.reopen().deadlines(PARTITION))
     assert list(real.reopen().deadlines(PARTITION)) == []
+
+
+def test_starts_leave_a_bounded_number_of_logs(real: RealStore) -> None:
+    for seq in range(3 * LOGS_KEPT_MAX):
+        real.write({b"key": row(seq)})
+        real.crash()
+    logs = list(real.table.data.partition_path(PARTITION).glob("LOG*"))
+    assert 1 <= len(logs) <= LOGS_KEPT_MAX

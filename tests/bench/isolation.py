@@ -48,14 +48,14 @@ select workflow, split_part(run_id, '@', 2) from sluice_sync_runs where org = an
 
 
 class Isolation(msgspec.Struct):
-    """Seconds of a sync of one of the six, as its published run says: medians over all rounds. `slowdown` compares
-    those beside the four with those alone. `slowest_*` is the median over the rounds of the last one to end."""
+    """Seconds of a sync of one of the six, as its published run says: medians of a round, and of those the median and
+    the least over the rounds. `slowdown` compares the least: other work on the machine only ever adds to it."""
 
     alone_s: float
     beside_s: float
+    alone_least_s: float
+    beside_least_s: float
     slowdown: float
-    slowest_alone_s: float
-    slowest_beside_s: float
     rounds: int
 
 
@@ -73,19 +73,17 @@ async def measure_isolation(env: Environment, rounds: int) -> Isolation:
             for number in range(rounds):
                 alone.append(await _round(cluster, dsn, f"alone-{number}"))
                 beside.append(await _beside(cluster, dsn, number))
-    found = [statistics.median(second for one in some for second in one) for some in (alone, beside)]
-    slowest = [statistics.median(max(one) for one in some) for some in (alone, beside)]
     return Isolation(
-        alone_s=round(found[0], 2),
-        beside_s=round(found[1], 2),
-        slowdown=round(found[1] / found[0] - 1, 3),
-        slowest_alone_s=round(slowest[0], 2),
-        slowest_beside_s=round(slowest[1], 2),
+        alone_s=round(statistics.median(alone), 2),
+        beside_s=round(statistics.median(beside), 2),
+        alone_least_s=round(min(alone), 2),
+        beside_least_s=round(min(beside), 2),
+        slowdown=round(min(beside) / min(alone) - 1, 3),
         rounds=rounds,
     )
 
 
-async def _beside(cluster: Cluster, dsn: str, number: int) -> list[float]:
+async def _beside(cluster: Cluster, dsn: str, number: int) -> float:
     await cluster.send(_starts(FAULTS, f"bad-{number}"))
     await asyncio.sleep(HEAD_START_SECONDS)
     seconds = await _round(cluster, dsn, f"beside-{number}")
@@ -97,8 +95,8 @@ async def _beside(cluster: Cluster, dsn: str, number: int) -> list[float]:
     return seconds
 
 
-async def _round(cluster: Cluster, dsn: str, name: str) -> list[float]:
-    """Seconds that the sync of each of the six took."""
+async def _round(cluster: Cluster, dsn: str, name: str) -> float:
+    """Seconds that a sync of one of the six took: their median."""
     starts = _starts(GOOD, name)
     began = time.perf_counter()
     await cluster.send(starts)
@@ -106,7 +104,7 @@ async def _round(cluster: Cluster, dsn: str, name: str) -> list[float]:
     print(
         f"  {name}: {min(seconds):.1f} to {max(seconds):.1f} s ({time.perf_counter() - began:.1f} s in all)", flush=True
     )
-    return seconds
+    return statistics.median(seconds)
 
 
 def _starts(orgs: Iterable[str], name: str) -> list[StartSync]:

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from service.clock import SystemClock
 from service.settings import Settings
 from service.sinks.postgres import commit
 from service.sinks.postgres.sink import SESSION
+from service.sinks.schema import iso
 from service.sinks.sqlite.runs import open_run
 from service.sql import read_statements
 from service.status import open_status
@@ -99,6 +100,18 @@ def test_in_sqlite(file: Path, what: str) -> None:
 def test_publishing_a_run_in_sqlite(file: Path) -> None:
     named = {"workflow": LAST.key, "run_id": LAST.run_id, "runs": RUNS_COMPARED_MAX}
     assert steps(file, read_statements("service.status", "sqlite.sql")["supersede"], named) <= STEPS_MAX
+
+
+@pytest.mark.parametrize("table", REMOVED)
+def test_removing_in_sqlite(file: Path, table: str) -> None:
+    status, before, arguments = read_statements("service.status", "sqlite.sql"), iso(NOW), REMOVED[table]
+    beginning = (iso(NOW - timedelta(days=PAST.syncs + 1)), "")
+    with closing(sqlite3.connect(file)) as connection:
+        find = (before, *beginning, BATCH_ROWS, *arguments[:1])
+        until = connection.execute(status[f"next_{table}"], find).fetchone()
+    batch = (before, *beginning, *until)
+    assert steps(file, status[f"remove_{table}"], (*batch, *arguments)) <= STEPS_MAX
+    assert steps(file, status["remove_lines"], (*batch, BATCH_ROWS)) <= STEPS_MAX
 
 
 def test_opening_a_run_in_sqlite(file: Path) -> None:

@@ -4,11 +4,25 @@ import asyncio
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
-from agents.ports import Sink
+import pytest
+
+from agents.ports import RejectedRecord, Sink
 from service.clock import SystemClock
 from service.sinks import open_sink
 from service.sinks.migrations import shipped
-from tests.sinks.builders import CONTACT, adapter, close_run, commit, committed, open_lease, page, request, row, run
+from tests.sinks.builders import (
+    CONTACT,
+    adapter,
+    close_run,
+    commit,
+    committed,
+    open_lease,
+    page,
+    request,
+    row,
+    run,
+    write,
+)
 from tests.sinks.conftest import Database
 from topics.command import Counts
 
@@ -54,6 +68,23 @@ async def test_new_rows_stored_by_two_runs_at_once_end_with_the_newest(
         )
         assert ours == theirs == [committed(50)]
     assert await database.query("select distinct name from book_book_contact") == [("newer",)]
+
+
+@pytest.mark.parametrize("others", [[], [RejectedRecord("x", "bad", "{}")]], ids=["plain", "with-rejections"])
+async def test_each_key_that_two_pages_read_with_other_content_is_reported_though_they_are_committed_at_once(
+    sink: Sink, other: Sink, others: list[RejectedRecord]
+) -> None:
+    """Rows that an older run has stored, so that both only change them."""
+    keys = [f"{key}" for key in range(50)]
+    for number in range(1, ROUNDS):
+        older, newer = run(2 * number), run(2 * number + 1)
+        await write(sink, older, *(row(key, "before") for key in keys), rejected=others)
+        await open_lease(sink, newer)
+        ours, theirs = await asyncio.gather(
+            commit(sink, page(newer, 1, *(row(key, "1") for key in keys))),
+            commit(other, page(newer, 2, *(row(key, "2") for key in reversed(keys)))),
+        )
+        assert sorted([ours, theirs], key=str) == [[committed(0, 50)], [committed(50)]]
 
 
 async def test_of_two_runs_opened_at_once_the_newer_stays_open(sink: Sink, other: Sink, database: Database) -> None:

@@ -12,15 +12,17 @@ from topics.command import Command
 
 
 class Consumer:
-    """Reads `log` from its positions on, partition by partition. `committed` is what the group knows.
+    """Reads `log` from its positions on, partition by partition, or from where it begins.
 
-    Commits raise `commit_failures` first, one a call; `read_failure` when a partition's end is read.
+    `committed_offsets` is what the group knows. Commits raise `commit_failures` first, one a call; `read_failure` when
+    a partition's ends are read.
     """
 
     def __init__(self) -> None:
         self.log: dict[TopicPartition, list[LogRecord]] = defaultdict(list)
+        self.begins: dict[TopicPartition, int] = {}
         self.positions: dict[TopicPartition, int] = defaultdict(int)
-        self.committed: dict[TopicPartition, int] = {}
+        self.committed_offsets: dict[TopicPartition, int] = {}
         self.held_back: set[TopicPartition] = set()
         self.topics: list[str] = []
         self.listener: Any = None
@@ -38,6 +40,7 @@ class Consumer:
         await asyncio.sleep(0)
         fetched, left = {}, max_records
         for tp in [tp for tp in self.log if tp not in self.held_back]:
+            self.positions[tp] = max(self.positions[tp], self.begins.get(tp, 0))
             records = self.log[tp][self.positions[tp] :][:left]
             self.positions[tp] += len(records)
             left -= len(records)
@@ -48,7 +51,15 @@ class Consumer:
     async def commit(self, offsets: dict[TopicPartition, int] | None = None) -> None:
         if self.commit_failures:
             raise self.commit_failures.pop(0)
-        self.committed.update(self.positions if offsets is None else offsets)
+        self.committed_offsets.update(self.positions if offsets is None else offsets)
+
+    async def committed(self, tp: TopicPartition) -> int | None:
+        return self.committed_offsets.get(tp)
+
+    async def beginning_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.read_failure is not None:
+            raise self.read_failure
+        return {tp: self.begins.get(tp, 0) for tp in tps}
 
     def pause(self, *tps: TopicPartition) -> None:
         self.held_back |= set(tps)
@@ -80,7 +91,7 @@ class Consumer:
         """The partitions are revoked and assigned again: reading continues from the last commit."""
         await self.listener.on_partitions_revoked(tps)
         self.held_back -= set(tps)
-        self.positions.update({tp: self.committed.get(tp, 0) for tp in tps})
+        self.positions.update({tp: self.committed_offsets.get(tp, 0) for tp in tps})
         await self.listener.on_partitions_assigned(tps)
 
     def append(

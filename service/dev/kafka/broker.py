@@ -60,6 +60,10 @@ class Record(msgspec.Struct, frozen=True):
     port: int
 
 
+def log_of(home: Path) -> Path:
+    return home / "broker.log"
+
+
 def find(home: Path) -> Broker | None:
     """The broker that runs in `home`; not a killed one, nor another program that has its process id."""
     try:
@@ -170,7 +174,7 @@ def _cluster_id() -> str:
 
 
 def _launch(home: Path, port: int, java: Path, jars: Path) -> Broker:
-    properties, log = home / "server.properties", home / "broker.log"
+    properties, log = home / "server.properties", log_of(home)
     properties.write_text(server_properties(home / "data", port))
     if log.exists():
         log.replace(home / "broker.log.old")
@@ -197,12 +201,12 @@ async def _wait_until_ready(broker: Broker, clock: Clock) -> None:
     deadline = clock.monotonic() + START_SECONDS_MAX
     while not await answers(broker.bootstrap):
         if not process.is_running(broker.pid, broker.mark):
-            log = broker.home / "broker.log"
+            log = log_of(broker.home)
             raise Rejected(f"the broker ended while it started; {log} ends with: {_last_lines(_tail(log))}")
         if clock.monotonic() >= deadline:
             raise Retryable(
                 f"the broker (process {broker.pid}) has not answered on {broker.bootstrap} for {START_SECONDS_MAX} s; "
-                f"it may only be slow: try again, or see {broker.home / 'broker.log'}"
+                f"it may only be slow: try again, or see {log_of(broker.home)}"
             )
         await asyncio.sleep(POLL_SECONDS)
 

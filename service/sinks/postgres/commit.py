@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain, repeat
 from typing import NamedTuple
 
@@ -52,18 +53,30 @@ def commit_statements(table: EntityTable) -> CommitStatements:
     compared = SQL["compared"].format(
         table=table.name,
         fields=_fields(table),
-        is_moved=f'same."{parent}" <> record."{parent}" or ' if parent else "",
+        is_moved=_is_moved(parent, "same", "record"),
     )
     collisions = SQL["collisions"].format(table=table.name, parent_column=f', stored."{parent}"' if parent else "")
-    rows = SQL["rows"].format(
+    rows = SQL["rows"].format(table=table.name, columns=_listed(names))
+    changes = partial(
+        SQL["changes"].format,
         table=table.name,
         columns=_listed(names),
         updates=_listed([f"{name} = excluded.{name}" for name in names]),
     )
-    return CommitStatements(
-        "\n".join((SQL["ledger"], compared, SQL["plain"], SQL["line"], rows, SQL["outcomes"])),
-        "\n".join((SQL["ledger"], compared, collisions, SQL["line"], rows, SQL["rejections"], SQL["outcomes"])),
+    changed = changes(
+        name="changed", stored=1, repeat=SQL["repeat"].format(is_moved=_is_moved(parent, "stored", "excluded"))
     )
+    replaced = changes(name="replaced", stored=2, repeat="")
+    rejections = (replaced, SQL["rejections"])
+    return CommitStatements(
+        "\n".join((SQL["ledger"], compared, SQL["plain"], SQL["line"], rows, changed, SQL["outcomes"])),
+        "\n".join((SQL["ledger"], compared, collisions, SQL["line"], rows, changed, *rejections, SQL["outcomes"])),
+    )
+
+
+def _is_moved(parent: str, before: str, after: str) -> str:
+    """The beginning of a condition: the row stands under another parent, or …"""
+    return f'{before}."{parent}" <> {after}."{parent}" or ' if parent else ""
 
 
 def _fields(table: EntityTable) -> str:

@@ -174,13 +174,18 @@ added as (
         org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at
     from compared where _stored is null and _ord in (select ord from fresh)
     order by org, id collate "C", _position desc
-),
-changed as (
+)
+
+-- name: changes
+-- The rows that are stored with other content. A collision with a row that another page of the run has stored since the
+-- statement began was not compared: the statement is repeated.
+,
+{name} as (
     insert into "{table}" as stored
         (org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at)
     select distinct on (org, id collate "C")
         org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at
-    from compared where _stored > 0 and _ord in (select ord from fresh)
+    from compared where _stored = {stored} and _ord in (select ord from fresh)
     order by org, id collate "C", _position desc
     on conflict (org, id) do update set
         {updates}raw = excluded.raw, content_hash = excluded.content_hash, source = excluded.source,
@@ -188,12 +193,18 @@ changed as (
         source_updated_at = excluded.source_updated_at
     where excluded.content_hash <> stored.content_hash and case
         when excluded.source = stored.source and excluded.run_id <> stored.run_id then true
+        {repeat}
         when excluded.source_updated_at > stored.source_updated_at then true
         when excluded.source_updated_at < stored.source_updated_at
             then excluded.run_id <> stored.run_id and excluded.fetched_at > stored.fetched_at
         else excluded.fetched_at >= stored.fetched_at
     end
 )
+
+-- name: repeat
+when excluded.run_id = stored.run_id and (
+    {is_moved}(stored.source_updated_at <> excluded.source_updated_at) is not true
+) then sluice_repeat()
 
 -- name: rejections
 ,

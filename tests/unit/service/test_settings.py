@@ -65,6 +65,19 @@ def test_each_variable_that_is_unknown_or_wrong_is_named(
         read_settings()
 
 
+@pytest.mark.parametrize(("name", "least", "most"), [("RETENTION_DAYS", 9, 36_500), ("DEAD_LETTERS_DAYS", 1, 36_500)])
+def test_days_that_are_too_few_or_no_time_can_hold_are_refused(
+    environment: pytest.MonkeyPatch, name: str, least: int, most: int
+) -> None:
+    for days in (-1, 0, least - 1, most + 1, 10**12):
+        environment.setenv(f"SLUICE_{name}", str(days))
+        with pytest.raises(Rejected, match=rf"SLUICE_{name}: Input should be (greater|less) than or equal to"):
+            read_settings()
+    for days in (least, most):
+        environment.setenv(f"SLUICE_{name}", str(days))
+        assert getattr(read_settings(), name.lower()) == days
+
+
 def test_a_variable_without_our_prefix_is_no_setting(environment: pytest.MonkeyPatch) -> None:
     for name in ("home", "HOME", "sink", "java"):
         environment.setenv(name, "/elsewhere")

@@ -117,7 +117,7 @@ class FetcherBench:
         await turns(10)
 
     async def until_committed(self, offset: int, tp: TopicPartition = TP) -> None:
-        await until(lambda: self.consumer.committed.get(tp) == offset)
+        await until(lambda: self.consumer.committed_offsets.get(tp) == offset)
 
 
 async def turns(count: int) -> None:

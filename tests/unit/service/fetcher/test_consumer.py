@@ -1,10 +1,12 @@
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 
 from service.fetcher import consumer
 from service.fetcher.consumer import CommandConsumer, Fetched
 from tests.support.consumer import Consumer
 from tests.unit.service.fetcher.harness import OTHER, TP
+from topics.errors import Broken
 
 UNFINISHED_MAX = 1_000
 HALF = UNFINISHED_MAX // 2
@@ -105,4 +107,64 @@ async def test_what_was_read_of_a_partition_is_not_held_while_its_revocation_is_
     full.unfinished[0].done()
     await full.kafka.rebalance(TP)
     assert (held, [full.commands.holds(fetched) for fetched in late]) == ([False, False], [False])
-    assert full.kafka.committed == {TP: 1}
+    assert full.kafka.committed_offsets == {TP: 1}
+
+
+def lost_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage().split(" (")[0] for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.fixture
+def kafka(monkeypatch: pytest.MonkeyPatch) -> Consumer:
+    """A consumer with four commands, of which two are committed."""
+    kafka = Consumer()
+    monkeypatch.setattr(consumer, "group_member", lambda client, group, name: kafka)
+    kafka.append(TP, *[b"command"] * 4)
+    kafka.committed_offsets[TP] = 2
+    return kafka
+
+
+@pytest.mark.parametrize(("begin", "said"), [(2, []), (4, ["fetch-page/0: records 2 to 3"])])
+async def test_commands_that_are_gone_before_an_assignment_are_named_once(
+    kafka: Consumer, caplog: pytest.LogCaptureFixture, begin: int, said: list[str]
+) -> None:
+    kafka.begins[TP] = begin
+    commands = CommandConsumer({}, "fetcher-1", ["fetch-page"], revoked)
+    await commands.start()
+    await kafka.rebalance(TP)
+    read = [fetched.record.offset for _ in range(3) for fetched in await commands.poll()]
+    assert (lost_in(caplog), read) == (said, list(range(begin, 4)))
+
+
+async def test_commands_that_are_gone_while_it_reads_are_named(
+    kafka: Consumer, caplog: pytest.LogCaptureFixture
+) -> None:
+    commands = CommandConsumer({}, "fetcher-1", ["fetch-page"], revoked)
+    await commands.start()
+    await kafka.rebalance(TP)
+    await commands.poll()
+    kafka.append(TP, *[b"command"] * 6)
+    kafka.begins[TP] = 7
+    assert [fetched.record.offset for fetched in await commands.poll()] == [7, 8, 9]
+    assert lost_in(caplog) == ["fetch-page/0: records 4 to 6"]
+    assert vars(caplog.records[-1])["sluice.records_lost"] == 3
+
+
+async def test_a_fetcher_that_is_set_to_stops_at_a_loss_and_says_how_to_continue(kafka: Consumer) -> None:
+    kafka.begins[TP] = 3
+    commands = CommandConsumer({}, "fetcher-1", ["fetch-page"], revoked, stops_at_loss=True)
+    await commands.start()
+    await kafka.rebalance(TP)
+    with pytest.raises(Broken, match=r"records 2 to 2 \(1\) left the broker .* SLUICE_LOST_RECORDS=continue"):
+        await commands.poll()
+
+
+async def test_a_broker_that_does_not_say_what_it_has_holds_nobody_up(
+    kafka: Consumer, caplog: pytest.LogCaptureFixture
+) -> None:
+    commands = CommandConsumer({}, "fetcher-1", ["fetch-page"], revoked)
+    await commands.start()
+    kafka.read_failure = KafkaTimeoutError()
+    await kafka.rebalance(TP)
+    assert len(await commands.poll()) == 2
+    assert "offsets not compared" in caplog.text

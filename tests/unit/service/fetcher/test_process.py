@@ -90,7 +90,7 @@ async def test_a_command_whose_result_cannot_be_published_or_that_breaks_an_inva
         await bench.deliver(lease(1))
         with pytest.raises(Broken if isinstance(error, asyncio.CancelledError) else type(error)):
             await task
-    assert bench.consumer.committed == {}
+    assert bench.consumer.committed_offsets == {}
 
 
 @pytest.mark.parametrize("beside", ["the commits", "the watch for progress", "the watch for freezes"])
@@ -122,7 +122,7 @@ async def test_the_commands_of_a_revoked_partition_are_cancelled_at_once_and_for
         bench.may_end.set()
         await bench.until_committed(1, OTHER)
         assert len(bench.begun) == concurrency.COMMANDS_PER_CONNECTION + 1
-    assert bench.consumer.committed == {OTHER: 1}
+    assert bench.consumer.committed_offsets == {OTHER: 1}
 
 
 async def test_a_command_that_breaks_an_invariant_while_it_is_cancelled_ends_the_process(bench: FetcherBench) -> None:
@@ -173,7 +173,7 @@ async def test_an_assignment_that_is_announced_after_its_first_records_commits_n
         await bench.deliver(b"no command")
         await until(lambda: len(bench.producer.sent) == 1)
         await turns(20)
-        assert bench.consumer.committed == {}
+        assert bench.consumer.committed_offsets == {}
         bench.may_end.set()
         await bench.until_committed(2)
 
@@ -191,7 +191,7 @@ async def test_records_that_were_fetched_before_a_rebalance_do_not_run_after_it(
         await bench.deliver(b"no command", lease(1))
         await turns(20)
         assert bench.begun == []
-    assert bench.consumer.committed == {}
+    assert bench.consumer.committed_offsets == {}
 
 
 async def test_a_connection_with_thousands_of_commands_does_not_delay_another_partition(
@@ -207,7 +207,7 @@ async def test_a_connection_with_thousands_of_commands_does_not_delay_another_pa
         assert bench.consumer.positions[TP] < 1_000 + POLL_RECORDS_MAX
         bench.may_end.set()
         await bench.until_committed(5_000)
-    assert bench.consumer.committed == {TP: 5_000, OTHER: 1}
+    assert bench.consumer.committed_offsets == {TP: 5_000, OTHER: 1}
 
 
 async def test_organisations_whose_commands_hang_hold_places_of_their_own_only(bench: FetcherBench) -> None:
@@ -239,7 +239,7 @@ async def test_a_fetcher_that_stops_begins_nothing_more_and_commits_nothing_undo
         bench.stop.set()
         await task
     assert len(bench.begun) == len(bench.cancelled) == concurrency.COMMANDS_PER_CONNECTION
-    assert bench.consumer.committed == {}
+    assert bench.consumer.committed_offsets == {}
 
 
 # Probes: legitimate waiting makes progress, standing still does not.

@@ -6,7 +6,7 @@ from agents.kinds import SHIPPED
 from service.kafka.cluster import FoundTopic
 from service.kafka.topics import TopicState, problems, wanted_topics
 from service.settings import Settings
-from topics.catalog import CHANGELOG
+from topics.catalog import CHANGELOG, DAY_MS, DEAD_LETTERS, MESSAGE_RETENTION_MS
 
 GOOD = {spec.name: TopicState(spec, FoundTopic(8, True), spec.config) for spec in SHIPPED.catalog.topics}
 
@@ -61,3 +61,10 @@ def test_the_journal_is_not_compacted_before_a_frozen_process_has_ended() -> Non
     [journal] = [spec for spec in wanted_topics(Settings(), SHIPPED.catalog) if spec.name == CHANGELOG]
     assert int(journal.topic_configs["min.compaction.lag.ms"]) >= 5 * 60_000
     assert "retention.ms" not in journal.topic_configs
+
+
+@pytest.mark.parametrize(("settings", "days"), [(Settings(), 30), (Settings(dead_letters_days=400), 400)])
+def test_dead_letters_are_kept_as_long_as_the_settings_say(settings: Settings, days: int) -> None:
+    kept = {spec.name: spec.topic_configs.get("retention.ms") for spec in wanted_topics(settings, SHIPPED.catalog)}
+    assert kept.pop(DEAD_LETTERS) == str(days * DAY_MS)
+    assert set(kept.values()) == {str(MESSAGE_RETENTION_MS), None}

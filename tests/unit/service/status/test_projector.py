@@ -49,7 +49,7 @@ class Kafka:
         self.consumer.subscribe(topics, listener)
 
     async def committed(self, tp: TopicPartition) -> int | None:
-        return self.consumer.committed.get(tp)
+        return self.consumer.committed_offsets.get(tp)
 
 
 class Store:
@@ -137,7 +137,7 @@ async def test_request_logs_in_the_journal_are_no_runs_and_their_offsets_are_com
     kafka, store = Kafka(ROW, LOG), Store()
     async with running(kafka, store) as made:
         await until(made, lambda waiting, progress: progress[COMMITS] >= 1 and waiting[COMMITS] == 0)
-    assert (len(store.runs), kafka.consumer.committed) == (1, {TP: 2})
+    assert (len(store.runs), kafka.consumer.committed_offsets) == (1, {TP: 2})
 
 
 async def test_it_continues_from_where_the_database_is_whatever_the_group_has_committed() -> None:
@@ -152,7 +152,7 @@ async def test_a_database_that_was_restored_is_published_to_again_and_asked_whic
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     kafka, store = Kafka(ROW, ENTITY), Store(missing=["entity-sync:acme:pco:people.person:full@1"])
-    kafka.consumer.committed[TP] = 2
+    kafka.consumer.committed_offsets[TP] = 2
     async with running(kafka, store):
         await until_published(store, 2)
     assert [
@@ -173,7 +173,7 @@ async def test_a_database_that_loses_commits_while_it_runs_is_published_to_again
 
 async def test_kafka_says_how_far_the_database_had_been_until_it_is_there_again() -> None:
     kafka, store = Kafka(ROW, ENTITY), Store(away=1_000_000)
-    kafka.consumer.committed[TP] = 2
+    kafka.consumer.committed_offsets[TP] = 2
     async with running(kafka, store) as made:
         await until(made, lambda waiting, attempts: attempts[RECORDS] > 10)
-    assert kafka.consumer.committed == {TP: 2}
+    assert kafka.consumer.committed_offsets == {TP: 2}
