@@ -24,8 +24,8 @@ JOURNAL_CONFIG = {
     "segment.bytes": str(64 * 1024 * 1024),
     "segment.ms": str(HOUR_MS),
     "min.cleanable.dirty.ratio": "0.2",
-    # A process that was frozen may append an old record after one of its successor. While the journal has both,
-    # recovery takes the newer state; so nothing is compacted before every such process has ended.
+    # A process that was cut off may append an old record after one of its successor, which puts its own behind it
+    # within seconds (agents.faust.tail). Until then, and while no worker runs, compaction must leave both.
     "min.compaction.lag.ms": str(10 * MINUTE_MS),
     # As long as commands are kept: a reader of the journal that was stopped for a week still sees each removal.
     "delete.retention.ms": str(7 * DAY_MS),
