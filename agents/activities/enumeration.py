@@ -83,8 +83,8 @@ class Enumeration:
 
     def _last_repair(self) -> Span | None:
         """As far as the ledger still has it."""
-        number = min(0, *self.lines) if self.lines else 0
-        extent = self.lines[number].extent if number else None
+        number = min(self.lines, default=0)
+        extent = self.lines[number].extent if number < 0 else None
         if extent is None or extent.first is None or extent.start is None:
             return None
         return Span(extent.first, max(extent.first, extent.last or extent.first), extent.start)
@@ -96,7 +96,7 @@ class Enumeration:
         """Read the page that should hold the records on both sides of the gap."""
         start = search.start(spans(line for line in self.lines.values() if line.page > 0))
         cut = Cut(1, gap.after, gap.before) if start else Cut(0, gap.after, gap.before)
-        number = min(0, *self.lines) - 1
+        number = min(0, min(self.lines, default=0)) - 1
         page = await self.pages.fetch(number, self.layout.at(start), self.layout, self.parent, cut=lambda: cut)
         await self._commit(within(page, gap.after, gap.before))
         return search.having_read(start, page.body.first, page.body.last)

@@ -175,6 +175,13 @@ async def test_pages_that_the_database_lost_are_read_again_when_the_run_is_close
         assert seen(bench, entity) == set(bench.source.data[entity])
 
 
+async def test_a_run_of_which_the_database_lost_every_line_and_no_page_is_missing_by_number_is_repaired() -> None:
+    bench = ordered()
+    done = await bench.read("a.pet", 1, first=1, closing=True)
+    assert done.closed is not None
+    assert seen(bench, "a.pet") == set(bench.source.data["a.pet"])
+
+
 async def test_lost_pages_of_a_chain_that_has_become_shorter_are_read_up_to_its_new_end() -> None:
     bench = ordered()
     units = (await bench.read("a.log", 32)).units
