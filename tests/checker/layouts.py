@@ -14,6 +14,9 @@ CONVERTER_VERSION = 1
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 
 
+OVERLAP = 2  # records that a page of an ordered list shares with the one before
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A typed column and the path in a record that it comes from."""
@@ -41,16 +44,17 @@ class Layout:
     updated_at: tuple[str, ...]
     specification: bytes
     path: re.Pattern[str]
-    size: int
+    stride: int  # from the beginning of one page to that of the next
 
     def place(self, path: str, query: str) -> tuple[str, int] | None:
-        """Parent and number of a page by its address; None if it is not one of this entity's."""
+        """Parent and number of a page by its address; None if it is not one of this entity's, or a repair between two."""
         found = self.path.fullmatch(path)
         asked = parse_qs(query)
         if found is None or not asked.get("offset", ["0"])[0].isdigit():
             return None
         parent = found["id"] if self.parent_column else ""
-        return parent, int(asked.get("offset", ["0"])[0]) // self.size + 1
+        number, rest = divmod(int(asked.get("offset", ["0"])[0]), self.stride)
+        return None if rest else (parent, number + 1)
 
 
 def read_layouts(adapter: str, directory: Path = MANIFESTS) -> dict[str, Layout]:
@@ -77,8 +81,14 @@ def layout_of(adapter: str, document: dict[str, Any]) -> Layout:
         updated_at=_path(document["updated_at"]) if "updated_at" in document else (),
         specification=_specification(document),
         path=_pattern(document["path"]),
-        size=document.get("paging", {}).get("size", 100),
+        stride=_stride(document),
     )
+
+
+def _stride(document: dict[str, Any]) -> int:
+    size: int = document.get("paging", {}).get("size", 100)
+    is_ordered = "order" in document.get("reads", {}).get("full", {})
+    return size - OVERLAP if is_ordered else size
 
 
 def _specification(document: dict[str, Any]) -> bytes:

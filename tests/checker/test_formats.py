@@ -280,8 +280,9 @@ def test_rows_under_a_parent_name_it() -> None:
 
 def test_a_journal_of_the_simulator_is_read_up_to_where_it_was_torn(tmp_path: Path) -> None:
     journal = tmp_path / "served.tsv"
-    first, second = "/people/v2/people?offset=0&per_page=100", "/people/v2/people?offset=100&per_page=100"
-    journal.write_text(f"acme\tpeople.person\t{first}\t1.5\nacme\tpeople.person\t{second}\nacme\tpeople.per")
+    first, second, repair = (f"/people/v2/people?offset={start}&per_page=100" for start in (0, 98, 31))
+    person = "acme\tpeople.person\t"
+    journal.write_text(f"{person}{first}\t1.5\n{person}{repair}\n{person}{second}\nacme\tpeople.per")
     found = list(read_served(journal, read_layouts("pco")))
     assert found == [Served("acme", "people.person", "", 1, 1.5), Served("acme", "people.person", "", 2)]
 
