@@ -47,7 +47,7 @@ class Layout:
     stride: int  # from the beginning of one page to that of the next
 
     def place(self, path: str, query: str) -> tuple[str, int] | None:
-        """Parent and number of a page by its address; None if it is not one of this entity's, or a repair between two."""
+        """Parent and number of a page by its address; None if it is no page of this entity, or a repair between two."""
         found = self.path.fullmatch(path)
         asked = parse_qs(query)
         if found is None or not asked.get("offset", ["0"])[0].isdigit():

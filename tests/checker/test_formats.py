@@ -167,7 +167,7 @@ def test_tables_are_laid_out_as_the_engine_makes_them_and_an_address_is_a_page()
         named = [layout.parent_column] if layout.parent_column else []
         assert layout.table == table_name("pco", name)
         assert [*named, *(column.name for column in layout.columns)] == [column.name for column in columns(entity)]
-    assert layouts["people.person"].place("/people/v2/people", "offset=200&per_page=100") == ("", 3)
+    assert layouts["people.person"].place("/people/v2/people", "offset=196&per_page=100") == ("", 3)
     under = "/services/v2/service_types/7/plans/9/items"
     assert layouts["services.item"].place(under, "per_page=100") == ("9", 1)
     assert layouts["people.person"].place("/people/v2/people/7", "") is None
