@@ -90,14 +90,17 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
         self.agent(channel, name="deciders", concurrency=1)(subscription)
 
     def _check_positions(self, table: StrictTable) -> None:
-        """Broken if a store has read further than its changelog goes: that has lost its end."""
+        """Broken if a store has read further than its changelog goes. All such stores are marked for the next start."""
         recovery = self.tables.recovery
-        for tp in recovery.active_tps:
+        ahead: list[str] = []
+        for tp in sorted(recovery.active_tps):
             reached, end = recovery.active_offsets.get(tp), recovery.active_highwaters.get(tp)
             if reached is not None and end is not None and reached > end:
-                reason = f"it has read {tp.topic}/{tp.partition} up to offset {reached}, and Kafka has {end} now"
-                table.discard_later(tp.partition, reason)
-                raise Broken(f"a store is ahead of its changelog ({reason}): a restart discards and restores it")
+                ahead.append(f"it has read {tp.topic}/{tp.partition} up to offset {reached}, and Kafka has {end} now")
+                table.discard_later(tp.partition, ahead[-1])
+        if ahead:
+            more = f", and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+            raise Broken(f"a store is ahead of its changelog ({ahead[0]}{more}): a restart discards and restores it")
 
     async def handle_chunk(self, consumer: Any, tp: Any, records: Sequence[Any]) -> None:
         """Records of one partition, in order: restore them, or decide on them. `publish` sends what follows."""

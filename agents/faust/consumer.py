@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 
 from agents.failpoints import failpoints
@@ -65,7 +65,7 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust has no typ
                 return False
             try:
                 fetched = await self._getmany(active_partitions=active, timeout=FETCH_SECONDS)
-            except OffsetOutOfRangeError:  # records are gone that were not read yet
+            except (OffsetOutOfRangeError, NoOffsetForPartitionError):  # records are gone, or the topic is another
                 self.begin_again()
                 return True
             async with self.batch_lock:

@@ -13,12 +13,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from service.clock import SystemClock
 from service.kafka.client import client_arguments
-from service.kafka.topics import ensure_topics
 from tests.acceptance.test_crashes import served
 from tests.support.installation import Installation, installation
-from tests.support.kafka import LiveBroker
+from tests.support.kafka import LiveBroker, until_created_again
 from topics.codec import encode
 from topics.command import RetryNow
 from topics.ids import connection_key
@@ -169,7 +167,7 @@ async def test_a_topic_that_is_created_again_under_a_worker_holds_new_requests(
             await until_done(made, number)
         async with admin(made) as client:
             await client.delete_topics(["start-sync"])
-        await ensure_topics(made.settings, SystemClock(), made.registry.catalog)
+        await until_created_again(made.settings, made.registry.catalog, "start-sync")
         await request(made, "three")
         await until_done(made, "three")
         assert lost(made, "worker") == []

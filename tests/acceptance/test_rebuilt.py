@@ -65,6 +65,11 @@ def restore(backup: Path, database: Path) -> None:
     shutil.copy(backup, database)
 
 
+def place(request: str) -> str:
+    """Topic, partition and offset of a request that has no id of its own; its time follows."""
+    return request.rpartition("/")[0]
+
+
 def logged(made: Installation, role: str) -> str:
     return (made.home / f"{role}.log").read_text()
 
@@ -86,7 +91,8 @@ async def test_a_sync_beside_a_kafka_that_was_built_anew_runs_really(broker: Liv
         second = await start_and_wait(made)
         assert first.run is not None
         assert second.run is not None
-        assert (first.run.request, second.is_done) == (second.run.request, True)
+        assert place(first.run.request) == place(second.run.request)
+        assert second.is_done
         assert first.run.run_id != second.run.run_id
         assert [run.run_id for run in await made.runs()] == [second.run.run_id, first.run.run_id]
         assert [one for one in await made.compared(ORG) if not one.is_equal] == []

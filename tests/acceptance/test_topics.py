@@ -15,6 +15,7 @@ from service.kafka.client import client_arguments
 from service.kafka.cluster import open_cluster
 from service.kafka.topics import check_topics, ensure_topics, wanted_topics
 from service.settings import Settings, child_environment
+from tests.support.kafka import until_created_again
 from topics.catalog import CHANGELOG
 from topics.errors import Rejected, Retryable
 
@@ -90,18 +91,12 @@ async def test_a_topic_that_is_created_again_has_another_id_in_the_same_cluster(
     async with open_cluster(client_arguments(settings)) as cluster:
         before = await cluster.describe()
         await cluster._admin.delete_topics(["control"])
-        await until_created_again(settings)
+        await until_created_again(settings, CATALOG, "control")
         after = await cluster.describe()
     assert before.id == after.id != ""
     changed = {name for name, topic in after.topics.items() if topic.id != before.topics[name].id}
     assert changed == {"control"}
-    assert len({topic.id for topic in after.topics.values()}) == len(CATALOG.topics)
-
-
-async def until_created_again(settings: Settings) -> None:
-    async with asyncio.timeout(30):
-        while "control" not in await ensure_topics(settings, CLOCK, CATALOG):
-            await asyncio.sleep(0.1)
+    assert len({after.topics[spec.name].id for spec in CATALOG.topics}) == len(CATALOG.topics)
 
 
 async def test_a_topic_with_another_partition_count_is_rejected_and_left_alone(settings: Settings) -> None:

@@ -16,7 +16,9 @@ from service.dev.kafka import broker as brokers
 from service.dev.kafka.broker import Broker
 from service.dev.kafka.jars import fetch_jars
 from service.dev.kafka.java import find_java
+from service.kafka.topics import ensure_topics
 from service.settings import Settings, read_settings
+from topics.catalog import Catalog
 
 PORTS = range(20_000, 30_000, 2)  # below the ports that systems choose by themselves
 _GUARD = 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; kill -9 $(sed "s/[^0-9]*\\([0-9]*\\).*/\\1/" "$2")'
@@ -138,3 +140,10 @@ def _guarded(record: Path) -> Iterator[None]:
             yield
         finally:
             guard.kill()
+
+
+async def until_created_again(settings: Settings, catalog: Catalog, topic: str) -> None:
+    """A deleted topic is created. The broker may still list it for a moment after it has acknowledged the deletion."""
+    async with asyncio.timeout(30):
+        while topic not in await ensure_topics(settings, SystemClock(), catalog):
+            await asyncio.sleep(0.1)
