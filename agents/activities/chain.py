@@ -9,12 +9,12 @@ from typing import TypeAlias
 
 from agents import concurrency
 from agents.activities.lease import Lease
+from agents.activities.links import fingerprint
 from agents.activities.pages import Page
 from agents.activities.results import REPORTABLE, Failure, Fenced, UnitResult, failure_of
 from agents.ledger import Extent
 from agents.ports import PageOutcome
 from topics.errors import Rejected, Retryable
-from topics.ids import derive_id
 
 EMPTY_PAGES_MAX = 250  # in a row, of a chain that names a next page each time; more of them are no collection
 
@@ -46,21 +46,20 @@ class Chain:
         return [*reported, *committed, *([failure] if failure else [])]
 
     async def _fetch(self, reported: list[UnitResult], group: asyncio.TaskGroup) -> Failure | None:
-        """Read the ledger as far as it goes, then the API. The failure that ended it, if there was one.
+        """Read what the ledger has, and the API where that has nothing. The failure that ended it, if there was one.
 
         Commits begin as soon as there is something to be fetched meanwhile.
         """
-        link, is_from_ledger, front = self._cursor, True, self._lease.front(self._range.start)
+        link, front = self._cursor, self._lease.front(self._range.start)
         for number in self._range:
             if number > self._range.start and (self._failed or self._lease.must_stop()):
                 return None
-            done = self._lease.known(number) if is_from_ledger else None
+            done = self._lease.known(number)
             if done is not None:
                 reported.append(done)
                 link, is_last, front = done.next_cursor, done.end, self._lease.front(number + 1)
                 self._learn(number, done.shown, is_last)
             else:
-                is_from_ledger = False
                 await self._slots.acquire()
                 try:
                     page = await self._next(number, link, front)
@@ -131,8 +130,3 @@ class Chain:
             return failure_of(Fenced())
         self._lease.note(page, said)
         return self._lease.pages.done(page, said, self._lease.layout)
-
-
-def fingerprint(link: str | None) -> str:
-    """A link, shortened so that it can be remembered."""
-    return "" if link is None else derive_id(link)

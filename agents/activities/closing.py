@@ -4,13 +4,14 @@ The ledger lacks a page that was reported if the database lost it: a failover to
 It has a gap where the source moved between two pages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from agents.activities.chain import Chain
 from agents.activities.enumeration import Enumeration
-from agents.activities.lease import Lease
+from agents.activities.lease import PAGES_MAX, Lease
+from agents.activities.links import open_end
 from agents.activities.paging import numbered, under
-from agents.activities.results import Fenced, UnitDone, UnitResult
+from agents.activities.results import Failure, Fenced, UnitDone, UnitResult
 from agents.ledger import Proof
 from agents.ports import LedgerLine, ParentsRequest, RunEnd
 from manifests.entity import Entity, path_columns
@@ -30,10 +31,11 @@ async def close(lease: Lease, above: Entity | None) -> PageDone:
         return await _close_parents(lease, above)
     if lease.command.closing or lease.command.first > 1 or not lease.is_aware:
         await lease.open_all()
-    missing = _missing(lease)
-    results = await _read_again(lease, missing)
-    if not _are_all_done(results, len(missing)):
-        return _reported(lease, results)
+    results: list[UnitResult] = []
+    while (lacking := _lacking(lease)) is not None:
+        results += await lacking
+        if isinstance(results[-1], Failure) or lease.is_late():
+            return _reported(lease, results)
     enumeration = Enumeration(lease.pages, lease.layout, lease.collection())
     if not await enumeration.repair(lease.is_late):
         return _reported(lease, results, enumeration.counts)
@@ -41,16 +43,26 @@ async def close(lease: Lease, above: Entity | None) -> PageDone:
     return await _closed(lease, _reported(lease, results, enumeration.counts), proof)
 
 
+def _lacking(lease: Lease) -> Awaitable[list[UnitResult]] | None:
+    """The reading of what the ledger lacks, by the numbers of its pages or along their chain; None: it lacks none."""
+    if lease.layout.stable:
+        end = open_end(lease.collection().values())
+        return Chain(lease, end.page, PAGES_MAX, end.link).read() if end else None
+    missing = _missing(lease)
+    return _read_again(lease, missing) if missing else None
+
+
 def _missing(lease: Lease) -> list[int]:
-    """The pages that were reported and are not in the ledger, up to the first one that said that nothing follows."""
-    ends = (page for page, line in lease.collection().items() if page > 0 and line.is_last)
-    last = min(ends, default=lease.command.first - 1)
+    """The pages that were reported and are not in the ledger, up to the first one that said that nothing follows; if
+    that was lost, or says so no more, up to the one behind all others."""
+    lines = {page: line for page, line in lease.collection().items() if page > 0}
+    ends = (page for page, line in lines.items() if line.is_last)
+    last = min(ends, default=max(lines, default=0) + 1)
     return [page for page in range(1, last + 1) if lease.known(page) is None]
 
 
 async def _read_again(lease: Lease, missing: Sequence[int]) -> list[UnitResult]:
-    """Pages that the ledger lacks: by their numbers, or along their chain."""
-    if not missing or not lease.layout.is_linked:
+    if not lease.layout.is_linked:
         return await numbered(lease, missing)
     before = lease.known(missing[0] - 1)
     chain = Chain(lease, missing[0], missing[-1] - missing[0] + 1, before.next_cursor if before else None)

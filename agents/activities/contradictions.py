@@ -12,7 +12,10 @@ from manifests.entity import Body
 
 
 def contradiction(body: PageBody, address: Address, layout: Layout, front: Extent | None) -> str | None:
-    """In words, with the figures. `front` is the page in front of this one, if it is known."""
+    """In words, with the figures. `front` is the page in front of this one, if it is known.
+
+    Of stable links it is enough that none leads back (agents.activities.chain).
+    """
     return _of_itself(body, address, layout) or (_of_front(body, layout, front) if front else None)
 
 
@@ -44,7 +47,7 @@ def _of_itself(body: PageBody, address: Address, layout: Layout) -> str | None:
 
 
 def _of_front(body: PageBody, layout: Layout, front: Extent) -> str | None:
-    if body.next is None or body.last is None or front.last is None:
+    if body.next is None or body.last is None or front.last is None or layout.stable:
         return None
     is_behind = body.last > front.last if layout.is_ordered else (body.first, body.last) != (front.first, front.last)
     if is_behind:

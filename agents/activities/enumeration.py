@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from agents.activities.coverage import Gap, Span, first_gap, spans
 from agents.activities.gap_search import GapSearch
 from agents.activities.layout import Layout
+from agents.activities.links import open_end
 from agents.activities.pages import Page, Pages, within
 from agents.ports import Cut, LedgerLine, Parent
 from topics.command import NO_COUNTS, Counts
@@ -51,9 +52,8 @@ class Enumeration:
         """How it is known that the pages hold every record that existed throughout; empty if nobody can say that."""
         if len(self.lines) == 1 and all(line.extent.start == 0 and line.is_last for line in self.lines.values()):
             return "one page is the whole collection"
-        paging = self.pages.entity.paging
-        if paging.style == "link" and paging.stable:
-            return f"the links are stable: {paging.stable}"
+        if self.layout.stable and open_end(self.lines.values()) is None:
+            return f"the links are stable: {self.layout.stable}"
         if self.layout.overlap and self._stray() is None and self._gap() is None:
             return "all boundaries between pages meet"
         return ""
@@ -62,6 +62,8 @@ class Enumeration:
         """Why nobody can say that; empty if it is proven."""
         if self.proven_by():
             return ""
+        if self.layout.stable:
+            return "a page was lost, and the links of the others do not lead from the first to the last"
         if not self.layout.overlap:
             return "the manifest names no order of the records that never changes, so the pages cannot be compared"
         gap = self._gap()

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from manifests.entity import Adapter, Entity
+from manifests.entity import Adapter, Entity, LinkPaging
 
 # With two, one record that is deleted between the readings of two pages leaves no gap between them.
 OVERLAP = 2
@@ -29,7 +29,7 @@ class Layout:
 
     `is_ordered`: each page shows records behind those of the page before. `parameter` is the name under which a link
     carries an offset. The overlap proves that nothing was missed between two pages (agents.activities.coverage):
-    it would prove nothing without an order of the records.
+    it would prove nothing without an order of the records. `stable`: how it is known that links lead past every record.
     """
 
     size: int
@@ -37,6 +37,7 @@ class Layout:
     parameter: str
     is_linked: bool
     is_ordered: bool
+    stable: str | None = None
 
     def first(self) -> Address:
         return Address(0)
@@ -72,7 +73,9 @@ def layout_of(adapter: Adapter, entity: Entity, size: int | None) -> Layout:
     size = size or entity.paging.size
     is_ordered = entity.reads.full.order is not None
     overlap = min(OVERLAP, size - 1) if is_ordered else 0
-    return Layout(size, overlap, adapter.file.parameters.offset, entity.paging.style == "link", is_ordered)
+    is_linked = isinstance(entity.paging, LinkPaging)
+    stable = entity.paging.stable if isinstance(entity.paging, LinkPaging) else None
+    return Layout(size, overlap, adapter.file.parameters.offset, is_linked, is_ordered, stable)
 
 
 @lru_cache(maxsize=LINK_PATTERNS_MAX)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from agents.activities.contradictions import contradiction, has_more
 from agents.activities.database import Database, Outcomes, Sleep
 from agents.activities.layout import Address, Layout, layout_of
+from agents.activities.links import fingerprint
 from agents.activities.results import Fenced, UnitDone
 from agents.core.retry import CONTRADICTION
 from agents.failpoints import failpoints
@@ -104,7 +105,10 @@ class Pages:
 
     def _page(self, number: int, body: PageBody, address: Address, layout: Layout, parent: Parent | None) -> Page:
         is_last = not has_more(body, address, layout, self.adapter.file.body)
-        extent = Extent(address.start, body.behind or body.first, body.last, body.total)
+        first, last = body.behind or body.first, body.last
+        if layout.stable:
+            first, last = fingerprint(address.link), None if is_last else fingerprint(body.next)
+        extent = Extent(address.start, first, last, body.total)
         return Page(number, body, extent, is_last, parent.key if parent else "")
 
     async def commit(self, page: Page) -> PageOutcome:

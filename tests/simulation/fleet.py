@@ -121,6 +121,10 @@ class Fleet(Generic[P]):
         if self.expelled:
             self._end_expelled(self._faults.random.choice(self.expelled))
 
+    def end_expelled(self) -> None:
+        for process in list(self.expelled):
+            self._end_expelled(process)
+
     async def skew(self, skew_ms: int) -> None:
         if process := self._any(self.live):
             self._faults.note(process.name, f"has a clock that is wrong by {skew_ms} ms")
@@ -128,8 +132,7 @@ class Fleet(Generic[P]):
 
     async def calm(self) -> None:
         """No more expelled processes, nobody down, every clock right."""
-        for process in list(self.expelled):
-            self._end_expelled(process)
+        self.end_expelled()
         while self.down:
             await self.restart()
         if not self.live:

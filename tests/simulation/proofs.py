@@ -12,11 +12,12 @@ from tests.simulation.source import PARENTS, MovingSource
 @dataclass(frozen=True)
 class Closed:
     """A run that was closed as done. `pages` are those of a list at the top level, `end` the first that says that
-    nothing follows."""
+    nothing follows. `is_stable`: its links are."""
 
     proof: Proof
     pages: frozenset[int]
     end: int | None
+    is_stable: bool
 
 
 class Proofs:
@@ -37,7 +38,8 @@ class Proofs:
             return
         top = [line for line in lines if not line.parent]
         ends = (line.page for line in top if line.page > 0 and line.is_last)
-        self.closed[end.run.id] = Closed(end.proof, frozenset(line.page for line in top), min(ends, default=None))
+        pages, is_stable = frozenset(line.page for line in top), self._source.is_stable(end.run.entity)
+        self.closed[end.run.id] = Closed(end.proof, pages, min(ends, default=None), is_stable)
         self.found += [f"{end.run.id}: {what}" for what in self._wrong(end.run, end.proof, lines)]
 
     def _wrong(self, run: RunRef, proof: Proof, lines: Sequence[LedgerLine]) -> Iterator[str]:

@@ -114,7 +114,7 @@ class MovingSource(ListSource):
         size = min(request.size, manner.records_max)
         shown = keys[start : start + size]
         link = self._link(request, keys, start, size)
-        if manner.has_empty_pages and self._is_stable(request.entity.name) and self._random.random() < 0.3:
+        if manner.has_empty_pages and self.is_stable(request.entity.name) and self._random.random() < 0.3:
             shown, link = [], f"?after={keys[start - 1] if start else ''}&again={self._random.random()}"
         return self.body(request, name, shown, link, len(keys) if manner.has_total else None)
 
@@ -151,7 +151,7 @@ class MovingSource(ListSource):
             following = size
         elif following >= len(keys):
             return None
-        if self._is_stable(request.entity.name):
+        if self.is_stable(request.entity.name):
             return f"?after={keys[min(following, len(keys)) - 1] if keys else ''}"
         return f"?offset={following}"
 
@@ -167,7 +167,7 @@ class MovingSource(ListSource):
     def _insert(self, name: str) -> None:
         self._made += 1
         keys, key = self.data[name], f"z{self._made:05}"  # behind all others
-        if self._is_stable(name):
+        if self.is_stable(name):
             key = f"{self._random.choice('abcxyz')}{self._made:05}"
             insort(keys, key)
         elif self.is_ordered(name):
@@ -206,9 +206,9 @@ class MovingSource(ListSource):
         return now - timedelta(seconds=now.timestamp() % TIME_SECONDS)
 
     def is_ordered(self, name: str) -> bool:
-        return self.entities[name.partition("/")[0]].reads.full.order is not None or self._is_stable(name)
+        return self.entities[name.partition("/")[0]].reads.full.order is not None or self.is_stable(name)
 
-    def _is_stable(self, name: str) -> bool:
+    def is_stable(self, name: str) -> bool:
         paging = self.entities[name.partition("/")[0]].paging
         return paging.style == "link" and paging.stable is not None
 

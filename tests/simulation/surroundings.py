@@ -33,7 +33,8 @@ class Surroundings:
     def fail_over(self) -> None:
         """The database loses its last commits."""
         if self._replicas:
-            self.sink.fail_over(self._faults.random.choice(self._replicas))
+            self._replicas = self._replicas[: self._faults.random.randrange(len(self._replicas)) + 1]
+            self.sink.fail_over(self._replicas[-1])
             self._faults.note("the database", f"has lost all but its first {len(self.sink.committed)} pages")
 
     def change_manifests(self) -> None:

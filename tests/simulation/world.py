@@ -202,8 +202,7 @@ class World:
         handled = self.workers.group.committed
         if all(handled[tp] == len(log) for tp, log in list(self.broker.logs.items()) if tp.topic in self._control):
             self.clock.advance(RETIREMENT_SECONDS)
-            for worker in self.workers.expelled:
-                worker.position.clear()  # it ends before it reads (agents.watchdog), but may send what it had in hand
+            self.workers.end_expelled()  # a producer sends nothing that it has had in hand for so long
             self.faults.note("the world", "rests until ended workflows retire")
 
     async def _reset(self) -> None:
