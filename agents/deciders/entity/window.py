@@ -2,6 +2,7 @@
 
 import msgspec
 
+from agents.concurrency import UNITS_PER_LEASE
 from manifests.entity import Entity
 from tables.kinds.entity import LEASES_OUT_MAX, EntityState, Lease, Mode
 from topics.kinds.entity import PageDone
@@ -39,12 +40,16 @@ def _next(state: EntityState) -> tuple[int, int, str | None] | None:
 
 
 def next_size(state: EntityState, done: PageDone, entity: Entity | None) -> int:
-    """Units of the next lease: as many as took LEASE_TARGET_MS, growing step by step."""
+    """Units of the next lease: as many as took LEASE_TARGET_MS, growing step by step.
+
+    Side by side never fewer than a lease works on at once, or a slow API would be asked for one page after the other.
+    """
     if not done.units:
         return state.size
     fitting = done.units * LEASE_TARGET_MS // max(done.elapsed_ms, 1)
     most = LEASE_UNITS_MAX if entity is None or entity.under is None else PARENTS_PER_LEASE_MAX
-    return max(1, min(fitting, state.size * LEASE_GROWTH_MAX, most))
+    least = UNITS_PER_LEASE if state.mode == "fan-out" else 1
+    return max(least, min(fitting, state.size * LEASE_GROWTH_MAX, most))
 
 
 def lease_rest(state: EntityState, lease: Lease, done: PageDone) -> EntityState:

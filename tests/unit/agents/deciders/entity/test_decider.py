@@ -102,8 +102,8 @@ def test_a_late_command_to_an_entity_that_does_not_exist_is_not_remembered(late:
 
 
 def test_a_deadline_sends_every_lease_again_with_the_same_ids() -> None:
-    spread = started().given(head(2, 1_000))
-    again = (fetch(2, F + 1), fetch(3, F + 2))
+    spread = started().given(head(16, 1_000))
+    again = (fetch(2, F + 1, 8), fetch(3, F + 9, 8))
     spread.awaiting(*again).when(due(DEADLINE), at=DEADLINE + 1).then(*again).with_event("asked again")
     spread.having(due=DEADLINE + 1 + LEASE_DEADLINE_MS)
 

@@ -48,14 +48,14 @@ def test_pauses_that_the_api_asks_for_use_up_no_attempts_until_there_are_too_man
 
 
 def test_a_lease_that_is_out_is_asked_for_again_in_time_while_another_one_pauses_for_hours() -> None:
-    spread = started().given(head(8, 1_000), failed(2, "retryable", after_seconds=7_200))
+    spread = started().given(head(99, 1_000), failed(2, "retryable", after_seconds=7_200))
     spread.having(due=T0 + LEASE_DEADLINE_MS).when(due(T0 + LEASE_DEADLINE_MS), at=T0 + LEASE_DEADLINE_MS)
     spread.then(*spread.pending_commands).with_event("no page was reported in time")
 
 
 def test_the_rest_of_the_window_continues_while_one_lease_backs_off() -> None:
     spread = started().given(head(99, 1_000))
-    spread.given(failed(2, "retryable")).when(done(3, 1)).then(fetch(6, F + 5)).having(error=None)
+    spread.given(failed(2, "retryable")).when(done(3, 8)).then(fetch(6, F + 33, 8)).having(error=None)
 
 
 def test_a_lease_that_failed_half_way_backs_off_with_its_rest_at_its_first_attempt() -> None:

@@ -1,13 +1,14 @@
 import pytest
 
+from agents.concurrency import UNITS_PER_LEASE
 from agents.deciders.entity.window import FIRST_UNITS, LEASE_UNITS_MAX, PARENTS_PER_LEASE_MAX
 from tests.support.entity_run import CHILD, LOG, F, done, fetch, head, last, sole, started
 from topics.ids import derive_id
 
 
 def test_a_known_total_fans_out_in_a_window_of_leases() -> None:
-    spread = started().when(head(99, 250))
-    spread.then(fetch(2, F + 1, 4), fetch(3, F + 5, 4), fetch(4, F + 9, 4), fetch(5, F + 13, 4))
+    spread = started().when(head(99, 100))
+    spread.then(fetch(2, F + 1, 10), fetch(3, F + 11, 10), fetch(4, F + 21, 10), fetch(5, F + 31, 10))
     spread.having(total_units=F + 99, last_unit=F + 99)
 
 
@@ -15,8 +16,9 @@ def test_a_lease_grows_at_most_eightfold() -> None:
     started().when(head(1_000, 0)).having(size=8 * FIRST_UNITS)
 
 
-def test_a_slow_source_gets_small_leases() -> None:
-    started().given(head(89, 125)).when(done(2, 8, elapsed_ms=16_000)).having(size=1)
+def test_a_slow_source_gets_small_leases_but_is_asked_for_several_pages_at_once() -> None:
+    started().given(head(89, 100)).when(done(2, 10, elapsed_ms=16_000)).having(size=UNITS_PER_LEASE)
+    started(LOG).when(done(1, 8, key=LOG, next_cursor="page-9", elapsed_ms=16_000)).having(size=1)
 
 
 def test_a_lease_without_units_says_nothing_about_the_next_ones_size() -> None:
@@ -60,14 +62,14 @@ def test_of_a_first_lease_that_got_half_way_only_what_there_is_continues() -> No
 
 
 def test_a_total_that_is_too_large_ends_where_the_source_does() -> None:
-    spread = started().given(head(99, 500))
+    spread = started().given(head(99, 100))
     for lease in (2, 3, 4):
         spread.when(done(lease, 1, end=True)).then()
-    spread.when(done(5, 1, end=True)).then(last(6, F + 7, pages=F + 4)).having(units=F + 4)
+    spread.when(done(5, 1, end=True)).then(last(6, F + 31, pages=F + 4)).having(units=F + 4)
 
 
 def test_an_end_found_early_leases_nothing_more() -> None:
-    spread = started().given(head(8, 500))
+    spread = started().given(head(16, 500))
     spread.when(done(2, 1, end=True)).then().having(last_unit=F + 1, units=F + 1)
 
 
