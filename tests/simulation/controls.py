@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
+from agents.activities import closing, enumeration, pages
 from agents.activities.lease import Lease
 from agents.core.decision import Decision
 from agents.core.requests import Requests
@@ -103,6 +104,30 @@ def no_rejection_on_replay() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def gaps_that_nobody_repairs() -> Iterator[None]:
+    """Pages that do not meet count as all that there is."""
+    with patch.object(enumeration, "first_gap", lambda covered: None):
+        yield
+
+
+@contextmanager
+def contradictions_that_are_believed() -> Iterator[None]:
+    """A page is what it says, whatever the one before it said."""
+    with patch.object(pages, "contradiction", lambda body, address, layout, front: None):
+        yield
+
+
+@contextmanager
+def lost_pages_that_stay_lost() -> Iterator[None]:
+    """What the database lost after it was reported is not read again."""
+    with (
+        patch.object(closing, "_lacking", lambda lease: None),
+        patch.object(enumeration, "open_end", lambda lines: None),
+    ):
+        yield
+
+
 CONTROLS: Mapping[str, Control] = {
     "no dedupe": Control(no_dedupe),
     "no memory of requests": Control(no_memory_of_requests),
@@ -118,5 +143,9 @@ CONTROLS: Mapping[str, Control] = {
     "no ledger": Control(no_ledger),
     "no guard on restore": Control(protections=Protections(restore_guard=False)),
     "nothing put again": Control(protections=Protections(overtaking=False)),
+    "no repair of gaps": Control(gaps_that_nobody_repairs),
+    "no doubt about pages": Control(contradictions_that_are_believed),
+    "no look for lost pages": Control(lost_pages_that_stay_lost),
+    "no order of reads": Control(protections=Protections(newest_read=False)),
     "no fence of the group": Control(protections=Protections(group_fence=False)),
 }
