@@ -30,7 +30,7 @@ demo: setup ## Start everything, sync simulated organisations, compare rows. REP
 	$(BIN)/sluice demo $(if $(REPORT),--report '$(REPORT)')
 
 test: setup ## Run all tests, those on real Kafka and PostgreSQL too (they are started by the tests).
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: setup ## Check locks, style, types and layers, and run the fast tests: under a minute. Shows all problems.
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(OUTPUT_SYNC) $(CHECKS)

@@ -25,7 +25,11 @@ async def start_with(java: Path, port: int | None = None) -> None:
     await start(java.parent, port or free_port(), java, java.parent / "jars", print, SystemClock())
 
 
-@pytest.mark.parametrize("record", [None, "", "{", '{"pid": "x"}', "17", f'{{"pid": {os.getpid()}, "port": 9092}}'])
+@pytest.mark.parametrize(
+    "record",
+    [None, "", "{", '{"pid": "x"}', "17", f'{{"pid": {os.getpid()}, "port": 9092}}'],
+    ids=["none", "empty", "cut", "a pid of letters", "a number", "another program's pid"],
+)
 def test_without_a_record_or_with_one_that_is_broken_or_of_another_program_no_broker_is_found(
     record: str | None, tmp_path: Path
 ) -> None:
