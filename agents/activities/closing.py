@@ -11,7 +11,7 @@ from agents.activities.enumeration import Enumeration
 from agents.activities.lease import PAGES_MAX, Lease
 from agents.activities.links import open_end
 from agents.activities.paging import numbered, under
-from agents.activities.results import Failure, Fenced, UnitDone, UnitResult
+from agents.activities.results import Failure, Fenced, UnitResult
 from agents.ledger import Proof
 from agents.ports import LedgerLine, ParentsRequest, RunEnd
 from manifests.entity import Entity, path_columns
@@ -72,12 +72,16 @@ async def _read_again(lease: Lease, missing: Sequence[int]) -> list[UnitResult]:
 async def _close_parents(lease: Lease, above: Entity) -> PageDone:
     command, database, pages = lease.command, lease.pages.database, lease.pages
     names = path_columns(pages.entity)
-    request = ParentsRequest(command.adapter, above, command.org, names, None, PARENTS_MAX + 1, pages.run.id)
-    missing = await database.parents(request)
-    results = await under(lease, missing[:PARENTS_MAX], False)
-    if not _are_all_done(results, len(missing)):
-        return _reported(lease, results)
-    sums = await database.ledger_sums(pages.run.id)
+    request = ParentsRequest(command.adapter, above, command.org, names, None, PARENTS_MAX, pages.run.id)
+    results: list[UnitResult] = []
+    while True:
+        sums = await database.ledger_sums(pages.run.id)  # first: what is lost later is missing, or the run stays open
+        if not (missing := await database.parents(request)):
+            break
+        results += await under(lease, missing, False)
+        if isinstance(results[-1], Failure) or lease.is_late():
+            lost_before = {"pages": 0, "records": 0, "rejected": 0}  # they were counted then
+            return _reported(lease, results).model_copy(update=lost_before)
     lost = f"{command.pages} pages were reported, and the database has {sums.pages}"
     reason = lost if sums.pages < command.pages else lease.unproven or await _unproven_above(lease, above)
     proof = Proof(not reason, reason or "each list was read to its end", sums.pages, sums.boundaries, sums.repairs)
@@ -92,10 +96,6 @@ async def _unproven_above(lease: Lease, above: Entity) -> str:
     if proof is None:
         return f"they stand under {above.name}, of which the database has no complete run"
     return "" if proof.complete else shortened(f"they stand under {above.name}, which is not proven: {proof.reason}")
-
-
-def _are_all_done(results: Sequence[UnitResult], wanted: int) -> bool:
-    return len(results) == wanted and all(isinstance(one, UnitDone) for one in results)
 
 
 def _reported(lease: Lease, results: Sequence[UnitResult], repaired: Counts = NO_COUNTS) -> PageDone:
