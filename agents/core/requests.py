@@ -53,7 +53,7 @@ class Requests:
         if self._log().day <= day_of(self._delivery.at) and not self.is_duplicate():
             self.add()
 
-    def put_again(self, epoch: int = 0) -> None:
+    def put_again(self, epoch: int) -> None:
         """Every log, under this epoch at least: a crash may have kept them from the changelog."""
         for slot, log in self._logs():
             self._context.put_requests(self._key, slot, msgspec.structs.replace(log, epoch=max(log.epoch, epoch)))

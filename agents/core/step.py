@@ -150,7 +150,7 @@ class Step:
     def _resend(self, row: Row[Any]) -> None:
         """Put and send again: a crash may have lost either, and neither does harm twice."""
         if self._context.is_first("put requests", self._key):
-            self._requests.put_again()
+            self._requests.put_again(self._delivery.epoch)
         self._context.put(self._key, row)
         if row.state is not None:
             for command in self._decider.pending_commands(row.state):
