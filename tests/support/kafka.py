@@ -21,6 +21,7 @@ from service.settings import Settings, read_settings
 from topics.catalog import Catalog
 
 PORTS = range(20_000, 30_000, 2)  # below the ports that systems choose by themselves
+PORTS_APART = 1_237
 _GUARD = 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; kill -9 $(sed "s/[^0-9]*\\([0-9]*\\).*/\\1/" "$2")'
 
 
@@ -113,8 +114,8 @@ def settings_for(broker: LiveBroker, home: Path) -> Settings:
 
 
 def free_port() -> int:
-    """A port that is free, and the next one too. Each process starts to look elsewhere."""
-    first = os.getpid()
+    """A port that is free, and the next one too. Each process starts to look elsewhere, far from its neighbours."""
+    first = os.getpid() * PORTS_APART
     for port in (PORTS[(first + step) % len(PORTS)] for step in range(len(PORTS))):
         if is_free(port) and is_free(port + 1):
             return port
