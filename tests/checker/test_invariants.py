@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from tests.checker import journal_examples, message_examples
+from tests.checker import completeness_examples, journal_examples, message_examples
 from tests.checker.builders import event, journal, whole_run
 from tests.checker.check import INVARIANTS
 from tests.checker.entries import Entry
@@ -12,8 +12,9 @@ from tests.checker.journal_examples import FIRST, LAST, REPLAYED, SECOND
 from tests.checker.message_examples import record, stored
 from tests.checker.values import Served
 
-RIGHT = {**journal_examples.RIGHT, **message_examples.RIGHT}
-WRONG = {**journal_examples.WRONG, **message_examples.WRONG}
+EXAMPLES = (journal_examples, message_examples, completeness_examples)
+RIGHT = {name: some for one in EXAMPLES for name, some in one.RIGHT.items()}
+WRONG = {name: some for one in EXAMPLES for name, some in one.WRONG.items()}
 
 
 @pytest.mark.parametrize("name", INVARIANTS)
