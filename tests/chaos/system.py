@@ -36,7 +36,9 @@ from topics.catalog import CHANGELOG
 INSTANCES = ("worker-1", "worker-2", "worker-3", "fetcher-1", "fetcher-2", "fetcher-3", "projector-1", "projector-2")
 ORGS = ("ant", "bee", "cat", "dog", "elk")
 LARGE_ORG = "elk"
-LARGE_PERSONS = 1_500  # added to the largest organisation: 15 pages more, and what stands under them
+# Added to the largest organisation: 15 pages more of persons, three of each kind that points at them. Of all entities
+# that can move by themselves, no other one has several pages.
+LARGE_RECORDS = {"people.person": 1_500, "people.email": 300, "people.phone_number": 300, "people.address": 300}
 PEOPLE = 60
 LATENCY_MS = 40
 CONCURRENCY = 8
@@ -219,10 +221,11 @@ async def until_simulated(made: System) -> None:
                 break
             except httpx.TransportError:
                 await asyncio.sleep(0.2)
-    url, body = f"{made.simulator}/_sim/insert", {"org": LARGE_ORG, "entity": "people.person"}
     async with httpx.AsyncClient(timeout=ANSWER_SECONDS_MAX) as client:
-        for _ in range(LARGE_PERSONS):
-            (await client.post(url, json=body)).raise_for_status()
+        for entity, count in LARGE_RECORDS.items():
+            for _ in range(count):
+                body = {"org": LARGE_ORG, "entity": entity}
+                (await client.post(f"{made.simulator}/_sim/insert", json=body)).raise_for_status()
 
 
 def _add_instances(made: System, modules: dict[str, str]) -> None:

@@ -5,10 +5,12 @@ from random import Random
 from typing import Any, ClassVar
 
 from tests.chaos.faults.fault import Fault, variant
-from tests.chaos.system import System
+from tests.chaos.system import LARGE_ORG, LARGE_RECORDS, System
 
 WRITES = (10, 40)
 PERSON = "people.person"
+MOVES_PER_SECOND = (5.0, 20.0)
+MOVES_SECONDS_MAX = 15.0
 
 
 class ApiFault(Fault):
@@ -63,3 +65,34 @@ class MovingPages(Fault):
     async def _edit(self, system: System, org: str, id: str, number: int) -> None:
         change = {"org": org, "entity": PERSON, "id": id, "attributes": {"last_name": f"Moved {number}"}}
         await system.call_simulator("edit", change)
+
+
+class MovingCollections(Fault):
+    """Two collections of the largest organisation and one of another move by themselves: records come at the end, and
+    any go or change, at each moment of a read."""
+
+    name, touches = "moving collections", frozenset({"source"})
+    seconds = (5.0, MOVES_SECONDS_MAX)
+
+    async def inject(self, system: System) -> None:
+        entities = self.random.sample(list(LARGE_RECORDS), 3)
+        other = self.random.choice([org for org in system.orgs if org != LARGE_ORG])
+        for org, entity in zip((LARGE_ORG, LARGE_ORG, other), entities, strict=True):
+            self.what += f"{org} {entity}, "
+            await system.call_simulator("move", self._order(org, entity))
+
+    async def heal(self, system: System) -> None:
+        """All stop: no other fault lets anything move at the same time."""
+        stopped = (await system.call_simulator("move/stop", {}))["orgs"]
+        moves = [done for entities in stopped.values() for done in entities.values()]
+        kinds = ("insert", "delete", "edit")
+        self.what += ", ".join(f"{sum(done.get(kind, 0) for done in moves)} {kind}s" for kind in kinds)
+
+    def _order(self, org: str, entity: str) -> dict[str, Any]:
+        """Persons never become fewer: the others need some to point at."""
+        deletes, inserts, edits = (self.random.uniform(*MOVES_PER_SECOND) for _ in range(3))
+        if entity == PERSON:
+            deletes, inserts = min(deletes, inserts), max(deletes, inserts)
+        rates = {"deletes_per_second": deletes, "inserts_per_second": inserts, "edits_per_second": edits}
+        spec = {"org": org, "entity": entity, "seconds": MOVES_SECONDS_MAX, "seed": self.random.randrange(1_000_000)}
+        return {**spec, **rates}
