@@ -36,9 +36,10 @@ from topics.catalog import CHANGELOG
 INSTANCES = ("worker-1", "worker-2", "worker-3", "fetcher-1", "fetcher-2", "fetcher-3", "projector-1", "projector-2")
 ORGS = ("ant", "bee", "cat", "dog", "elk")
 LARGE_ORG = "elk"
-# Added to the largest organisation: 15 pages more of persons, three of each kind that points at them. Of all entities
-# that can move by themselves, no other one has several pages.
-LARGE_RECORDS = {"people.person": 1_500, "people.email": 300, "people.phone_number": 300, "people.address": 300}
+# Records that are added, by organisation and entity: several pages each. No entity stands above or below these, so that
+# they can move by themselves.
+ADDED = {(LARGE_ORG, "people.person"): 1_500, **{(org, "people.email"): 300 for org in ORGS}}
+ADDED_PER_SECOND = 2_000
 PEOPLE = 60
 LATENCY_MS = 40
 CONCURRENCY = 8
@@ -213,7 +214,7 @@ def _start_simulator(made: System) -> subprocess.Popen[bytes]:
 
 
 async def until_simulated(made: System) -> None:
-    """The simulator answers, and its largest organisation is as large as it is to be."""
+    """The simulator answers, and its organisations are as large as they are to be."""
     async with asyncio.timeout(ANSWER_SECONDS_MAX):
         while True:
             try:
@@ -221,11 +222,11 @@ async def until_simulated(made: System) -> None:
                 break
             except httpx.TransportError:
                 await asyncio.sleep(0.2)
-    async with httpx.AsyncClient(timeout=ANSWER_SECONDS_MAX) as client:
-        for entity, count in LARGE_RECORDS.items():
-            for _ in range(count):
-                body = {"org": LARGE_ORG, "entity": entity}
-                (await client.post(f"{made.simulator}/_sim/insert", json=body)).raise_for_status()
+    for (org, entity), count in ADDED.items():
+        order = {"org": org, "entity": entity, "inserts_per_second": ADDED_PER_SECOND}
+        await made.call_simulator("move", {**order, "seconds": count / ADDED_PER_SECOND})
+    await asyncio.sleep(max(ADDED.values()) / ADDED_PER_SECOND)
+    await made.call_simulator("move/stop", {})
 
 
 def _add_instances(made: System, modules: dict[str, str]) -> None:

@@ -5,12 +5,14 @@ from random import Random
 from typing import Any, ClassVar
 
 from tests.chaos.faults.fault import Fault, variant
-from tests.chaos.system import LARGE_ORG, LARGE_RECORDS, System
+from tests.chaos.system import ADDED, System
 
 WRITES = (10, 40)
 PERSON = "people.person"
-MOVES_PER_SECOND = (5.0, 20.0)
+MOVES_PER_SECOND = (10.0, 30.0)
+EDITS_PER_SECOND = 3.0
 MOVES_SECONDS_MAX = 15.0
+SLOW_MS = (300, 600)
 
 
 class ApiFault(Fault):
@@ -68,31 +70,30 @@ class MovingPages(Fault):
 
 
 class MovingCollections(Fault):
-    """Two collections of the largest organisation and one of another move by themselves: records come at the end, and
-    any go or change, at each moment of a read."""
+    """Collections of several pages move by themselves: records come at their end, and any go or change. The API is slow
+    at times, so that some of it happens between any two pages of a read."""
 
-    name, touches = "moving collections", frozenset({"source"})
-    seconds = (5.0, MOVES_SECONDS_MAX)
+    name, touches = "moving collections", frozenset({"source", "api"})
+    seconds = (6.0, MOVES_SECONDS_MAX)
 
     async def inject(self, system: System) -> None:
-        entities = self.random.sample(list(LARGE_RECORDS), 3)
-        other = self.random.choice([org for org in system.orgs if org != LARGE_ORG])
-        for org, entity in zip((LARGE_ORG, LARGE_ORG, other), entities, strict=True):
-            self.what += f"{org} {entity}, "
-            await system.call_simulator("move", self._order(org, entity))
+        self.what = f"{len(ADDED)} of them"
+        delay_ms = self.random.randint(*SLOW_MS)
+        await system.call_simulator("faults", {"kind": "slow", "delay_ms": delay_ms, "probability": 0.5})
+        for org, entity in ADDED:
+            seed = self.random.randrange(1_000_000)
+            order = {"org": org, "entity": entity, "seconds": MOVES_SECONDS_MAX, "seed": seed}
+            await system.call_simulator("move", {**order, **self._rates()})
 
     async def heal(self, system: System) -> None:
-        """All stop: no other fault lets anything move at the same time."""
+        """All movement stops: no other fault brings any about at the same time."""
         stopped = (await system.call_simulator("move/stop", {}))["orgs"]
+        await system.call_simulator("faults/clear", {})
         moves = [done for entities in stopped.values() for done in entities.values()]
-        kinds = ("insert", "delete", "edit")
-        self.what += ", ".join(f"{sum(done.get(kind, 0) for done in moves)} {kind}s" for kind in kinds)
+        for kind in ("insert", "delete", "edit"):
+            self.what += f", {sum(done.get(kind, 0) for done in moves)} {kind}s"
 
-    def _order(self, org: str, entity: str) -> dict[str, Any]:
-        """Persons never become fewer: the others need some to point at."""
-        deletes, inserts, edits = (self.random.uniform(*MOVES_PER_SECOND) for _ in range(3))
-        if entity == PERSON:
-            deletes, inserts = min(deletes, inserts), max(deletes, inserts)
-        rates = {"deletes_per_second": deletes, "inserts_per_second": inserts, "edits_per_second": edits}
-        spec = {"org": org, "entity": entity, "seconds": MOVES_SECONDS_MAX, "seed": self.random.randrange(1_000_000)}
-        return {**spec, **rates}
+    def _rates(self) -> dict[str, float]:
+        """At least as many come as go: a collection that became small would have no boundaries between pages."""
+        deletes, inserts = sorted(self.random.uniform(*MOVES_PER_SECOND) for _ in range(2))
+        return {"deletes_per_second": deletes, "inserts_per_second": inserts, "edits_per_second": EDITS_PER_SECOND}
