@@ -9,7 +9,7 @@ from tests.chaos.system import ADDED, System
 
 WRITES = (10, 40)
 PERSON = "people.person"
-MOVES_PER_SECOND = (10.0, 30.0)
+MOVES_PER_SECOND = (20.0, 50.0)
 EDITS_PER_SECOND = 3.0
 MOVES_SECONDS_MAX = 15.0
 SLOW_MS = (300, 600)
@@ -74,7 +74,7 @@ class MovingCollections(Fault):
     at times, so that some of it happens between any two pages of a read."""
 
     name, touches = "moving collections", frozenset({"source", "api"})
-    seconds = (6.0, MOVES_SECONDS_MAX)
+    seconds = (8.0, MOVES_SECONDS_MAX)
 
     async def inject(self, system: System) -> None:
         self.what = f"{len(ADDED)} of them"
