@@ -40,6 +40,7 @@ def test_what_cannot_be_judged_is_counted_or_said() -> None:
     found = INVARIANTS["committed-pages-are-not-requested-again"](whole_run(served=served))
     assert (found.violations, list(found.figures.values())) == ([], [1])
     assert "does not say when" in found.skipped
+    assert "were not read" in INVARIANTS["runs-miss-no-record"](whole_run()).skipped
 
 
 def test_what_a_frozen_process_began_late_is_put_aside_by_one_that_knows_nothing_of_it() -> None:
