@@ -49,6 +49,8 @@ def _of_itself(body: PageBody, address: Address, layout: Layout) -> str | None:
 def _of_front(body: PageBody, layout: Layout, front: Extent) -> str | None:
     if body.next is None or body.last is None or front.last is None or layout.stable:
         return None
+    if body.records == 1 and not layout.is_ordered and body.total is not None:
+        return None  # one record that comes in front is enough for that; the total bounds such a list
     if layout.is_ordered:
         is_behind = body.last > front.last
     else:

@@ -7,6 +7,7 @@ from topics.kinds.sync import ChildDone, StaleRun
 
 
 def fetch(state: EntityState, lease: Lease) -> FetchPages:
+    is_sole = len(state.leases) == 1
     return FetchPages(
         workflow=state.key,
         run=state.run,
@@ -19,12 +20,12 @@ def fetch(state: EntityState, lease: Lease) -> FetchPages:
         units=lease.units,
         cursor=lease.cursor,
         attempt=lease.attempt,
-        closes=len(state.leases) == 1,
+        closes=is_sole,
         closing=lease.closing,
         page_size=state.page_size,
         landmark=state.landmark,
         pages=state.pages if lease.closing else 0,
-        unproven=state.unproven if lease.closing else "",
+        unproven=state.unproven if is_sole else "",
     )
 
 

@@ -10,6 +10,7 @@ from tests.engine.clock import T0
 from tests.engine.engine import KEY as SYNC
 from tests.support.adapters import toy
 from tests.support.entity_run import (
+    CHILD,
     COUNTS,
     PET,
     SECOND,
@@ -34,6 +35,7 @@ from tests.support.entity_run import (
     started,
 )
 from topics.command import Counts, RetryNow
+from topics.ids import derive_id
 from topics.kinds.entity import KEY
 from topics.kinds.sync import ChildDone, StaleRun, StartSync
 
@@ -111,6 +113,11 @@ def test_a_deadline_sends_every_lease_again_with_the_same_ids() -> None:
 def test_a_lease_that_closed_the_run_ends_it_with_the_databases_counts() -> None:
     made = started().when(done(1, 3, end=True, closed=CLOSED)).then(child_done())
     made.having(status="done", leases=(), counts=CLOSED, last_unit=3, ended_at=T0, due=0)
+
+
+def test_a_lease_that_may_close_the_run_knows_why_it_is_not_proven() -> None:
+    below = started(CHILD).when(done(1, 2, key=CHILD, next_cursor="h2", elapsed_ms=2_000, unproven="no order"))
+    below.then(sole(2, 3, 1, key=CHILD, cursor="h2", landmark=derive_id("h2"), unproven="no order"))
 
 
 def test_a_lease_that_nobody_waits_for_may_report_that_the_run_is_closed() -> None:
