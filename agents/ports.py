@@ -182,9 +182,7 @@ class Parent:
 @dataclass(frozen=True, slots=True)
 class ParentsRequest:
     """Up to `limit` rows of an entity behind the key `after`, with the columns that their children's path names.
-
-    `unread_by`: only those whose children that run (by id) has not read to their end.
-    """
+    `unread_by`: only those whose children that run (by id) has not read to their end."""
 
     adapter: str
     entity: Entity

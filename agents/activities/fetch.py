@@ -6,7 +6,7 @@ source ends, when something fails, or when its time is up; it reports how far it
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agents.activities.changes import FilterIgnored
 from agents.activities.closing import close
@@ -22,6 +22,8 @@ from manifests.entity import Adapter, Entity
 from topics.errors import Rejected, Retryable, shortened
 from topics.kinds.entity import FetchPages, PageDone
 from topics.kinds.sync import DELTA
+
+FUTURE_MAX = timedelta(minutes=10)  # that a watermark may be ahead of our clock, which may be wrong
 
 log = logging.getLogger("sluice.activities")
 
@@ -81,6 +83,12 @@ class LeaseReader:
         state = await self._database.open_lease(LeaseRequest(_run(command), command.first, 0))
         if not state.is_open:
             raise Fenced(state)
+        if state.since is not None and state.since > self._clock.now() + FUTURE_MAX:
+            facts = {"sluice.workflow": command.workflow, "sluice.since": str(state.since)}
+            log.warning(
+                "the watermark is in the future: everything is read; `sluice watermarks` resets it", extra=facts
+            )
+            return None
         return state.since
 
     async def _read_entity(

@@ -49,6 +49,7 @@ class MemorySink:
         self.runs: dict[str, Run] = {}
         self.problems: dict[str, SluiceError] = {}
         self.watermarks: dict[tuple[str, str, str], datetime] = {}
+        self.ignored: set[tuple[str, str, str]] = set()
 
     async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
         return dict(self.problems)
@@ -86,6 +87,7 @@ class MemorySink:
     async def ignore_watermark(self, run: RunRef) -> None:
         if run.id in self.runs and self.runs[run.id].state == "open":
             self.runs[run.id].since = None
+            self.ignored.add((run.org, run.adapter, run.entity))
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         return [self._commit(page) for page in pages]

@@ -43,6 +43,18 @@ select count(*), count(*) filter (where page < 0), count(distinct parent) from s
 -- name: newest_proof
 select state, proof::text from sluice_runs where workflow = $1 order by number desc limit 1
 
+-- name: watermarks
+select org, adapter, entity, at, run_id, set_at, ignored_at from sluice_watermarks
+where $1 = '' or org = $2 order by org, adapter, entity
+
+-- name: set_watermark
+insert into sluice_watermarks as known (org, adapter, entity, at, run_id, set_at) values ($1, $2, $3, $4, '', $5)
+on conflict (org, adapter, entity) do update set at = excluded.at, run_id = '', set_at = excluded.set_at
+returning at
+
+-- name: reset_watermark
+delete from sluice_watermarks where org = $1 and adapter = $2 and entity = $3 returning at
+
 -- name: ignore_watermark
 with ignored as (
     update sluice_watermarks as known set ignored_at = $2

@@ -96,6 +96,18 @@ insert into sluice_watermarks as known (org, adapter, entity, at, run_id, set_at
 on conflict (org, adapter, entity) do update set at = excluded.at, run_id = excluded.run_id, set_at = excluded.set_at
 where excluded.at > known.at
 
+-- name: watermarks
+select org, adapter, entity, at, run_id, set_at, ignored_at from sluice_watermarks
+where ?1 = '' or org = ?2 order by org, adapter, entity
+
+-- name: set_watermark
+insert into sluice_watermarks as known (org, adapter, entity, at, run_id, set_at) values (?1, ?2, ?3, ?4, '', ?5)
+on conflict (org, adapter, entity) do update set at = excluded.at, run_id = '', set_at = excluded.set_at
+returning at
+
+-- name: reset_watermark
+delete from sluice_watermarks where org = ? and adapter = ? and entity = ? returning at
+
 -- name: ignore_watermark
 update sluice_watermarks set ignored_at = ?1 where (org, adapter, entity) = (
     select org, adapter, entity from sluice_runs where run_id = ?2
