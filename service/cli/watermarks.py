@@ -101,5 +101,10 @@ def _print(found: Sequence[dict[str, Any]]) -> None:
     table(["org", "entity", "all changes before", "set by", ""], rows)
 
 
+def _setter(run_id: str) -> str:
+    """The type of the run that set it."""
+    return run_id.rpartition("@")[0].rpartition(":")[2] or "a person"
+
+
 def _note(one: dict[str, Any]) -> str:
-    return f"the API ignored the filter at {one['ignored_at']}" if one["ignored_at"] else ""
+    return f"the API ignored the filter at {one['ignored_at'][:19]}Z" if one["ignored_at"] else ""
