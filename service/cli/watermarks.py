@@ -97,7 +97,7 @@ def _print(found: Sequence[dict[str, Any]]) -> None:
     if not found:
         say("No watermark yet: the first sync of an organisation that completes sets them.")
         return
-    rows = [[one["org"], one["entity"], one["at"], one["run_id"] or "a person", _note(one)] for one in found]
+    rows = [[one["org"], one["entity"], f"{one['at'][:19]}Z", _setter(one["run_id"]), _note(one)] for one in found]
     table(["org", "entity", "all changes before", "set by", ""], rows)
 
 
