@@ -17,7 +17,7 @@ from service.sinks import open_sink
 from service.sinks.schema import iso
 from topics.errors import Rejected
 
-app = group("Show, set and reset from where on the next delta of each entity reads.")
+app = group("Show, set and reset where the next deltas begin.")
 
 Org = Annotated[str, typer.Argument(help="The organisation.")]
 EntityName = Annotated[str, typer.Argument(help="An entity that can be read by its changes, such as people.person.")]

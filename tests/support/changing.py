@@ -2,7 +2,7 @@
 read."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 import msgspec
@@ -17,7 +17,7 @@ from tests.engine.clock import MovableClock
 from tests.support.memory import MemorySink
 from topics.kinds.entity import FetchPages, PageDone
 
-BEGIN = datetime(2026, 1, 5, 12, tzinfo=UTC)
+BEGIN = MovableClock().now()
 PAGE = 4
 LOOKBACK = 60
 ORDER = {"by": [{"type": "text", "from": "id"}], "evidence": "the source sorts by id"}
@@ -54,12 +54,13 @@ def adapter() -> Adapter:
 
 
 class ChangingSource:
-    """`now` is its clock. Between any two requests `moves` changes are made, at random. `has_filter`: it knows what it
-    is asked for; else it ignores that."""
+    """`skew` is how far its clock is from `clock`. Between any two requests `moves` changes are made, at random.
+    `has_filter`: it knows what it is asked for; else it ignores that."""
 
-    def __init__(self, random: Random, records: int) -> None:
+    def __init__(self, random: Random, records: int, clock: MovableClock) -> None:
         self.random = random
-        self.now = BEGIN
+        self.clock = clock
+        self.skew = timedelta(0)
         self.records: dict[str, dict[str, object]] = {}
         self.has_filter = True
         self.moves = 0
@@ -79,8 +80,12 @@ class ChangingSource:
         assert isinstance(version, int)
         self.records[id] |= {"version": version + 1, "updated_at": self._time(late)}
 
+    @property
+    def now(self) -> datetime:
+        return self.clock.now() + self.skew
+
     def pass_time(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
+        self.clock.advance(seconds)
 
     def versions(self) -> dict[str, object]:
         return {id: one["version"] for id, one in self.records.items()}
@@ -129,9 +134,9 @@ class ChangesBench:
     """Runs of one entity, one after the other."""
 
     def __init__(self, way: str, random: Random, records: int = 10) -> None:
-        self.source = ChangingSource(random, records)
-        self.sink = MemorySink()
         self.clock = MovableClock()
+        self.source = ChangingSource(random, records, self.clock)
+        self.sink = MemorySink()
         self.entity = entity(way).name
         database = Database(self.sink, self.clock.sleep)
         self.reader = LeaseReader(self.source, database, {"toy": adapter()}, self.clock, self.clock.sleep)

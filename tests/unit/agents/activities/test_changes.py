@@ -63,14 +63,14 @@ async def test_a_watermark_moves_with_its_run_and_never_back(way: str) -> None:
     moved = bench.watermark
     assert moved is not None
     assert timedelta(seconds=600) <= moved - known < timedelta(seconds=630)
-    bench.source.now -= timedelta(hours=1)  # a clock that was set back
+    bench.source.skew = -timedelta(hours=1)  # a clock that was set back
     bench.source.insert()
     await bench.sync("full")
     assert bench.watermark == moved
 
 
-async def test_a_thousand_records_of_one_second_are_read_again_until_a_later_one_is_known(way: str) -> None:
-    bench = ChangesBench(way, Random(1), records=1_000)
+async def test_hundreds_of_records_of_one_second_are_read_again_until_a_later_one_is_known(way: str) -> None:
+    bench = ChangesBench(way, Random(1), records=300)
     await bench.sync("full")
     await bench.sync("delta")
     bench.source.insert()  # still in that second
