@@ -11,16 +11,33 @@ class Extent:
 
     Positions are texts that sort as the records do (agents.records.position), or the records' keys where the API names
     no order; None where the page has none. `start` is the offset that was asked for: at 0 the page begins with the
-    collection. None: it was addressed by a link that names no offset. `total` is the source's claim.
+    collection. None: it was addressed by a link that names no offset. `total` is the source's claim. `asked_at` is when
+    it was requested by the source's clock, `newest` the time of the newest change on it (Unix microseconds).
     """
 
     start: int | None = 0
     first: str | None = None
     last: str | None = None
     total: int | None = None
+    asked_at: int | None = None
+    newest: int | None = None
 
 
 BEGINNING = Extent()
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """Which changes a run has read, in the source's times, as ISO 8601 with microseconds in UTC.
+
+    All `since` then (empty: from the beginning on). It began at `asked_at`; `newest` is the newest change that it met.
+    The next delta reads from `watermark` on: that is the earlier of the two, `lookback_seconds` before.
+    """
+
+    since: str
+    asked_at: str
+    newest: str
+    watermark: str
+    lookback_seconds: int
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -28,7 +45,8 @@ class Proof(msgspec.Struct, frozen=True):
 
     `complete`: every record that existed from its beginning to its end was seen; `reason` says how that is known, or
     why it is not. `boundaries` between pages were verified, `repairs` pages were read again around those that did not
-    meet. `total_first` and `total_last` are the source's claims on the first and on the last page.
+    meet. `total_first` and `total_last` are the source's claims on the first and on the last page. `changes`: of an
+    entity that can be read by its changes, if the run is complete and has met one.
     """
 
     complete: bool
@@ -38,6 +56,7 @@ class Proof(msgspec.Struct, frozen=True):
     repairs: int = 0
     total_first: int | None = None
     total_last: int | None = None
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True, slots=True)

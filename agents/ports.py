@@ -61,7 +61,7 @@ class LeaseState:
 
     `done`: it may not, because it is complete; a run that was closed in any other way has no counts. `unproven` is why
     such a run may lack a record. `newest` is the highest number of its workflow that is known, where the run is not
-    open.
+    open. `since`: of a delta, the watermark when it was opened; without one it reads everything.
     """
 
     is_open: bool
@@ -69,6 +69,7 @@ class LeaseState:
     done: Counts | None = None
     newest: int | None = None
     unproven: str = ""
+    since: datetime | None = None
 
 
 class RowWrite(msgspec.Struct, frozen=True):
@@ -100,7 +101,9 @@ class PageBody:
 
     `first` and `last` are the positions of its first and last record, None where they do not ascend as the manifest
     says (see Extent). Rows and rejected records are those that were asked for, from the one behind `behind` on.
-    `requested_at` is the moment before the request that was answered: what has changed since may not be in it.
+    `requested_at` is the moment before the request that was answered: what has changed since may not be in it;
+    `asked_at` the same by the source's clock, if it has one. `oldest` and `newest` are times of the rows' last changes,
+    where the entity can be read by its changes.
     """
 
     rows: tuple[RowWrite, ...]
@@ -112,6 +115,9 @@ class PageBody:
     last: str | None = None
     behind: str | None = None
     requested_at: datetime = field(default=LONG_AGO, kw_only=True)
+    asked_at: datetime | None = field(default=None, kw_only=True)
+    oldest: datetime | None = field(default=None, kw_only=True)
+    newest: datetime | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +182,7 @@ class Parent:
 @dataclass(frozen=True, slots=True)
 class ParentsRequest:
     """Up to `limit` rows of an entity behind the key `after`, with the columns that their children's path names.
-
-    `unread_by`: only those whose children that run (by id) has not read to their end.
-    """
+    `unread_by`: only those whose children that run (by id) has not read to their end."""
 
     adapter: str
     entity: Entity
@@ -207,8 +211,7 @@ class FetchRequest:
     """A page of an entity: from the record at `start` on, or by a link that a page named; for a child under its parent.
 
     `page` is its number in the run, for sentences. `cut` is called when the answer has come: only then it may be known
-    where the page before ends. `rank`: of those that wait for the
-    same API, the lower one is served first.
+    where the page before ends. `rank`: of those that wait for the same API, the lower one is served first.
     """
 
     org: str
@@ -226,11 +229,9 @@ class FetchRequest:
 class Clock(Protocol):
     def now(self) -> datetime:
         """The wall clock, in UTC."""
-        ...
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
-        ...
 
 
 class Source(Protocol):
@@ -240,7 +241,6 @@ class Source(Protocol):
         Waits for the connection's budget and its turn, and retries for a while. Raises Retryable when that was not
         enough, Rejected when the API will never answer this.
         """
-        ...
 
 
 class Sink(Protocol):
@@ -255,14 +255,12 @@ class Sink(Protocol):
 
         Returns the entities that have no fit table, with the reason; the others can be stored.
         """
-        ...
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         """Open each run unless it or a newer one of its workflow was closed or opened; read the ledger.
 
         Opening a run closes every older open run of its workflow ("superseded").
         """
-        ...
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         """Write pages of one entity's table (at most PAGES_PER_COMMIT_MAX), each all or nothing, in one transaction.
@@ -275,14 +273,15 @@ class Sink(Protocol):
         a run, of which neither is newer by the source's time, or under two parents, are a collision: one is kept, the
         other one is a rejected record. A record that is stored clears its rejection.
         """
-        ...
 
     async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
         """Rows of a parent entity in key order (by bytes)."""
-        ...
 
     async def ledger_sums(self, run: str) -> LedgerSums:
         """Of an open run."""
+
+    async def ignore_watermark(self, run: RunRef) -> None:
+        """The open run reads everything: the API ignores the filter. That is noted with the watermark."""
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         """How many rows the organisation has of an entity."""
@@ -293,8 +292,8 @@ class Sink(Protocol):
     async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
         """Close each run (opened or not) and fold its ledger lines into counts. Repeated: the same answer.
 
-        None: it is left open, since its ledger has not as many pages as its proof says.
+        With a run that is done the watermark of its entity moves to that of its proof, never back. None: it is left
+        open, since its ledger has not as many pages as its proof says.
         """
-        ...
 
     async def close(self) -> None: ...

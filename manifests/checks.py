@@ -116,6 +116,16 @@ def _reads(adapter: Adapter, entity: Entity) -> Found:
     times = {field.source for field in entity.fields.values() if field.type == "timestamp"} | {entity.updated_at}
     if delta and delta.field not in times:
         yield ("reads", "delta", "field"), f"{delta.field} is neither updated_at nor the source of a timestamp field"
+    if delta and delta.is_filtered and adapter.file.parameters.since is None:
+        yield (
+            ("reads", "delta", "by"),
+            f"{delta.by} needs parameters.since in adapter.yaml, which asks for it",
+        )
+    if delta and not delta.is_filtered and adapter.file.body.next is None:
+        yield (
+            ("reads", "delta", "by"),
+            f"{delta.by} needs body.next in adapter.yaml, since it follows links",
+        )
 
 
 def _self(entity: Entity) -> Found:

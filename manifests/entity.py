@@ -80,6 +80,12 @@ class LinkPaging(Shape):
     stable: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
 
 
+class OrderField(FieldSource):
+    """A value that ascends from record to record, or descends."""
+
+    descending: bool = False
+
+
 class Order(Shape):
     """An order in which the API lists the records, and which never changes: a new record comes last, and none moves.
 
@@ -88,7 +94,7 @@ class Order(Shape):
     `parameter` asks the API for the order; without it, the order is the API's own.
     """
 
-    by: Annotated[tuple[FieldSource, ...], Field(min_length=1, max_length=4)]
+    by: Annotated[tuple[OrderField, ...], Field(min_length=1, max_length=4)]
     parameter: str | None = None
     evidence: Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
@@ -103,13 +109,23 @@ class FullRead(Shape):
 class DeltaRead(Shape):
     """Changes since a watermark, as far as the API can report them.
 
-    where-and-order: filtered and ordered by the field. where: filtered, in key order. order: newest first, read down
-    to the watermark. append: an append-only log by its creation time. `field` is a path in a record; the last part of
-    it is the name that the API's parameters know.
+    where-and-order: filtered and ordered by the field. where: filtered, in the order of a full read. order: newest
+    first, read down to the watermark. append: so, too, a log whose records never change, by its creation time. `field`
+    is a path in a record; the last part of it is the name that the API's parameters know. A watermark stays so many
+    seconds behind what is known (`lookback_seconds`): for records that the API shows later than their time says.
     """
 
     by: Literal["where-and-order", "where", "order", "append"]
     field: Dotted
+    lookback_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
+
+    @property
+    def is_filtered(self) -> bool:
+        return self.by in ("where", "where-and-order")
+
+    @property
+    def parameter(self) -> str:
+        return self.field.rpartition(".")[2]
 
 
 class Reads(Shape):
@@ -172,11 +188,17 @@ class Body(Shape):
 
 
 class Parameters(Shape):
-    """The names of the query parameters that paging and order use."""
+    """The names of the query parameters that paging, order and filters use.
+
+    `since` asks for records whose field, {field}, has a value or a later one; `descending` stands in front of a field
+    that descends.
+    """
 
     offset: str = "offset"
     size: str = "per_page"
     order: str = "order"
+    since: str | None = None
+    descending: str = "-"
 
 
 class ColumnSpec(NamedTuple):

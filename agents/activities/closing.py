@@ -7,6 +7,7 @@ It has a gap where the source moved between two pages.
 from collections.abc import Awaitable, Sequence
 
 from agents.activities.chain import Chain
+from agents.activities.changes import changes_read
 from agents.activities.enumeration import Enumeration
 from agents.activities.lease import PAGES_MAX, Lease
 from agents.activities.links import open_end
@@ -118,6 +119,7 @@ def _proof(reason: str, enumeration: Enumeration) -> Proof:
         repairs=enumeration.repairs,
         total_first=_total(numbered[:1]),
         total_last=_total(numbered[-1:]),
+        changes=None if reason else changes_read(enumeration.pages.entity, enumeration.pages.since, lines),
     )
 
 

@@ -49,20 +49,21 @@ def _of_itself(body: PageBody, address: Address, layout: Layout) -> str | None:
 def _of_front(body: PageBody, layout: Layout, front: Extent) -> str | None:
     if body.next is None or body.last is None or front.last is None or layout.stable:
         return None
-    if body.records == 1 and not layout.is_ordered and body.total is not None:
-        return None  # one record that comes in front is enough for that; the total bounds such a list
-    if layout.is_ordered:
-        is_behind = body.last > front.last
-    else:
-        is_behind = (body.first, body.last) != (front.first, front.last) or _is_pushed_back(body, front)
-    if is_behind:
+    is_movable = layout.descends or (body.records == 1 and not layout.is_ordered)
+    if is_movable and body.total is not None:
+        return None  # where one record that comes in front is enough for it, only the total bounds the list
+    is_same = (body.first, body.last) == (front.first, front.last)
+    is_behind = body.last > front.last if layout.is_ordered else not is_same
+    if is_behind or _is_pushed_back(body, front, layout):
         return None
     return "its records do not come behind those of the page before: does the API know the parameter that asks for it?"
 
 
-def _is_pushed_back(body: PageBody, front: Extent) -> bool:
-    """A whole page of records has come in front of a list in no order since the page before was read."""
-    return body.total is not None and front.total is not None and body.total - front.total >= body.records
+def _is_pushed_back(body: PageBody, front: Extent, layout: Layout) -> bool:
+    """As many records as a page adds have come in front of it since the page before was read."""
+    if body.total is None or front.total is None:
+        return False
+    return body.total - front.total >= max(body.records - layout.overlap, 1)
 
 
 def _is_beyond(body: PageBody, address: Address) -> bool:

@@ -22,6 +22,7 @@ from agents.ports import (
     Parent,
     ParentsRequest,
     RunEnd,
+    RunRef,
     Sink,
 )
 from manifests.entity import Adapter, Entity
@@ -131,6 +132,9 @@ class Database:
         if closed is None:
             raise Retryable("the ledger has other pages than a moment ago: the run is compared with it again")
         return closed
+
+    async def ignore_watermark(self, run: RunRef) -> None:
+        await self._with_retries(lambda: self._sink.ignore_watermark(run))
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         return await self._read(adapter, entity, lambda: self._sink.count(adapter, entity, org))

@@ -4,8 +4,11 @@ A page that the ledger holds is reported again and not fetched again. A lease en
 source ends, when something fails, or when its time is up; it reports how far it got, and the decider leases the rest.
 """
 
+import logging
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
+from agents.activities.changes import FilterIgnored
 from agents.activities.closing import close
 from agents.activities.database import Database, Sleep
 from agents.activities.lease import PAGES_MAX, Lease
@@ -14,9 +17,15 @@ from agents.activities.paging import read_chain, read_numbered, read_parents
 from agents.activities.range_lock import RangeLock
 from agents.activities.results import REPORTABLE, Fenced, failure_of, report
 from agents.ports import Clock, LeaseRequest, LeaseState, RunRef, Source
+from manifests.delta import changes_since
 from manifests.entity import Adapter, Entity
 from topics.errors import Rejected, Retryable, shortened
 from topics.kinds.entity import FetchPages, PageDone
+from topics.kinds.sync import DELTA
+
+FUTURE_MAX = timedelta(minutes=10)  # that a watermark may be ahead of our clock, which may be wrong
+
+log = logging.getLogger("sluice.activities")
 
 
 class LeaseReader:
@@ -56,8 +65,38 @@ class LeaseReader:
         if adapter is None or command.entity not in adapter.entities:
             raise Rejected(f"{command.adapter} has no entity {command.entity!r} here")
         entity = adapter.entities[command.entity]
+        since = await self._since(command)
+        try:
+            return await self._read_entity(command, adapter, entity, since, started)
+        except BaseExceptionGroup as several:
+            if not isinstance(_first(several), FilterIgnored):
+                raise
+            facts = {"sluice.workflow": command.workflow, "sluice.since": str(since)}
+            log.warning("the API ignores the filter by changes: everything is read", extra=facts)
+            await self._database.ignore_watermark(_run(command))
+            return await self._read_entity(command, adapter, entity, None, started)
+
+    async def _since(self, command: FetchPages) -> datetime | None:
+        """From where on a delta reads; None: everything."""
+        if command.type != DELTA:
+            return None
+        state = await self._database.open_lease(LeaseRequest(_run(command), command.first, 0))
+        if not state.is_open:
+            raise Fenced(state)
+        if state.since is not None and state.since > self._clock.now() + FUTURE_MAX:
+            facts = {"sluice.workflow": command.workflow, "sluice.since": str(state.since)}
+            log.warning(
+                "the watermark is in the future: everything is read; `sluice watermarks` resets it", extra=facts
+            )
+            return None
+        return state.since
+
+    async def _read_entity(
+        self, command: FetchPages, adapter: Adapter, entity: Entity, since: datetime | None, started: float
+    ) -> PageDone:
+        read = entity if since is None else changes_since(adapter.file, entity, since)
         pages = Pages(
-            _run(command), adapter, entity, self._source, self._database, self._clock, self._sleep, command.first
+            _run(command), adapter, read, self._source, self._database, self._clock, self._sleep, command.first, since
         )
         lease = Lease(command, pages, started)
         above = adapter.entities[entity.under.entity] if entity.under else None

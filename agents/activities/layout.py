@@ -29,7 +29,8 @@ class Layout:
 
     `is_ordered`: each page shows records behind those of the page before. `parameter` is the name under which a link
     carries an offset. The overlap proves that nothing was missed between two pages (agents.activities.coverage):
-    it would prove nothing without an order of the records. `stable`: how it is known that links lead past every record.
+    it would prove nothing without an order of the records. `descends`: what is new comes first. `stable`: how it is
+    known that links lead past every record.
     """
 
     size: int
@@ -38,6 +39,7 @@ class Layout:
     is_linked: bool
     is_ordered: bool
     stable: str | None = None
+    descends: bool = False
 
     def first(self) -> Address:
         return Address(0)
@@ -71,11 +73,12 @@ class Layout:
 def layout_of(adapter: Adapter, entity: Entity, size: int | None) -> Layout:
     """`size`: of the API's pages, where it is known to be another than the manifest's."""
     size = size or entity.paging.size
-    is_ordered = entity.reads.full.order is not None
-    overlap = min(OVERLAP, size - 1) if is_ordered else 0
+    order = entity.reads.full.order
+    overlap = min(OVERLAP, size - 1) if order is not None else 0
     is_linked = isinstance(entity.paging, LinkPaging)
+    descends = order is not None and order.by[0].descending
     stable = entity.paging.stable if isinstance(entity.paging, LinkPaging) else None
-    return Layout(size, overlap, adapter.file.parameters.offset, is_linked, is_ordered, stable)
+    return Layout(size, overlap, adapter.file.parameters.offset, is_linked, order is not None, stable, descends)
 
 
 @lru_cache(maxsize=LINK_PATTERNS_MAX)

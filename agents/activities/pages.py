@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
+from agents.activities.changes import FilterIgnored, is_older, is_walked_down, microseconds
 from agents.activities.contradictions import contradiction, has_more
 from agents.activities.database import Database, Outcomes, Sleep
 from agents.activities.layout import Address, Layout, layout_of
@@ -46,7 +48,8 @@ class Pages:
     """One run of one entity, with the API that its pages come from and the database that they go to.
 
     `rank`: of requests that wait for the same API, the lower one is sent first. It is the lease's first unit, so that
-    neighbours are read soon after each other.
+    neighbours are read soon after each other. `since`: of a delta, whose entity is read by its changes since then
+    (manifests.delta).
     """
 
     run: RunRef
@@ -57,6 +60,7 @@ class Pages:
     clock: Clock
     sleep: Sleep
     rank: int
+    since: datetime | None = None
 
     def layout(self, size: int | None = None) -> Layout:
         return layout_of(self.adapter, self.entity, size)
@@ -84,7 +88,7 @@ class Pages:
         attempt = 1
         while True:
             body = await self._fetch(request)
-            reason = contradiction(body, address, layout, front())
+            reason = self._of_filter(body, address) or contradiction(body, address, layout, front())
             if reason is None:
                 return self._page(number, body, address, layout, parent)
             if CONTRADICTION.is_exhausted(attempt):
@@ -103,12 +107,24 @@ class Pages:
             raise Rejected(f"{self.entity.path} does not exist")
         return body or _GONE
 
+    def _of_filter(self, body: PageBody, address: Address) -> str | None:
+        """Why the page is not what was asked for. FilterIgnored on the first one: the API may not know the filter."""
+        delta = self.entity.reads.delta
+        if self.since is None or delta is None or not delta.is_filtered or not is_older(body, self.since):
+            return None
+        if address.start == 0:
+            raise FilterIgnored
+        return f"it shows a change of {body.oldest}, and was asked for those since {self.since}"
+
     def _page(self, number: int, body: PageBody, address: Address, layout: Layout, parent: Parent | None) -> Page:
         is_last = not has_more(body, address, layout, self.adapter.file.body)
+        is_last = is_last or is_walked_down(body, self.entity.reads.delta, self.since)
         first, last = body.behind or body.first, body.last
         if layout.stable:
             first, last = fingerprint(address.link), None if is_last else fingerprint(body.next)
-        extent = Extent(address.start, first, last, body.total)
+        asked_at = body.asked_at or body.requested_at
+        times = microseconds(asked_at), microseconds(body.newest)
+        extent = Extent(address.start, first, last, body.total, *times)
         return Page(number, body, extent, is_last, parent.key if parent else "")
 
     async def commit(self, page: Page) -> PageOutcome:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from agents.core.decision import Accepted, Decision
+from manifests.delta import delta_entities
 from manifests.entity import Adapter
 from manifests.graph import plan
 from tables.kinds.sync import Child, SyncState, SyncStatus, children_of
@@ -14,18 +15,19 @@ from topics.catalog import WORKFLOW_RETENTION_MS
 from topics.command import CancelRun, Command, RetryNow, TimerDue
 from topics.errors import Rejected
 from topics.kinds.entity import StartEntity
-from topics.kinds.sync import ChildDone, StaleRun, StartSync
+from topics.kinds.sync import DELTA, FULL, ChildDone, StaleRun, StartSync
 
 QUEUE_MAX = 16  # requests that wait for a run to end; one more is rejected
 PROGRESS_DEADLINE_MS = 600_000  # no entity reported anything for so long: ask the running ones again
-TYPES_SERVED = ("full",)
+TYPES_SERVED = (FULL, DELTA)
 
 
 class SyncDecider:
     """Decides for `main-sync:{org}:{adapter}:{type}`. Knows the adapters; a run in progress keeps its own plan."""
 
     def __init__(self, adapters: Mapping[str, Adapter]) -> None:
-        self._plans = {name: plan(adapter) for name, adapter in adapters.items()}
+        self._plans = {(name, FULL): plan(adapter) for name, adapter in adapters.items()}
+        self._plans |= {(name, DELTA): plan(delta_entities(adapter)) for name, adapter in adapters.items()}
 
     def decide(self, state: SyncState | None, command: Command, at: int) -> Decision[SyncState]:
         match command:
@@ -52,8 +54,9 @@ class SyncDecider:
         return [_start_entity(state, name) for name, child in state.children.items() if child.status == "running"]
 
     def _start(self, state: SyncState | None, command: StartSync, at: int) -> Decision[SyncState]:
-        if command.adapter not in self._plans:
-            raise Rejected(f"adapter {command.adapter!r} is not known; there are: {', '.join(sorted(self._plans))}")
+        if (command.adapter, FULL) not in self._plans:
+            known = sorted(name for name, type_ in self._plans if type_ == FULL)
+            raise Rejected(f"adapter {command.adapter!r} is not known; there are: {', '.join(known)}")
         if command.type not in TYPES_SERVED:
             raise Rejected(f"type {command.type!r} is not served; there are: {', '.join(TYPES_SERVED)}")
         request = command.request_id or ""
@@ -88,15 +91,17 @@ class SyncDecider:
             request=request,
             started_at=at,
             due=at + PROGRESS_DEADLINE_MS,
-            children=children_of(self._plans.get(adapter, {})),
+            children=children_of(self._plans.get((adapter, type_), {})),
             queue=before.queue if before else (),
         )
         accepted = Accepted(request, number)
-        if adapter not in self._plans:
+        if (adapter, type_) not in self._plans:
             reason = f"adapter {adapter!r} is not known here any more: deploy its manifests to every worker"
             event = f"request {request} failed: {reason}"
             return Decision(_ended(state, "failed", at, reason), event=event, accepted=accepted)
-        return self._advanced(state, at, f"request {request} started run {state.run_id}", accepted)
+        others = len(self._plans[adapter, FULL]) - len(state.children)
+        left = f"; {others} entities have no changes to ask for" if others else ""
+        return self._advanced(state, at, f"request {request} started run {state.run_id}{left}", accepted)
 
     def _child_done(self, state: SyncState, done: ChildDone, at: int) -> Decision[SyncState]:
         if done.parent_run > state.run:  # a frozen process began that run; asked, the entity reports what it knows

@@ -101,6 +101,7 @@ class RecordReader:
             for spec in columns(entity)
             if spec.source
         ]
+        self._change_at = _change_column(entity)
         self._has_time = entity.updated_at is not None
         if entity.updated_at is not None:
             self._columns.append(self._column("updated_at", entity.updated_at, "timestamp", False))
@@ -120,7 +121,19 @@ class RecordReader:
             if number % SLICE_RECORDS == 0:
                 yield
         total, records = _count(document.total), len(document.records)
-        return PageBody(tuple(rows), tuple(rejected), document.next, total, records, *places)
+        changes = self._changes(rows)
+        oldest, newest = min(changes, default=None), max(changes, default=None)
+        return PageBody(
+            tuple(rows), tuple(rejected), document.next, total, records, *places, oldest=oldest, newest=newest
+        )
+
+    def _changes(self, rows: list[RowWrite]) -> list[datetime]:
+        """When the rows' records changed, of an entity that can be read by its changes."""
+        place = self._change_at
+        if place is None:
+            return []
+        found: list[Any] = [row.updated_at if place < 0 else row.values[place] for row in rows]
+        return [at for at in found if at is not None]
 
     def _placed(self, records: list[Any], parent: str, cut: Cut) -> tuple[list[Any], tuple[str | None, ...]]:
         """The records that are wanted, and where the page begins and ends, and behind which record they begin."""
@@ -230,6 +243,14 @@ def _opened(value: Any, field: str) -> Mapping[str, Any]:
     if value is None:
         return _NOTHING
     raise InvalidValue(f"{field}: not an object ({shown(value)})")
+
+
+def _change_column(entity: Entity) -> int | None:
+    """Which of a row's values says when its record changed; -1: the source's own time."""
+    delta = entity.reads.delta
+    if delta is None or delta.field == entity.updated_at:
+        return -1 if delta else None
+    return next(n for n, one in enumerate(columns(entity)) if (one.source, one.type) == (delta.field, "timestamp"))
 
 
 def _specification(entity: Entity) -> bytes:

@@ -8,16 +8,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from agents.core.retry import PAGE
 from manifests.entity import AdapterFile, Entity
 from service.api.connections import Connection, OAuth
 from service.api.credentials import Account, Login, StaticAccount
-from service.api.errors import error_for, retry_after
+from service.api.errors import error_for, retry_after, source_time
 from service.api.exchange import Request, Response
 from service.api.limits import Limiter, Sleep
 from service.api.oauth import OAuthAccount
@@ -35,7 +35,16 @@ _UNAUTHORISED = 401
 
 log = logging.getLogger("sluice.api")
 T = TypeVar("T")
-Read = Callable[[bytes, datetime], Awaitable[T]]
+
+
+class Asked(NamedTuple):
+    """The moment before a request, by our clock and by the source's (None: it does not say)."""
+
+    at: datetime
+    by_source: datetime | None
+
+
+Read = Callable[[bytes, Asked], Awaitable[T]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,7 @@ class ApiClient:
         request: PageRequest,
         read: Read[T],
     ) -> T:
-        """The page, as `read` understands its body, which it gets with the moment before its request. A Retryable out
+        """The page, as `read` understands its body, which it gets with when it was asked for. A Retryable out
         of `read` counts as a failed attempt.
 
         Retryable: not now. Gone: the parent no longer exists, and there is nothing to read below it. Rejected: a person
@@ -118,29 +127,30 @@ class ApiClient:
 
     async def _attempt(self, state: _ConnectionState, call: _Call, read: Read[T]) -> T:
         login = await state.account.login()
-        response, requested_at = await self._send(state, call, login)
+        response, asked = await self._send(state, call, login)
         if response.status == _UNAUTHORISED:
             refused, login = login, await state.account.login(refused=login)
             if login.authorization != refused.authorization:
-                response, requested_at = await self._send(state, call, login)
+                response, asked = await self._send(state, call, login)
         if not response.is_success:
             raise error_for(response, call.name, call.request.is_under_parent, self._clock.now(), login.hide)
         try:
-            return await read(response.body, requested_at)
+            return await read(response.body, asked)
         except (Retryable, Rejected) as failure:
             raise type(failure)(login.hide(f"{call.name}: {failure}")) from None
 
-    async def _send(self, state: _ConnectionState, call: _Call, login: Login) -> tuple[Response, datetime]:
-        """The answer, and the moment before its request."""
+    async def _send(self, state: _ConnectionState, call: _Call, login: Login) -> tuple[Response, Asked]:
+        """The answer, and when it was asked for."""
         async with state.limiter.turn(call.request.rank) as turn:
-            requested_at = self._clock.now()
+            requested_at, started = self._clock.now(), self._clock.monotonic()
             response = await self._transport.exchange(
                 Request(call.name, "GET", call.request.url, call.headers, login.authorization)
             )
             is_refused = response.status == _TOO_MANY
             wait = retry_after(response.headers, self._clock.now()) if is_refused else None
             turn.read(response.headers, is_refused, wait)
-            return response, requested_at
+            took = timedelta(seconds=self._clock.monotonic() - started)
+            return response, Asked(requested_at, source_time(response.headers, took))
 
     def _wait_seconds(self, attempt: int, failure: Retryable) -> float:
         """Full jitter, so that those that failed together do not come back together; never before Retry-After."""

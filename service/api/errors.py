@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import responses
 from urllib.parse import urlsplit
@@ -44,6 +44,15 @@ def error_for(
     if status in _GONE and is_under_parent:
         return Gone(sentence)
     return Rejected(sentence)
+
+
+def source_time(headers: Headers, took: timedelta) -> datetime | None:
+    """When a request that took so long was sent, by the server's clock (RFC 9110, 6.6.1: whole seconds)."""
+    try:
+        at = parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError):
+        return None
+    return at - took if at.tzinfo is not None else None
 
 
 def retry_after(headers: Headers, now: datetime) -> float | None:

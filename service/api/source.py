@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from datetime import datetime
 from functools import lru_cache, partial
 
 from agents import concurrency
@@ -11,7 +10,7 @@ from agents.ports import Cut, FetchRequest, PageBody
 from agents.records.document import WHOLE_BYTES_MAX
 from agents.records.reader import reading
 from manifests.entity import AdapterFile, Entity
-from service.api.client import ApiClient
+from service.api.client import ApiClient, Asked
 from service.api.connections import Connections
 from service.api.errors import Gone
 from service.api.requests import check_next, page_request
@@ -49,7 +48,7 @@ class ApiSource:
     async def _read(
         self,
         body: bytes,
-        requested_at: datetime,
+        asked: Asked,
         adapter: AdapterFile,
         entity: Entity,
         parent: str,
@@ -58,9 +57,11 @@ class ApiSource:
         """In steps, between which others work; large bodies one after the other, since each takes its memory."""
         steps = reading(body, adapter, entity, parent, cut())
         if len(body) <= WHOLE_BYTES_MAX:
-            return replace(await _result_of(steps), requested_at=requested_at)
-        async with self._large_bodies:
-            return replace(await _result_of(steps), requested_at=requested_at)
+            page = await _result_of(steps)
+        else:
+            async with self._large_bodies:
+                page = await _result_of(steps)
+        return replace(page, requested_at=asked.at, asked_at=asked.by_source)
 
 
 async def _result_of(steps: Generator[None, None, PageBody]) -> PageBody:

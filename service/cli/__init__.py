@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "kafka": ("kafka", "Run a Kafka broker on this machine, or check yours."),
     "topics": ("topics", "Create, check and show the Kafka topics."),
     "dead-letters": ("dead_letters", "List and show messages that can never be handled."),
+    "watermarks": ("watermarks", "Show, set and reset where the next deltas begin."),
     "manifests": ("manifests", "Show, check and apply the APIs and entities that Sluice knows."),
     "simulate": ("simulate", "Run a simulated API on this machine."),
 }

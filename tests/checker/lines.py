@@ -91,7 +91,7 @@ def lines_of(journal: Sequence[Entry]) -> list[Line]:
     """Every line of every workflow. The journal is in the order of its offsets, partition by partition."""
     lines: list[Line] = []
     current: dict[str, Line] = {}
-    unseen: dict[int, dict[int, int]] = {}  # by partition and epoch an offset; a store is handed on with what it lacks
+    unseen: dict[int, dict[int, int]] = {}  # by partition and epoch an offset; it stays true of their stores
     for entry in journal:
         line = current.get(entry.key)
         if line is None or (line.is_over and not entry.is_tombstone):

@@ -159,6 +159,9 @@ class FlakySink:
     async def newest_proof(self, workflow: str) -> Proof | None:
         return await self._transaction("newest_proof", lambda: self._sink.newest_proof(workflow))
 
+    async def ignore_watermark(self, run: RunRef) -> None:
+        await self._transaction("ignore_watermark", lambda: self._sink.ignore_watermark(run))
+
     async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
         return await self._transaction("close_runs", lambda: self._sink.close_runs(ends))
 

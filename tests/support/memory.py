@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import cast
 
 from agents.ledger import LedgerSums, Proof
@@ -25,6 +26,7 @@ from agents.ports import (
 from manifests.entity import Adapter, Entity
 from topics.command import NO_COUNTS, Counts, RunOutcome
 from topics.errors import SluiceError
+from topics.kinds.sync import DELTA
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Run:
     state: str = "open"
     counts: Counts | None = None
     proof: Proof | None = None
+    since: datetime | None = None
     lines: dict[tuple[str, int], LedgerLine] = field(default_factory=dict)
 
 
@@ -45,6 +48,8 @@ class MemorySink:
         self.origins: dict[tuple[str, str, str], PageWrite] = {}
         self.runs: dict[str, Run] = {}
         self.problems: dict[str, SluiceError] = {}
+        self.watermarks: dict[tuple[str, str, str], datetime] = {}
+        self.ignored: set[tuple[str, str, str]] = set()
 
     async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
         return dict(self.problems)
@@ -60,7 +65,8 @@ class MemorySink:
         if all(run.ref.number < ref.number for run in family):
             for older in family:
                 older.state = "superseded" if older.state == "open" else older.state
-            self.runs[ref.id] = Run(ref)
+            since = self.watermarks.get((ref.org, ref.adapter, ref.entity)) if ref.type == DELTA else None
+            self.runs[ref.id] = Run(ref, since=since)
 
     def _open_lease(self, request: LeaseRequest) -> LeaseState:
         self._open(request.run)
@@ -76,7 +82,12 @@ class MemorySink:
             for line in run.lines.values()
             if (line.parent in request.parents if request.parents else line.page in wanted and not line.parent)
         ]
-        return LeaseState(True, tuple(lines))
+        return LeaseState(True, tuple(lines), since=run.since)
+
+    async def ignore_watermark(self, run: RunRef) -> None:
+        if run.id in self.runs and self.runs[run.id].state == "open":
+            self.runs[run.id].since = None
+            self.ignored.add((run.org, run.adapter, run.entity))
 
     async def commit(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
         return [self._commit(page) for page in pages]
@@ -152,6 +163,10 @@ class MemorySink:
         known = self.runs.setdefault(end.run.id, Run(end.run))
         if known.state == "open" and end.proof is not None and len(known.lines) != end.proof.pages:
             return None
+        changes = end.proof.changes if end.proof is not None and end.outcome == "done" else None
+        if known.state == "open" and changes is not None:
+            place, at = (end.run.org, end.run.adapter, end.run.entity), datetime.fromisoformat(changes.watermark)
+            self.watermarks[place] = max(at, self.watermarks.get(place, at))
         known.proof = end.proof if known.state == "open" else known.proof
         known.state = end.outcome if known.state == "open" else known.state
         if known.counts is None:

@@ -11,6 +11,8 @@ from topics.ids import KeyPattern
 KEY = KeyPattern("main-sync", ("org", "adapter", "type"))
 TOPICS = (TopicSpec("start-sync", "control", "workflow", "People and programs request a sync."),)
 
+FULL, DELTA = "full", "delta"  # everything, and what changed since the watermark
+
 ConflictPolicy = Literal["ignore", "queue", "restart", "reject"]
 
 

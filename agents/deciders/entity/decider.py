@@ -65,7 +65,7 @@ class EntityDecider:
             adapter=names["adapter"],
             entity=names["entity"],
             type=names["type"],
-            mode=mode_of(entity),
+            mode=mode_of(entity, names["type"]),
             parent=command.parent,
             parent_run=command.parent_run,
             run=max(state.run + 1, at) if state else at,

@@ -3,9 +3,11 @@
 import msgspec
 
 from agents.concurrency import UNITS_PER_LEASE
+from manifests.delta import is_walked
 from manifests.entity import Entity
 from tables.kinds.entity import LEASES_OUT_MAX, EntityState, Lease, Mode
 from topics.kinds.entity import PageDone
+from topics.kinds.sync import DELTA
 
 FIRST_UNITS = 32  # nothing is known yet; a fetcher ends a lease by itself when its time is up
 LEASE_TARGET_MS = 1_000  # a lease is as many units as took about this long
@@ -15,9 +17,13 @@ PARENTS_PER_LEASE_MAX = 100
 LEASE_DEADLINE_MS = 120_000  # a lease that reported nothing for so long is sent again
 
 
-def mode_of(entity: Entity) -> Mode:
-    """Pages that are addressed by number are leased side by side; pages that name each other one after the other."""
-    return "fan-out" if entity.paging.style == "offset" and entity.under is None else "chain"
+def mode_of(entity: Entity, type_: str) -> Mode:
+    """Pages that are addressed by number are leased side by side; pages that name each other one after the other.
+
+    So are those of a list that is read down to what is known.
+    """
+    is_walk = type_ == DELTA and is_walked(entity)
+    return "fan-out" if entity.paging.style == "offset" and entity.under is None and not is_walk else "chain"
 
 
 def fill(state: EntityState) -> EntityState:

@@ -137,6 +137,8 @@ def ledger_arguments(pages: Sequence[PageWrite], moment: datetime) -> list[objec
         [page.extent.first for page in pages],
         [page.extent.last for page in pages],
         [page.extent.total for page in pages],
+        [page.extent.asked_at for page in pages],
+        [page.extent.newest for page in pages],
     ]
 
 

@@ -53,7 +53,9 @@ def _lease_states(found: Sequence[asyncpg.Record], requests: int) -> list[LeaseS
     lines: list[list[LedgerLine]] = [[] for _ in range(requests)]
     for row in found:
         done = Counts(row["run_pages"], row["run_records"], row["run_rejected"]) if row["state"] == "done" else None
-        states[row["ask"] - 1] = LeaseState(row["state"] == "open", (), done, row["newest"], row["unproven"])
+        states[row["ask"] - 1] = LeaseState(
+            row["state"] == "open", (), done, row["newest"], row["unproven"], row["since"]
+        )
         if row["page"] is not None:
             lines[row["ask"] - 1].append(_line(row))
     return [replace(state, lines=tuple(own)) if own else state for state, own in zip(states, lines, strict=True)]
@@ -61,5 +63,6 @@ def _lease_states(found: Sequence[asyncpg.Record], requests: int) -> list[LeaseS
 
 def _line(row: asyncpg.Record) -> LedgerLine:
     counts = Counts(1, row["records"], row["rejected"])
-    extent = Extent(row["start_offset"], row["first_position"], row["last_position"], row["total"])
+    span = (row["start_offset"], row["first_position"], row["last_position"])
+    extent = Extent(*span, row["total"], row["asked_at"], row["newest_change"])
     return LedgerLine(row["parent"], row["page"], counts, row["is_last"], row["next_cursor"], extent)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from agents import concurrency
-from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd
+from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd, RunRef
 from manifests.entity import Adapter
 from service.clock import Clock
 from service.sinks.postgres.commit import SQL, commit_arguments, commit_statements, rejection_arguments
@@ -140,6 +140,10 @@ class PostgresSink(SqlSink):
             async with self._pool.connection("sluice_runs") as connection:
                 closed += await close_runs(connection, batch, self._clock.now())
         return closed
+
+    async def ignore_watermark(self, run: RunRef) -> None:
+        async with self._pool.connection("sluice_runs") as connection:
+            await connection.execute(SQL["ignore_watermark"], run.id, self._clock.now())
 
     async def close(self) -> None:
         await self._pool.close()

@@ -43,6 +43,26 @@ select count(*), count(*) filter (where page < 0), count(distinct parent) from s
 -- name: newest_proof
 select state, proof::text from sluice_runs where workflow = $1 order by number desc limit 1
 
+-- name: watermarks
+select org, adapter, entity, at, run_id, set_at, ignored_at from sluice_watermarks
+where $1 = '' or org = $2 order by org, adapter, entity
+
+-- name: set_watermark
+insert into sluice_watermarks as known (org, adapter, entity, at, run_id, set_at) values ($1, $2, $3, $4, '', $5)
+on conflict (org, adapter, entity) do update set at = excluded.at, run_id = '', set_at = excluded.set_at
+returning at
+
+-- name: reset_watermark
+delete from sluice_watermarks where org = $1 and adapter = $2 and entity = $3 returning at
+
+-- name: ignore_watermark
+with ignored as (
+    update sluice_watermarks as known set ignored_at = $2
+    from sluice_runs as run
+    where run.run_id = $1 and (known.org, known.adapter, known.entity) = (run.org, run.adapter, run.entity)
+)
+update sluice_runs set since = null where run_id = $1 and state = 'open'
+
 -- name: count
 select count(*) from "{table}" where org = $1
 
@@ -68,10 +88,10 @@ where exists (select from "{table}" as stored where stored.org = listed.org)
 with page as materialized (
     select * from unnest(
         $1::int[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[], $8::text[],
-        $9::timestamptz[], $11::bigint[], $12::text[], $13::text[], $14::bigint[]
+        $9::timestamptz[], $11::bigint[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[]
     ) as page (
         ord, run_id, parent, page, records, rejected, is_last, next_cursor, fetched_at, start_offset, first_position,
-        last_position, total
+        last_position, total, asked_at, newest
     )
 ),
 open_run as materialized (
@@ -107,7 +127,7 @@ compared as materialized (
             from "{table}" as same where same.org = open_run.org and same.id = record.id
         ) as _stored
     from (
-        select {fields}, _position from jsonb_array_elements($15) with ordinality as sent (record, _position)
+        select {fields}, _position from jsonb_array_elements($17) with ordinality as sent (record, _position)
     ) as record
     join page on page.ord = record._ord
     join open_run using (run_id)
@@ -125,7 +145,7 @@ counted as (
 -- name: collisions
 ,
 collision as materialized (
-    select met._ord, met.id, format($21, same.place, concat_ws(' under ', met.page, nullif(met._parent, ''))) as reason,
+    select met._ord, met.id, format($23, same.place, concat_ws(' under ', met.page, nullif(met._parent, ''))) as reason,
         case when met.fetched_at >= same.fetched_at then same.raw else met.raw end as raw
     from compared as met cross join lateral (
         select concat_ws(' under ', stored.page{parent_column}) as place, stored.fetched_at, stored.raw
@@ -145,9 +165,9 @@ counted as (
 line as (
     insert into sluice_pages as stored
         (run_id, parent, page, records, rejected, is_last, next_cursor, committed_at, start_offset, first_position,
-        last_position, total)
+        last_position, total, asked_at, newest)
     select run_id, parent, page, records - collisions, rejected + collisions, is_last, next_cursor, $10::timestamptz,
-        start_offset, first_position, last_position, total
+        start_offset, first_position, last_position, total, asked_at, newest
     from counted join open_run using (run_id)
     order by run_id, parent collate "C", page
     on conflict (run_id, parent, page) do update set committed_at = stored.committed_at
@@ -214,7 +234,7 @@ when excluded.run_id = stored.run_id and (
 set_aside as materialized (
     select fresh.*, record.key, record.place, record.reason, record.raw, record.position
     from (
-        select * from unnest($16::int[], $17::text[], $18::text[], $19::text[], $20::text[]) with ordinality
+        select * from unnest($18::int[], $19::text[], $20::text[], $21::text[], $22::text[]) with ordinality
             as record (ord, key, place, reason, raw, position)
         union all
         select _ord, id, '', reason, raw::text, 0 from collision

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -43,16 +44,25 @@ def close_run(connection: sqlite3.Connection, end: RunEnd, moment: str) -> Close
     connection.execute(SQL["close_run"], (outcome, moment, proof_text(end), run.id))
     connection.execute(SQL["fold_lines"], {"run_id": run.id})
     connection.execute(SQL["delete_lines"], (run.id,))
-    state, *counts, _ = connection.execute(SQL["run"], (run.id,)).fetchone()
+    if known == "open" and outcome == "done" and end.proof is not None and end.proof.changes is not None:
+        moved = (run.org, run.adapter, run.entity, end.proof.changes.watermark, run.id, moment)
+        connection.execute(SQL["move_watermark"], moved)
+    state, *counts, _, _ = connection.execute(SQL["run"], (run.id,)).fetchone()
     return ClosedRun(outcome if state == "superseded" else state, Counts(*counts))
 
 
 def lease_state(connection: sqlite3.Connection, request: LeaseRequest) -> LeaseState:
-    state, *counts, unproven = connection.execute(SQL["run"], (request.run.id,)).fetchone() or ("unknown", "")
+    found = connection.execute(SQL["run"], (request.run.id,)).fetchone() or ("unknown", "", None)
+    state, *counts, unproven, since = found
     if state == "open":
-        return LeaseState(True, _ledger(connection, request))
+        return LeaseState(True, _ledger(connection, request), since=datetime.fromisoformat(since) if since else None)
     done = Counts(*counts) if state == "done" else None
     return LeaseState(False, done=done, newest=_newest(connection, request.run), unproven=unproven)
+
+
+def ignore_watermark(connection: sqlite3.Connection, run: RunRef, moment: str) -> None:
+    connection.execute(SQL["ignore_watermark"], (moment, run.id))
+    connection.execute(SQL["forget_since"], (run.id,))
 
 
 def line_of(connection: sqlite3.Connection, run: RunRef, parent: str, page: int) -> LedgerLine | None:

@@ -6,14 +6,14 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
-from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd
+from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd, RunRef
 from manifests.entity import Adapter
 from service.clock import Clock
 from service.sinks.schema import Correction, entity_table, entity_tables, iso
 from service.sinks.sink import DataRefused, SqlSink, one_row, rejection_places
 from service.sinks.sqlite.connection import SqliteFile, transaction, translated
 from service.sinks.sqlite.rows import SQL, collisions, stored_rows, upsert
-from service.sinks.sqlite.runs import close_run, lease_state, line_of, open_run, run_state
+from service.sinks.sqlite.runs import close_run, ignore_watermark, lease_state, line_of, open_run, run_state
 from service.sinks.sqlite.tables import correct, corrections, create_tables, migrate
 from topics.command import Counts
 from topics.errors import SluiceError
@@ -65,6 +65,13 @@ class SqliteSink(SqlSink):
                 return [close_run(connection, end, self._now()) for end in ends]
 
         return await self._file.run(call)
+
+    async def ignore_watermark(self, run: RunRef) -> None:
+        def call(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                ignore_watermark(connection, run, self._now())
+
+        await self._file.run(call)
 
     async def close(self) -> None:
         await self._file.close()

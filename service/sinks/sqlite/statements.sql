@@ -24,8 +24,8 @@ where stored.org = :org and stored.id = :id and stored.run_id = :run_id and stor
 -- name: insert_line
 insert into sluice_pages
     (run_id, parent, page, records, rejected, is_last, next_cursor, committed_at, start_offset, first_position,
-    last_position, total)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    last_position, total, asked_at, newest)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_rejected
 insert into rejected_records
@@ -72,7 +72,7 @@ delete from sluice_interrupted where command in (select value from json_each(?))
 
 -- name: run
 select state, pages, records, rejected,
-    case when proof ->> 'complete' = 0 then proof ->> 'reason' else '' end as unproven
+    case when proof ->> 'complete' = 0 then proof ->> 'reason' else '' end as unproven, since
 from sluice_runs where run_id = ?
 
 -- name: newest_run
@@ -83,11 +83,38 @@ update sluice_runs set state = 'superseded', closed_at = ? where workflow = ? an
 
 -- name: insert_run
 insert into sluice_runs
-    (run_id, workflow, number, org, adapter, entity, type, state, opened_at, closed_at)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (run_id, workflow, number, org, adapter, entity, type, state, opened_at, closed_at, since)
+select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, case when ?7 = 'delta' then (
+    select at from sluice_watermarks where org = ?4 and adapter = ?5 and entity = ?6
+) end
 
 -- name: close_run
 update sluice_runs set state = ?, closed_at = ?, proof = ? where run_id = ? and state = 'open'
+
+-- name: move_watermark
+insert into sluice_watermarks as known (org, adapter, entity, at, run_id, set_at) values (?, ?, ?, ?, ?, ?)
+on conflict (org, adapter, entity) do update set at = excluded.at, run_id = excluded.run_id, set_at = excluded.set_at
+where excluded.at > known.at
+
+-- name: watermarks
+select org, adapter, entity, at, run_id, set_at, ignored_at from sluice_watermarks
+where ?1 = '' or org = ?2 order by org, adapter, entity
+
+-- name: set_watermark
+insert into sluice_watermarks as known (org, adapter, entity, at, run_id, set_at) values (?1, ?2, ?3, ?4, '', ?5)
+on conflict (org, adapter, entity) do update set at = excluded.at, run_id = '', set_at = excluded.set_at
+returning at
+
+-- name: reset_watermark
+delete from sluice_watermarks where org = ? and adapter = ? and entity = ? returning at
+
+-- name: ignore_watermark
+update sluice_watermarks set ignored_at = ?1 where (org, adapter, entity) = (
+    select org, adapter, entity from sluice_runs where run_id = ?2
+)
+
+-- name: forget_since
+update sluice_runs set since = null where run_id = ? and state = 'open'
 
 -- name: count_lines
 select count(*) from sluice_pages where run_id = ?
@@ -105,16 +132,19 @@ where run_id = :run_id
 delete from sluice_pages where run_id = ?
 
 -- name: lines_by_page
-select parent, page, records, rejected, is_last, next_cursor, start_offset, first_position, last_position, total
+select parent, page, records, rejected, is_last, next_cursor, start_offset, first_position, last_position, total,
+    asked_at, newest
 from sluice_pages
 where run_id = ? and parent = '' and page >= ? and page < ? order by page
 
 -- name: lines_by_parent
-select parent, page, records, rejected, is_last, next_cursor, start_offset, first_position, last_position, total
+select parent, page, records, rejected, is_last, next_cursor, start_offset, first_position, last_position, total,
+    asked_at, newest
 from sluice_pages
 where run_id = ? and parent = ? order by page
 
 -- name: line
-select parent, page, records, rejected, is_last, next_cursor, start_offset, first_position, last_position, total
+select parent, page, records, rejected, is_last, next_cursor, start_offset, first_position, last_position, total,
+    asked_at, newest
 from sluice_pages
 where run_id = ? and parent = ? and page = ?

@@ -21,6 +21,9 @@ JOINED = {"path": "/q/{id}/j", "under": {"entity": "x.q", "column": "q_id", "key
 UNDER_JOINED = {"path": "/q/{q_id}/j/{number}/k", "under": {"entity": "x.j", "column": "j_id"}}
 BELOW_JOINED = {"under": {"entity": "x.k", "column": "k_id"}}
 LONG = f"{'x' * 31}.{'y' * 31}"
+DELTAS: Mapping[str, object] = {
+    "body": {"records": "data", "next": "links.next"}, "parameters": {"since": "where[{field}][gte]"},
+}  # fmt: skip
 ONLY_Y = {"y": {"title": "Y"}}
 
 
@@ -94,7 +97,16 @@ def test_a_delta_may_go_by_updated_at_or_by_a_timestamp(field: str) -> None:
         "fields": {"made_at": {"type": "timestamp", "from": "created"}},
         "reads": {"delta": {"by": "where", "field": field}},
     }
-    assert problem({"x.a": shape}) is None
+    assert problem({"x.a": shape}, **DELTAS) is None
+
+
+@pytest.mark.parametrize(("by", "wanted"), [("where", "parameters.since"), ("order", "body.next")])
+def test_a_delta_needs_what_it_asks_the_api_with(by: str, wanted: str) -> None:
+    shape = {"updated_at": "updated", "reads": {"delta": {"by": by, "field": "updated"}}}
+    place, why = reason(shape, body={"records": "data"})
+    assert place == ("reads", "delta", "by")
+    assert f"{by} needs {wanted} in adapter.yaml" in why
+    assert problem({"x.a": shape}, **DELTAS) is None
 
 
 def test_a_page_is_no_larger_than_the_api_gives() -> None:

@@ -18,7 +18,7 @@ from agents.ports import PageBody, Parent
 from agents.records.reader import read_page
 from manifests.entity import Entity, RateLimit
 from service.api import client as module
-from service.api.client import PATIENCE_SECONDS_MAX, RETRY_SECONDS_MAX, ApiClient, Read
+from service.api.client import PATIENCE_SECONDS_MAX, RETRY_SECONDS_MAX, ApiClient, Asked, Read
 from service.api.connections import Auth, BasicAuth, BearerAuth, Connection, NoAuth
 from service.api.errors import Gone
 from service.api.http import USER_AGENT
@@ -39,8 +39,8 @@ NONE = NoAuth(kind="none")
 PAGE = b'{"data":[{"id":"1"}]}'
 
 
-async def read_emails(body: bytes, requested_at: datetime) -> PageBody:
-    return replace(read_page(body, ADAPTER, EMAILS), requested_at=requested_at)
+async def read_emails(body: bytes, asked: Asked) -> PageBody:
+    return replace(read_page(body, ADAPTER, EMAILS), requested_at=asked.at)
 
 
 class World:
@@ -276,9 +276,9 @@ async def test_a_page_is_as_old_as_the_request_that_was_answered() -> None:
     """Not as that which failed before, and not as its reading."""
     world = World(answer(500), answer())
 
-    async def read_slowly(body: bytes, requested_at: datetime) -> datetime:
+    async def read_slowly(body: bytes, asked: Asked) -> datetime:
         await world.clock.sleep(60)
-        return requested_at
+        return asked.at
 
     midnight, requested_at = world.clock.now(), await world.get(read=read_slowly)
     assert (requested_at - midnight).total_seconds() == pytest.approx(world.asked_at[1], abs=1e-5)
@@ -288,7 +288,7 @@ async def test_a_page_is_as_old_as_the_request_that_was_answered() -> None:
 async def test_a_reader_that_rejects_is_not_asked_again() -> None:
     world = World(answer())
 
-    async def refuse(body: bytes, requested_at: datetime) -> None:
+    async def refuse(body: bytes, asked: Asked) -> None:
         raise Rejected("not this one")
 
     with pytest.raises(Rejected, match=r"^acme/pco: GET /people/v2/emails: not this one$"):

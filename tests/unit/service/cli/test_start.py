@@ -17,7 +17,7 @@ app.command()(start)
     ("arguments", "reason"),
     [
         (["nope", "--org", "acme"], "no adapter 'nope'"),
-        (["pco", "--org", "acme", "--type", "delta"], "there are: full"),
+        (["pco", "--org", "acme", "--type", "weekly"], "there are: full, delta"),
         (["pco", "--org", "a:b"], "--org 'a:b'"),
         (["pco", "--org", "acme", "--request-id", ""], "--request-id ''"),
         (["pco", "--org", "acme", "--on-conflict", "wait"], "'wait' is not one of"),
