@@ -75,7 +75,7 @@ class Writer:
     def resource(self, entity: Entity, record: Record, is_included: bool = False) -> Json:
         """A resource as in a list. Included relationships are shown on the resources of `data` only."""
         own = self.root + self.org.path(entity, record)
-        resource: Json = {"type": entity.type, "id": record.id, "attributes": record.attributes}
+        resource: Json = {"type": entity.type, "id": record.id, "attributes": self._attributes(entity, record)}
         relationships: Json = {
             relation.name: {"data": record.targets[relation.name]} for relation in entity.relations if relation.shown
         }
@@ -83,8 +83,6 @@ class Writer:
             relationships[name] = {"data": self._related(entity, record, name), "links": {"related": f"{own}/{name}"}}
         fields = self.query.fields.get(entity.type)
         if fields is not None:
-            values = msgspec.structs.asdict(record.attributes)
-            resource["attributes"] = {name: value for name, value in values.items() if name in fields}
             relationships = {name: value for name, value in relationships.items() if name in fields}
         if relationships:
             resource["relationships"] = relationships
@@ -92,6 +90,13 @@ class Writer:
         if entity.has_page:
             resource["links"] |= {"html": f"{self.root}/pages/{record.id}"}
         return resource
+
+    def _attributes(self, entity: Entity, record: Record) -> Any:
+        fields = self.query.fields.get(entity.type)
+        if fields is None and not entity.on_request:
+            return record.attributes
+        shown = fields if fields is not None else entity.attributes.keys() - entity.on_request
+        return {name: value for name, value in msgspec.structs.asdict(record.attributes).items() if name in shown}
 
     def _included_names(self, entity: Entity) -> list[str]:
         return [name for name in self.query.include if name in entity.include] if self.query.include else []

@@ -31,7 +31,8 @@ class Relation:
     """A relationship. `to` is an entity, or empty for one that the simulator does not serve (always null).
 
     required: the record is deleted with its target. history: it is kept with a dangling reference. shown: even if not
-    included. Where the entity has an attribute `<name>_id`, that repeats the target's id.
+    included. edge: the target's record has a collection of these records, as it has of those that require it. Where the
+    entity has an attribute `<name>_id`, that repeats the target's id.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Relation:
     many: bool = False
     shown: bool = True
     history: bool = False
+    edge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class Fan:
 class Entity:
     """One kind of record. Lists of attribute names are in the API's order; attributes are alphabetical.
 
-    `hidden_by`: an attribute that hides a record from unfiltered lists when it is set. `counts`: attributes that count
-    children. `product` is its name in URLs.
+    `on_request`: attributes shown only where `fields` names them. `hidden_by`: an attribute that hides a record from
+    unfiltered lists when it is set. `counts`: attributes that count children. `product` is its name in URLs.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Entity:
     type: str
     segment: str
     attributes: Mapping[str, Kind]
+    on_request: frozenset[str]
     relations: tuple[Relation, ...]
     amount: Callable[[int], int] | Fan
     make: Callable[[Draw], Values]
@@ -111,7 +114,8 @@ def entity(
     has_page: bool = False,
     has_own_get: bool = True,
 ) -> Entity:
-    """An entity from short notation: `T` is both timestamps; `:i :n :b :t :d :o :a` are the kinds that are not text."""
+    """An entity from short notation: `T` is both timestamps; `:i :n :b :t :d :o :a` are the kinds that are not text. A
+    `?` behind the kind (`:b?`, `:?`) makes an attribute one that is shown on request only."""
     kinds = _kinds(attributes)
     fields = [(attribute, Any, None) for attribute in kinds]
     return Entity(
@@ -120,6 +124,7 @@ def entity(
         type=type,
         segment=segment,
         attributes=kinds,
+        on_request=frozenset(word.partition(":")[0] for word in _words(attributes) if word.endswith("?")),
         relations=tuple(relations),
         amount=amount,
         make=make,
@@ -138,7 +143,7 @@ def entity(
 
 def _kinds(attributes: str) -> dict[str, Kind]:
     pairs = [word.partition(":") for word in _words(attributes)]
-    return {name: KINDS[suffix] for name, _, suffix in sorted(pairs)}
+    return {name: KINDS[suffix.removesuffix("?")] for name, _, suffix in sorted(pairs)}
 
 
 def _names(words: str) -> tuple[str, ...]:

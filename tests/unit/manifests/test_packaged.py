@@ -26,7 +26,7 @@ HARD = {
     "people.address": {"people.person"},
     "people.field_datum": {"people.field_definition"},
     "people.household_membership": {"people.household", "people.person"},
-    "groups.group": {"groups.group_type"},
+    "groups.group": set(),
     "groups.membership": {"groups.group", "people.person"},
     "groups.event": {"groups.group"},
     "giving.designation": {"giving.donation", "giving.fund"},
@@ -36,6 +36,7 @@ HARD = {
     "calendar.resource_booking": {"calendar.event_instance", "calendar.resource"},
 }
 SOFT = {
+    "groups.group": {"groups.group_type"},
     "people.person": {"people.campus"},
     "people.household": {"people.person"},
     "people.field_datum": {"people.person"},

@@ -118,7 +118,7 @@ ENTITIES: tuple[Entity, ...] = (
         "giving.batch",
         "Batch",
         "batches",
-        "T description status committed_at:t donations_count:i total_cents:i total_currency",
+        "T description status committed_at:t donations_count:i? total_cents:i total_currency",
         capped(200, 2, BATCHES_MAX),
         _batch,
         relations=(Relation("batch_group"),),

@@ -40,7 +40,7 @@ def _group(draw: Draw) -> Values:
         "memberships_count": draw.size("groups.membership", draw.index),
         "name": f"{TOPICS[draw.index % len(TOPICS)]} {draw.index + 1}",
         "schedule": draw.pick(("Tuesdays @7pm", "Weekly", None)),
-        "group_type": draw.any("groups.group_type"),
+        "group_type": draw.maybe(0.9, "groups.group_type"),  # a unique group has none
     }
 
 
@@ -110,7 +110,7 @@ ENTITIES: tuple[Entity, ...] = (
         "location_type_preference events_visibility listed:b header_image:o",
         capped(60, 2, GROUPS_MAX),
         _group,
-        relations=(Relation("group_type", "groups.group_type", required=True), Relation("location")),
+        relations=(Relation("group_type", "groups.group_type", edge=True), Relation("location")),
         where="archive_status name",
         order="name",
         include="group_type",

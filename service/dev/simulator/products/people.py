@@ -169,14 +169,14 @@ ENTITIES: tuple[Entity, ...] = (
         "people",
         f"T {_NAMES} name gender birthdate:d anniversary:d grade:i graduation_year:i child:b status membership "
         "medical_notes remote_id:i avatar demographic_avatar_url school_type inactivated_at:t people_permissions "
-        "login_identifier stripe_customer_identifier directory_status directory_shared_info:o "
+        "login_identifier stripe_customer_identifier:? directory_status directory_shared_info:o? "
         "resource_permission_flags:o accounting_administrator:b site_administrator:b can_create_forms:b "
-        "can_email_lists:b passed_background_check:b mfa_configured:b",
+        "can_email_lists:b passed_background_check:b mfa_configured:b?",
         share(1),
         _person,
         relations=(
             Relation("primary_campus", "people.campus"),
-            Relation("created_by", "people.person"),
+            Relation("created_by", "people.person", shown=False),
             Relation("marital_status", "people.marital_status", shown=False),
             Relation("name_prefix", "people.name_prefix", shown=False),
             Relation("name_suffix", "people.name_suffix", shown=False),
@@ -254,9 +254,10 @@ ENTITIES: tuple[Entity, ...] = (
         "T site url verified:b",
         share(0.05),
         _social_profile,
-        relations=(OWNER,),
+        relations=(Relation("person", "people.person", required=True, shown=False),),
         where="T site url verified",
         order="T site url verified",
+        include="person",
     ),
     entity(
         "people.person_merger",

@@ -130,12 +130,12 @@ ENTITIES: tuple[Entity, ...] = (
         capped(30, 3, NOTES_MAX),
         _note,
         relations=(
-            Relation("note_category", "people.note_category", required=True),
-            Relation("person", "people.person", required=True),
-            Relation("created_by", "people.person"),
+            Relation("note_category", "people.note_category", required=True, shown=False),
+            Relation("person", "people.person", required=True, shown=False),
+            Relation("created_by", "people.person", shown=False),
         ),
         where="note note_category_id",
-        order="T display_date",
-        include="note_category person",
+        order="T display_date note note_category_id",
+        include="created_by person",
     ),
 )

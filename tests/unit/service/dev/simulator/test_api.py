@@ -184,3 +184,28 @@ async def test_a_version_from_before_the_first_and_a_write_are_rejected(api: Api
     answer = await api.get(PEOPLE, headers={"X-PCO-API-Version": "2018-07-31"})
     assert answer.json()["errors"][0]["code"] == "unsupported_version_error"
     assert (await api.send("POST", PEOPLE, json={})).status_code == 405
+
+
+async def test_relationships_of_some_are_shown_only_where_they_are_included(api: Api) -> None:
+    assert set((await api.document(PEOPLE))["data"][0]["relationships"]) == {"primary_campus"}
+    assert "relationships" not in (await api.document("/people/v2/notes"))["data"][0]
+    profiles = "/people/v2/social_profiles"
+    assert "relationships" not in (await api.document(profiles))["data"][0]
+    document = await api.document(f"{profiles}?include=person&fields[Person]=name")
+    person = document["data"][0]["relationships"]["person"]["data"]
+    assert [row["attributes"].keys() for row in document["included"] if row["id"] == person["id"]] == [{"name"}]
+
+
+async def test_attributes_of_some_are_shown_only_to_those_who_name_them(api: Api) -> None:
+    assert "mfa_configured" not in (await api.document(PEOPLE))["data"][0]["attributes"]
+    person = (await api.document(f"{PEOPLE}?fields[Person]=name,mfa_configured"))["data"][0]
+    assert set(person["attributes"]) == {"name", "mfa_configured"}
+
+
+async def test_a_unique_group_has_no_type_and_a_type_has_groups() -> None:
+    api = Api(people=3_600)
+    groups = await api.everything("/groups/v2/groups?where[archive_status]=include")
+    types = {(group["relationships"]["group_type"]["data"] or {}).get("id") for group in groups}
+    assert None in types
+    one = next(id for id in types if id)
+    assert (await api.document(f"/groups/v2/group_types/{one}/groups"))["meta"]["total_count"] > 0
