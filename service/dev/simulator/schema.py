@@ -21,6 +21,8 @@ KINDS: Mapping[str, Kind] = {
 }
 TIMESTAMPS = "created_at:t updated_at:t"
 URL_PRODUCTS = {"checkins": "check-ins"}
+# Conditions of listings of persons that look at several attributes, or at other records (the module search).
+SEARCHES = ("search_name", "search_name_or_email", "search_phone_number", "search_phone_number_e164")
 EMPTY_EVERY = 5  # each fifth parent has no children
 
 Values = dict[str, Any]

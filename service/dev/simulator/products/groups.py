@@ -100,7 +100,12 @@ ENTITIES: tuple[Entity, ...] = (
         "name description color position:i church_center_visible:b",
         fixed(len(GROUP_TYPES)),
         _group_type,
+        where="id",
         order="name position",
+        filters={
+            "church_center_visible": ("church_center_visible", True),
+            "not_church_center_visible": ("church_center_visible", False),
+        },
     ),
     entity(
         "groups.group",
@@ -112,8 +117,9 @@ ENTITIES: tuple[Entity, ...] = (
         _group,
         relations=(Relation("group_type", "groups.group_type", edge=True), Relation("location")),
         where="archive_status name",
-        order="name",
+        order="contact_email created_at listed memberships_count name",
         include="group_type",
+        filters={"hidden": ("listed", False), "published": ("listed", True)},
         hidden_by="archived_at",
         counts={"memberships_count": "groups.membership"},
     ),
@@ -130,6 +136,8 @@ ENTITIES: tuple[Entity, ...] = (
         ),
         under="groups.group",
         where="role",
+        order="first_name joined_at last_name role",
+        include="person",
     ),
     entity(
         "groups.event",
@@ -147,6 +155,7 @@ ENTITIES: tuple[Entity, ...] = (
         where="name starts_at ends_at",
         order="name starts_at ends_at",
         include="group",
+        filters={"canceled": ("canceled", True), "not_canceled": ("canceled", False)},
     ),
     entity(
         "groups.attendance",
@@ -160,6 +169,10 @@ ENTITIES: tuple[Entity, ...] = (
             Relation("event", "groups.event", required=True),
         ),
         under="groups.event",
+        where="role",
+        order="first_name last_name role",
+        include="person",
+        filters={"attended": ("attended", True)},
         has_own_get=False,
     ),
     entity(
@@ -169,6 +182,8 @@ ENTITIES: tuple[Entity, ...] = (
         "name position:i",
         fixed(len(TAG_GROUPS)),
         _tag_group,
+        where="name",
+        order="name position",
     ),
     entity(
         "groups.tag",
@@ -179,5 +194,7 @@ ENTITIES: tuple[Entity, ...] = (
         _tag,
         relations=(Relation("tag_group", "groups.tag_group", required=True),),
         under="groups.tag_group",
+        where="id name",
+        order="name position",
     ),
 )

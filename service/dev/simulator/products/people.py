@@ -2,7 +2,7 @@
 
 from service.dev.simulator.draw import Draw, Pointer
 from service.dev.simulator.products import people_fields, people_reference
-from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, share
+from service.dev.simulator.schema import SEARCHES, Entity, Fan, Relation, Values, capped, entity, share
 from service.dev.simulator.words import CITIES, STREETS
 
 HOUSEHOLDS_MAX = 150
@@ -182,7 +182,7 @@ ENTITIES: tuple[Entity, ...] = (
             Relation("name_suffix", "people.name_suffix", shown=False),
             Relation("inactive_reason", "people.inactive_reason", shown=False),
         ),
-        where=f"T {_LISTED} id primary_campus_id medical_notes mfa_configured",
+        where=f"T {_LISTED} id primary_campus_id medical_notes mfa_configured {' '.join(SEARCHES)}",
         order=f"T {_LISTED}",
         include="addresses emails field_data households inactive_reason marital_status name_prefix name_suffix "
         "phone_numbers primary_campus social_profiles",
@@ -245,6 +245,8 @@ ENTITIES: tuple[Entity, ...] = (
         _household_membership,
         relations=(OWNER,),
         under="people.household",
+        where="pending person_name",
+        order="pending person_name",
         include="person",
     ),
     entity(

@@ -96,6 +96,8 @@ ENTITIES: tuple[Entity, ...] = (
         _field_option,
         relations=(Relation("field_definition", "people.field_definition", required=True),),
         under="people.field_definition",
+        where="sequence value",
+        order="sequence value",
     ),
     entity(
         "people.field_datum",

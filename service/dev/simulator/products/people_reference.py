@@ -32,9 +32,10 @@ def _campus(draw: Draw) -> Values:
 
 
 def _values(name: str, type: str, segment: str, values: tuple[str, ...]) -> Entity:
-    return entity(
-        name, type, segment, "value", fixed(len(values)), lambda draw: {"value": values[draw.index % len(values)]}
-    )
+    def make(draw: Draw) -> Values:
+        return {"value": values[draw.index % len(values)]}
+
+    return entity(name, type, segment, "value", fixed(len(values)), make, where="value", order="value")
 
 
 ENTITIES: tuple[Entity, ...] = (
