@@ -42,6 +42,7 @@ TOO_MANY_PARAMETERS = error(400, "Bad Request", "The request has too many parame
 UNKNOWN_VERSION = error(
     400, "Bad Request", "The API version is older than 2018-08-01", code="unsupported_version_error"
 )
+NO_USER_AGENT = html(403, "Forbidden")  # by the firewall in front of the API, which counts nothing
 BASIC_DENIED = Response(
     401, b"HTTP Basic: Access denied.\n", HTML, ((b"www-authenticate", b'Basic realm="Application"'),)
 )
@@ -50,12 +51,21 @@ BABOON = "BABOON"  # a token that has expired
 
 
 def bearer_denied(hint: str) -> Response:
-    problem = {
-        "status": "401",
-        "title": "Unauthorized",
-        "code": "unauthorized",
-        "detail": f"The access token is not valid. Error Code Hint: ({hint})",
-    }
+    """In the API's own words, as those who got it have shown it."""
+    return _unauthorised(
+        "unauthorized", "Unauthorized", f"This request could not be authenticated. Error Code Hint: ({hint})"
+    )
+
+
+def out_of_scope(product: str) -> Response:
+    """In the API's own words. A token is valid, and was not given for this product."""
+    name = product.replace("-", " ").replace("_", " ")
+    detail = f"The API credentials do not have access to the application {name}"
+    return _unauthorised("bad_scope", "Request outside authenticated scope", detail)
+
+
+def _unauthorised(code: str, title: str, detail: str) -> Response:
+    problem = {"code": code, "title": title, "status": "401", "detail": detail}
     return Response(401, msgspec.json.encode({"errors": [problem]}), PLAIN_JSON)
 
 

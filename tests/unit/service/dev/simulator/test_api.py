@@ -182,9 +182,27 @@ async def test_headers_are_those_of_the_real_api(api: Api) -> None:
     assert headers["x-request-id"] != (await api.get(PEOPLE)).headers["x-request-id"]
 
 
-async def test_a_version_from_before_the_first_and_a_write_are_rejected(api: Api) -> None:
-    answer = await api.get(PEOPLE, headers={"X-PCO-API-Version": "2018-07-31"})
-    assert answer.json()["errors"][0]["code"] == "unsupported_version_error"
+@pytest.mark.parametrize(
+    ("asked", "processed_as"),
+    [
+        ("2018-08-01", "2018-08-01"),
+        ("2025-07-10", "2025-07-02"),
+        ("2030-01-01", "2025-11-10"),
+        ("latest", "2025-11-10"),
+    ],
+)
+async def test_a_version_is_the_newest_that_is_not_newer_than_asked(api: Api, asked: str, processed_as: str) -> None:
+    answer = await api.get(PEOPLE, headers={"X-PCO-API-Version": asked})
+    assert answer.headers["x-pco-api-processed-as-version"] == processed_as
+
+
+@pytest.mark.parametrize("asked", ["2018-07-31", "newest", "2025"])
+async def test_a_version_that_never_was_is_rejected(api: Api, asked: str) -> None:
+    answer = await api.get(PEOPLE, headers={"X-PCO-API-Version": asked})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "unsupported_version_error")
+
+
+async def test_a_write_is_rejected(api: Api) -> None:
     assert (await api.send("POST", PEOPLE, json={})).status_code == 405
 
 
