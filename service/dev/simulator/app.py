@@ -9,6 +9,7 @@ from service.clock import Clock, SystemClock
 from service.dev.simulator import responses
 from service.dev.simulator.admin import PREFIX, Admin
 from service.dev.simulator.auth import Credentials
+from service.dev.simulator.clients import METHODS, Written, write
 from service.dev.simulator.config import SimulatorConfig
 from service.dev.simulator.counters import Counters
 from service.dev.simulator.faults import HANG_SECONDS_MAX, Faults, FaultSpec
@@ -39,7 +40,7 @@ VERSION_HEADER = b"x-pco-api-version"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET of the API by an organisation. `root` is the API's address as the client sees it."""
+    """A request of the API by an organisation. `root` is the API's address as the client sees it."""
 
     org: Organisation
     path: str
@@ -100,7 +101,7 @@ class Simulator:
             await send_response(send, caller.refusal, headers)
             return
         name, version = caller.org, processed_as(product, header(scope, VERSION_HEADER))
-        refusal = refusal or _unacceptable(scope["method"], version)
+        refusal = refusal or (responses.UNKNOWN_VERSION if version is None else None)
         if refusal is not None:
             self._counters.answered(name, "", str(refusal.status))
             await send_response(send, refusal, headers)
@@ -110,7 +111,29 @@ class Simulator:
             await asyncio.sleep(self._config.latency_ms / 1_000)
         host = header(scope, b"host").decode("latin-1")
         root = f"{scope.get('scheme', 'http')}://{host}"
-        await self._get(Request(self._orgs[name], scope["path"], query, root), requested_at, headers, receive, send)
+        request = Request(self._orgs[name], scope["path"], query, root)
+        if scope["method"] in METHODS:
+            await self._write(request, scope["method"], headers, receive, send)
+        else:
+            await self._get(request, requested_at, headers, receive, send)
+
+    async def _write(
+        self, request: Request, method: str, headers: tuple[Header, ...], receive: Receive, send: Send
+    ) -> None:
+        """The cache forgets before the write: nothing is served until it is done."""
+        org, body = request.org, await read_body(receive)
+        self._moves.catch_up(org.name)
+        self._cache.forget(org.name)
+        found = resolve(org, request.path)
+        answer = responses.BAD_PAYLOAD if body is None else write(org, found, method, body, self._clock.now())
+        if isinstance(answer, Written):
+            answer = self._document(request, answer)
+        self._counters.answered(org.name, _entity_of(found), str(answer.status))
+        await send_response(send, answer, headers)
+
+    def _document(self, request: Request, written: Written) -> Response:
+        writer = Writer(request.org, request.root, Query.parse(""), self._config.included_when_empty)
+        return Response(written.status, writer.single(written.single))
 
     async def _get(
         self, request: Request, requested_at: datetime, headers: tuple[Header, ...], receive: Receive, send: Send
@@ -209,12 +232,6 @@ async def _hang(receive: Receive) -> None:
                 pass
     except TimeoutError:
         return
-
-
-def _unacceptable(method: str, version: bytes | None) -> Response | None:
-    if version is None:
-        return responses.UNKNOWN_VERSION
-    return None if method == "GET" else responses.READ_ONLY
 
 
 def _version(version: bytes | None) -> tuple[Header, ...]:

@@ -25,6 +25,13 @@ def error(status: int, title: str, detail: str, code: str = "") -> Response:
     return Response(status, msgspec.json.encode({"errors": [problem]}))
 
 
+def invalid(type: str, parameter: str, detail: str, title: str = "Validation Error", code: str = "") -> Response:
+    """422 for one attribute or relationship of a record of this type."""
+    problem = {"status": "422", "title": title} | ({"code": code} if code else {}) | {"detail": detail}
+    problems = [problem | {"source": {"parameter": parameter}, "meta": {"resource": type}}]
+    return Response(422, msgspec.json.encode({"errors": problems}))
+
+
 def json(status: int, value: object) -> Response:
     return Response(status, msgspec.json.encode(value), PLAIN_JSON)
 
@@ -37,7 +44,9 @@ def html(status: int, title: str) -> Response:
 
 
 NOT_FOUND = error(404, "Not Found", "The resource you requested could not be found")
-READ_ONLY = error(405, "Method Not Allowed", "The simulator is written to under /_sim/ only")
+FORBIDDEN = error(403, "Forbidden", "You do not have access to this resource")
+NO_DATA = error(400, "Bad Request", "The payload given does not contain a 'data' key.", code="invalid_resource_payload")
+BAD_PAYLOAD = error(400, "Bad Request", "Your request could not be processed", code="invalid_resource_payload")
 TOO_MANY_PARAMETERS = error(400, "Bad Request", "The request has too many parameters")
 UNKNOWN_VERSION = error(
     400, "Bad Request", "The API version is older than 2018-08-01", code="unsupported_version_error"

@@ -16,12 +16,16 @@ ALIASES = {"check_ins": "check-ins"}
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A collection: all of an entity (scope is empty), or the records below one record."""
+    """A collection: all of an entity (scope is empty), or the records below one record.
+
+    `via`: the relationship by which the records name that one, if they do.
+    """
 
     entity: Entity
     records: Iterable[Record]
     scope: str
     owner: Pointer
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def _below(org: Organisation, found: Found, segment: str) -> Found:
     owner = Pointer(above.type, record.id)
     scope = f"{above.name}/{record.id}/{segment}"
     if edge is not None:
-        return Listing(ENTITIES[edge.child], org.children(edge, record.id), scope, owner)
+        return Listing(ENTITIES[edge.child], org.children(edge, record.id), scope, owner, edge.via)
     relation = above.relation(segment)
     if relation is None or relation.to not in ENTITIES:
         return None

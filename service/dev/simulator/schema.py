@@ -70,7 +70,8 @@ class Entity:
     """One kind of record. Lists of attribute names are in the API's order; attributes are alphabetical.
 
     `on_request`: attributes shown only where `fields` names them. `hidden_by`: an attribute that hides a record from
-    unfiltered lists when it is set. `counts`: attributes that count children. `product` is its name in URLs.
+    unfiltered lists when it is set. `counts`: attributes that count children. `product` is its name in URLs. `writes`:
+    which of C, U and D (create, update, delete) clients may do; `needs`: attributes that they cannot leave blank.
     """
 
     name: str
@@ -91,6 +92,8 @@ class Entity:
     counts: Mapping[str, str]
     has_page: bool
     has_own_get: bool
+    writes: str
+    needs: tuple[str, ...]
     struct: Callable[..., msgspec.Struct]
 
     def relation(self, name: str) -> Relation | None:
@@ -115,6 +118,8 @@ def entity(
     counts: Mapping[str, str] | None = None,
     has_page: bool = False,
     has_own_get: bool = True,
+    writes: str = "",
+    needs: str = "",
 ) -> Entity:
     """An entity from short notation: `T` is both timestamps; `:i :n :b :t :d :o :a` are the kinds that are not text. A
     `?` behind the kind (`:b?`, `:?`) makes an attribute one that is shown on request only."""
@@ -139,6 +144,8 @@ def entity(
         counts=counts or {},
         has_page=has_page,
         has_own_get=has_own_get,
+        writes=writes,
+        needs=_names(needs),
         struct=msgspec.defstruct(f"{type}Attributes", fields, frozen=True, gc=False, kw_only=True),
     )
 

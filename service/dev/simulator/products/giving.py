@@ -112,6 +112,8 @@ ENTITIES: tuple[Entity, ...] = (
         "T name description ledger_code slug visibility color default:b deletable:b",
         fixed(len(FUNDS)),
         _fund,
+        writes="CUD",
+        needs="name visibility",
         where="id name default visibility",
     ),
     entity(
@@ -121,6 +123,7 @@ ENTITIES: tuple[Entity, ...] = (
         "T description status committed_at:t donations_count:i? total_cents:i total_currency",
         capped(200, 2, BATCHES_MAX),
         _batch,
+        writes="CUD",
         relations=(Relation("batch_group"),),
         where="updated_at",
         order="updated_at",
@@ -135,6 +138,7 @@ ENTITIES: tuple[Entity, ...] = (
         "payment_check_number:i payment_check_dated_at:d memo refundable:b refunded:b",
         capped(20, 4, DONATIONS_MAX),
         _donation,
+        writes="CUD",
         relations=(
             Relation("batch", "giving.batch"),
             Relation("campus", "people.campus"),
@@ -165,6 +169,7 @@ ENTITIES: tuple[Entity, ...] = (
         "T name description starts_at:t ends_at:t goal_cents:i",
         fixed(CAMPAIGNS),
         _pledge_campaign,
+        writes="CUD",
         relations=(Relation("fund", "giving.fund", required=True),),
         where="fund_id starts_at ends_at",
         include="fund",

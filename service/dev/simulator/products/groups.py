@@ -115,6 +115,7 @@ ENTITIES: tuple[Entity, ...] = (
         "location_type_preference events_visibility listed:b header_image:o",
         capped(60, 2, GROUPS_MAX),
         _group,
+        writes="U",
         relations=(Relation("group_type", "groups.group_type", edge=True), Relation("location")),
         where="archive_status name",
         order="contact_email created_at listed memberships_count name",
@@ -130,6 +131,7 @@ ENTITIES: tuple[Entity, ...] = (
         "joined_at:t role",
         Fan("groups.group", 8, first=BIG_GROUP),
         _membership,
+        writes="CUD",
         relations=(
             Relation("group", "groups.group", required=True),
             Relation("person", "people.person", required=True),

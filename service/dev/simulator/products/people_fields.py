@@ -73,7 +73,18 @@ _DEFINITION = "name slug sequence data_type config tab_id deleted_at"
 _DATUM = "T value file file_name file_size file_content_type"
 
 ENTITIES: tuple[Entity, ...] = (
-    entity("people.tab", "Tab", "tabs", "name sequence:i slug", fixed(len(TABS)), _tab, where=_TAB, order=_TAB),
+    entity(
+        "people.tab",
+        "Tab",
+        "tabs",
+        "name sequence:i slug",
+        fixed(len(TABS)),
+        _tab,
+        where=_TAB,
+        order=_TAB,
+        writes="CUD",
+        needs="name",
+    ),
     entity(
         "people.field_definition",
         "FieldDefinition",
@@ -81,6 +92,8 @@ ENTITIES: tuple[Entity, ...] = (
         "name slug sequence:i data_type config tab_id:i deleted_at:t",
         capped(300, 4, DEFINITIONS_MAX),
         _field_definition,
+        writes="CUD",
+        needs="name data_type",
         relations=(Relation("tab", "people.tab", required=True),),
         where=_DEFINITION,
         order=_DEFINITION,
@@ -94,6 +107,8 @@ ENTITIES: tuple[Entity, ...] = (
         "sequence:i value",
         Fan("people.field_definition", 4),
         _field_option,
+        writes="CUD",
+        needs="value",
         relations=(Relation("field_definition", "people.field_definition", required=True),),
         under="people.field_definition",
         where="sequence value",
@@ -106,6 +121,7 @@ ENTITIES: tuple[Entity, ...] = (
         "T value file:o file_name file_size:i file_content_type",
         share(0.3),
         _field_datum,
+        writes="CUD",
         relations=(
             Relation("field_definition", "people.field_definition", required=True),
             Relation("customizable", "people.person", required=True),
@@ -121,6 +137,8 @@ ENTITIES: tuple[Entity, ...] = (
         "T name locked:b",
         fixed(len(CATEGORIES)),
         _note_category,
+        writes="CUD",
+        needs="name",
         where="T name locked",
         order="T name locked",
     ),
@@ -131,6 +149,8 @@ ENTITIES: tuple[Entity, ...] = (
         "T note display_date:t person_id:i created_by_id:i note_category_id:i",
         capped(30, 3, NOTES_MAX),
         _note,
+        writes="CUD",
+        needs="note",
         relations=(
             Relation("note_category", "people.note_category", required=True, shown=False),
             Relation("person", "people.person", required=True, shown=False),

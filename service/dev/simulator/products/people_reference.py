@@ -35,7 +35,18 @@ def _values(name: str, type: str, segment: str, values: tuple[str, ...]) -> Enti
     def make(draw: Draw) -> Values:
         return {"value": values[draw.index % len(values)]}
 
-    return entity(name, type, segment, "value", fixed(len(values)), make, where="value", order="value")
+    return entity(
+        name,
+        type,
+        segment,
+        "value",
+        fixed(len(values)),
+        make,
+        writes="CUD",
+        needs="value",
+        where="value",
+        order="value",
+    )
 
 
 ENTITIES: tuple[Entity, ...] = (
@@ -47,6 +58,8 @@ ENTITIES: tuple[Entity, ...] = (
         "church_center_enabled:b",
         capped(3_000, 2, CAMPUSES_MAX),
         _campus,
+        writes="CUD",
+        needs="name",
         relations=(Relation("organization"),),
         where="T id",
         order="T name",

@@ -117,6 +117,7 @@ ENTITIES: tuple[Entity, ...] = (
         "T name status team_position_name",
         Fan("services.plan", 7),
         _plan_person,
+        writes="CUD",
         relations=(
             Relation("person", "people.person", required=True),
             OF_PLAN,

@@ -202,10 +202,6 @@ async def test_a_version_that_never_was_is_rejected(api: Api, asked: str) -> Non
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "unsupported_version_error")
 
 
-async def test_a_write_is_rejected(api: Api) -> None:
-    assert (await api.send("POST", PEOPLE, json={})).status_code == 405
-
-
 async def test_relationships_of_some_are_shown_only_where_they_are_included(api: Api) -> None:
     assert set((await api.document(PEOPLE))["data"][0]["relationships"]) == {"primary_campus"}
     assert "relationships" not in (await api.document("/people/v2/notes"))["data"][0]
