@@ -194,8 +194,11 @@ class Simulator:
             body = writer.listing(found, request.path, changes)
             text = query.text()
             name = f"{request.path}?{text}" if text else request.path
+        elif isinstance(found, Single):
+            body = writer.single(found)
+            name = request.path if found.entity.is_single else ""
         else:
-            body = writer.single(found) if isinstance(found, Single) else writer.root_document(found)
+            body = writer.root_document(found)
         return Page(_entity_of(found), name, body, b'W/"%08x"' % crc32(body))
 
     def _request_id(self) -> tuple[Header, ...]:

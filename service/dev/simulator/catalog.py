@@ -35,7 +35,8 @@ def _edges(parent: Entity) -> dict[str, Edge]:
         if child.product != parent.product:
             continue
         for relation in child.relations:
-            makes_edge = relation.required or relation.many or relation.edge
+            is_usual = relation.required or relation.many
+            makes_edge = is_usual if relation.edge is None else relation.edge
             if relation.to == parent.name and makes_edge and child.segment not in edges:
                 edges[child.segment] = Edge(child.segment, child.name, relation.name)
     return edges

@@ -102,8 +102,9 @@ class Writer:
         if entity.relation(name) is not None:
             return record.targets[name]
         edge = EDGES[entity.name][name]
-        type = ENTITIES[edge.child].type
-        return tuple(Pointer(type, child.id) for child in self.org.children(edge, record.id))
+        child = ENTITIES[edge.child]
+        found = tuple(Pointer(child.type, one.id) for one in self.org.children(edge, record.id))
+        return next(iter(found), None) if child.is_single else found
 
     def _include(self, document: Json, entity: Entity, shown: Iterable[Record]) -> None:
         """The included resources, each once, in the order in which the data names them."""
@@ -142,9 +143,13 @@ class Writer:
     def _edge_links(self, entity: Entity, record: Record) -> dict[str, str | None]:
         """One address for each edge; null for a to-one that is not set."""
         own = self.root + self.org.path(entity, record)
-        links: dict[str, str | None] = {segment: f"{own}/{segment}" for segment in EDGES[entity.name]}
+        links: dict[str, str | None] = {}
+        for segment, edge in EDGES[entity.name].items():
+            is_unset = ENTITIES[edge.child].is_single and not self.org.children(edge, record.id)
+            links[segment] = None if is_unset else f"{own}/{segment}"
         for relation in entity.relations:
-            links[relation.name] = f"{own}/{relation.name}" if record.targets[relation.name] else None
+            if relation.shown or relation.name in entity.include:
+                links[relation.name] = f"{own}/{relation.name}" if record.targets[relation.name] else None
         return dict(sorted(links.items()))
 
 

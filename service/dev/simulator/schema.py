@@ -33,8 +33,8 @@ class Relation:
     """A relationship. `to` is an entity, or empty for one that the simulator does not serve (always null).
 
     required: the record is deleted with its target. history: it is kept with a dangling reference. shown: even if not
-    included. edge: the target's record has a collection of these records, as it has of those that require it. Where the
-    entity has an attribute `<name>_id`, that repeats the target's id.
+    included. edge: whether the target's record has a collection of these records; None: if it is required or many.
+    Where the entity has an attribute `<name>_id`, that repeats the target's id.
     """
 
     name: str
@@ -43,20 +43,26 @@ class Relation:
     many: bool = False
     shown: bool = True
     history: bool = False
-    edge: bool = False
+    edge: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fan:
-    """Children of each record of `parent`: about `each`, `first` of the first one, some none (unless `is_full`)."""
+    """Children of each record of `parent`: about `each`, `first` of the first one, some none (unless `is_full`).
+
+    `one_in`: instead of that, a single child of each so-many-th record.
+    """
 
     parent: str
-    each: int
+    each: int = 1
     first: int = 0
     is_full: bool = False
+    one_in: int = 0
 
     def sizes(self, parents: int, people: int) -> list[int]:
         """`first` is cut to the number of people, so that a group never has a person twice."""
+        if self.one_in:
+            return [int(index % self.one_in == 0) for index in range(parents)]
         sizes = [max(0, self.each + index % 3 - 1) for index in range(parents)]
         if not self.is_full:
             sizes[EMPTY_EVERY - 1 :: EMPTY_EVERY] = [0] * len(sizes[EMPTY_EVERY - 1 :: EMPTY_EVERY])
@@ -72,6 +78,8 @@ class Entity:
     `on_request`: attributes shown only where `fields` names them. `hidden_by`: an attribute that hides a record from
     unfiltered lists when it is set. `counts`: attributes that count children. `product` is its name in URLs. `writes`:
     which of C, U and D (create, update, delete) clients may do; `needs`: attributes that they cannot leave blank.
+    `is_single`: a parent has one such record or none, at the path of a list. `mirrors`: another entity, some of whose
+    records these repeat for another product, with the same ids.
     """
 
     name: str
@@ -94,6 +102,8 @@ class Entity:
     has_own_get: bool
     writes: str
     needs: tuple[str, ...]
+    is_single: bool
+    mirrors: str
     struct: Callable[..., msgspec.Struct]
 
     def relation(self, name: str) -> Relation | None:
@@ -120,6 +130,8 @@ def entity(
     has_own_get: bool = True,
     writes: str = "",
     needs: str = "",
+    is_single: bool = False,
+    mirrors: str = "",
 ) -> Entity:
     """An entity from short notation: `T` is both timestamps; `:i :n :b :t :d :o :a` are the kinds that are not text. A
     `?` behind the kind (`:b?`, `:?`) makes an attribute one that is shown on request only."""
@@ -146,6 +158,8 @@ def entity(
         has_own_get=has_own_get,
         writes=writes,
         needs=_names(needs),
+        is_single=is_single,
+        mirrors=mirrors,
         struct=msgspec.defstruct(f"{type}Attributes", fields, frozen=True, gc=False, kw_only=True),
     )
 

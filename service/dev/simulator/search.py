@@ -27,7 +27,7 @@ def search_test(org: Organisation, key: str, value: str) -> Test:
 
 def _is_named(record: Record, value: str) -> bool:
     """Whether each word that is searched for begins a word of the person's names."""
-    names = " ".join(getattr(record.attributes, name) or "" for name in NAMES)
+    names = " ".join(getattr(record.attributes, name, None) or "" for name in NAMES)
     words = fold(names).split()
     return all(any(word.startswith(start) for word in words) for start in fold(value).split())
 

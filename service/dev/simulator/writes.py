@@ -96,6 +96,9 @@ class Writes:
             raise Rejected("a person cannot be merged with itself")
         for entity, relation in edges_to(PERSON):
             for record in _pointing(org, entity, relation, old):
+                if entity.mirrors:
+                    self.remove(entity, record.id)
+                    continue
                 target = {relation.name: _moved(record, relation, old, new)}
                 self._store(entity, _changed(entity, record, _demoted(org, entity, keep), target))
         self.remove(person, remove)

@@ -1,7 +1,7 @@
 """People: persons, their contact data, households and mergers."""
 
 from service.dev.simulator.draw import Draw, Pointer
-from service.dev.simulator.products import people_fields, people_reference
+from service.dev.simulator.products import people_fields, people_reference, people_work
 from service.dev.simulator.schema import SEARCHES, Entity, Fan, Relation, Values, capped, entity, share
 from service.dev.simulator.words import CITIES, STREETS
 
@@ -287,4 +287,5 @@ ENTITIES: tuple[Entity, ...] = (
     ),
     *people_reference.ENTITIES,
     *people_fields.ENTITIES,
+    *people_work.ENTITIES,
 )

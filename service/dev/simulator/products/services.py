@@ -1,6 +1,7 @@
 """Services: service types, plans, team members and songs."""
 
 from service.dev.simulator.draw import Draw
+from service.dev.simulator.products import persons
 from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, fixed
 from service.dev.simulator.words import LAST_NAMES, SONGS, TOPICS
 
@@ -157,4 +158,5 @@ ENTITIES: tuple[Entity, ...] = (
         where="title author themes ccli_number hidden",
         order="T title",
     ),
+    persons.OF_SERVICES,
 )
