@@ -61,6 +61,8 @@ class Query:
 
     def included(self, entity: Entity) -> tuple[str, ...]:
         """The edges of an entity that are included, in the order of the request."""
+        if not self.include:
+            return ()
         return tuple(name for name in dict.fromkeys(_first(path) for path in self.include) if name in entity.include)
 
     def included_below(self, edge: str, target: Entity) -> tuple[str, ...]:

@@ -93,10 +93,9 @@ class Writer:
 
     def _attributes(self, entity: Entity, record: Record) -> Any:
         fields = self.query.fields.get(entity.type)
-        if fields is None and not entity.on_request:
-            return record.attributes
-        shown = fields if fields is not None else entity.attributes.keys() - entity.on_request
-        return {name: value for name, value in msgspec.structs.asdict(record.attributes).items() if name in shown}
+        if fields is None:
+            return entity.unasked(record.attributes)
+        return {name: value for name, value in msgspec.structs.asdict(record.attributes).items() if name in fields}
 
     def _related(self, entity: Entity, record: Record, name: str) -> Pointer | tuple[Pointer, ...] | None:
         if entity.relation(name) is not None:

@@ -1,7 +1,8 @@
 """Schema of the API: entities, their attributes, relationships, paths, and the number of their records."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 import msgspec
@@ -75,11 +76,11 @@ class Fan:
 class Entity:
     """One kind of record. Lists of attribute names are in the API's order; attributes are alphabetical.
 
-    `on_request`: attributes shown only where `fields` names them. `hidden_by`: an attribute that hides a record from
-    unfiltered lists when it is set. `counts`: attributes that count children. `product` is its name in URLs. `writes`:
-    which of C, U and D (create, update, delete) clients may do; `needs`: attributes that they cannot leave blank.
-    `is_single`: a parent has one such record or none, at the path of a list. `mirrors`: another entity, some of whose
-    records these repeat for another product, with the same ids.
+    `unasked`: what is shown of the attributes where `fields` names none of them. `hidden_by`: an attribute that hides a
+    record from unfiltered lists when it is set. `counts`: attributes that count children. `product` is its name in
+    URLs. `writes`: which of C, U and D (create, update, delete) clients may do; `needs`: attributes that they cannot
+    leave blank. `is_single`: a parent has one such record or none, at the path of a list. `mirrors`: another entity,
+    some of whose records these repeat for another product, with the same ids.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Entity:
     type: str
     segment: str
     attributes: Mapping[str, Kind]
-    on_request: frozenset[str]
+    unasked: Callable[[Any], Any]
     relations: tuple[Relation, ...]
     amount: Callable[[int], int] | Fan
     make: Callable[[Draw], Values]
@@ -143,7 +144,7 @@ def entity(
         type=type,
         segment=segment,
         attributes=kinds,
-        on_request=frozenset(word.partition(":")[0] for word in _words(attributes) if word.endswith("?")),
+        unasked=_unasked(kinds, {word.partition(":")[0] for word in _words(attributes) if word.endswith("?")}),
         relations=tuple(relations),
         amount=amount,
         make=make,
@@ -167,6 +168,15 @@ def entity(
 def _kinds(attributes: str) -> dict[str, Kind]:
     pairs = [word.partition(":") for word in _words(attributes)]
     return {name: KINDS[suffix.removesuffix("?")] for name, _, suffix in sorted(pairs)}
+
+
+def _unasked(attributes: Iterable[str], on_request: set[str]) -> Callable[[Any], Any]:
+    """A function from attributes to what is shown of them: all, or all but those on request."""
+    if not on_request:
+        return lambda values: values
+    names = tuple(name for name in attributes if name not in on_request)
+    read = attrgetter(*names)
+    return lambda values: dict(zip(names, read(values), strict=True))
 
 
 def _names(words: str) -> tuple[str, ...]:

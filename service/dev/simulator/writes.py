@@ -110,7 +110,10 @@ class Writes:
             return ""
         above = ENTITIES[entity.under]
         first = next(iter(self._org.records(above.name)), "")
-        return _found(self._org, above, parent or first).id
+        found = _found(self._org, above, parent or first)
+        if entity.is_single and self._org.children(EDGES[above.name][entity.segment], found.id):
+            raise Rejected(f"the {above.name} {found.id} has a {entity.name} already")
+        return found.id
 
     def _store(self, entity: Entity, record: Record) -> None:
         self._org.put(entity.name, record)
