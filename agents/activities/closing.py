@@ -75,7 +75,8 @@ async def _close_parents(lease: Lease, above: Entity) -> PageDone:
     request = ParentsRequest(command.adapter, above, command.org, names, None, PARENTS_MAX, pages.run.id)
     results: list[UnitResult] = []
     while True:
-        sums = await database.ledger_sums(pages.run.id)  # first: what is lost later is missing, or the run stays open
+        # First: what is lost, or found by another run, after these two is missing below, or the run stays open.
+        sums, unproven = await database.ledger_sums(pages.run.id), await _unproven_above(lease, above)
         if not (missing := await database.parents(request)):
             break
         results += await under(lease, missing, False)
@@ -83,7 +84,7 @@ async def _close_parents(lease: Lease, above: Entity) -> PageDone:
             lost_before = {"pages": 0, "records": 0, "rejected": 0}  # they were counted then
             return _reported(lease, results).model_copy(update=lost_before)
     lost = f"{command.pages} pages were reported, and the database has {sums.pages}"
-    reason = lost if sums.pages < command.pages else lease.unproven or await _unproven_above(lease, above)
+    reason = lost if sums.pages < command.pages else lease.unproven or unproven
     proof = Proof(not reason, reason or "each list was read to its end", sums.pages, sums.boundaries, sums.repairs)
     return await _closed(lease, _reported(lease, results), proof)
 

@@ -49,10 +49,18 @@ def _of_itself(body: PageBody, address: Address, layout: Layout) -> str | None:
 def _of_front(body: PageBody, layout: Layout, front: Extent) -> str | None:
     if body.next is None or body.last is None or front.last is None or layout.stable:
         return None
-    is_behind = body.last > front.last if layout.is_ordered else (body.first, body.last) != (front.first, front.last)
+    if layout.is_ordered:
+        is_behind = body.last > front.last
+    else:
+        is_behind = (body.first, body.last) != (front.first, front.last) or _is_pushed_back(body, front)
     if is_behind:
         return None
     return "its records do not come behind those of the page before: does the API know the parameter that asks for it?"
+
+
+def _is_pushed_back(body: PageBody, front: Extent) -> bool:
+    """A whole page of records has come in front of a list in no order since the page before was read."""
+    return body.total is not None and front.total is not None and body.total - front.total >= body.records
 
 
 def _is_beyond(body: PageBody, address: Address) -> bool:

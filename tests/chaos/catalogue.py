@@ -37,6 +37,7 @@ FAULTS: tuple[type[Fault], ...] = (
     messages.RestartRuns,
     *api.API,
     api.MovingPages,
+    api.MovingCollections,
     *INSTANTS,
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}

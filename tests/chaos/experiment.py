@@ -248,4 +248,5 @@ async def heal_all(system: System) -> None:
     system.disks.free(system.tables)
     signal_postgres(system.postgres, signal.SIGCONT)
     await system.call_simulator("faults/clear", {})
+    await system.call_simulator("move/stop", {})
     await system.brokers.until_ready()

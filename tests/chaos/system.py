@@ -36,7 +36,10 @@ from topics.catalog import CHANGELOG
 INSTANCES = ("worker-1", "worker-2", "worker-3", "fetcher-1", "fetcher-2", "fetcher-3", "projector-1", "projector-2")
 ORGS = ("ant", "bee", "cat", "dog", "elk")
 LARGE_ORG = "elk"
-LARGE_PERSONS = 1_500  # added to the largest organisation: 15 pages more, and what stands under them
+# Records that are added, by organisation and entity: several pages each. No entity stands above or below these, so that
+# they can move by themselves.
+ADDED = {(LARGE_ORG, "people.person"): 1_500, **{(org, "people.email"): 300 for org in ORGS}}
+ADDED_PER_SECOND = 2_000
 PEOPLE = 60
 LATENCY_MS = 40
 CONCURRENCY = 8
@@ -211,7 +214,7 @@ def _start_simulator(made: System) -> subprocess.Popen[bytes]:
 
 
 async def until_simulated(made: System) -> None:
-    """The simulator answers, and its largest organisation is as large as it is to be."""
+    """The simulator answers, and its organisations are as large as they are to be."""
     async with asyncio.timeout(ANSWER_SECONDS_MAX):
         while True:
             try:
@@ -219,10 +222,11 @@ async def until_simulated(made: System) -> None:
                 break
             except httpx.TransportError:
                 await asyncio.sleep(0.2)
-    url, body = f"{made.simulator}/_sim/insert", {"org": LARGE_ORG, "entity": "people.person"}
-    async with httpx.AsyncClient(timeout=ANSWER_SECONDS_MAX) as client:
-        for _ in range(LARGE_PERSONS):
-            (await client.post(url, json=body)).raise_for_status()
+    for (org, entity), count in ADDED.items():
+        order = {"org": org, "entity": entity, "inserts_per_second": ADDED_PER_SECOND}
+        await made.call_simulator("move", {**order, "seconds": count / ADDED_PER_SECOND})
+    await asyncio.sleep(max(ADDED.values()) / ADDED_PER_SECOND)
+    await made.call_simulator("move/stop", {})
 
 
 def _add_instances(made: System, modules: dict[str, str]) -> None:

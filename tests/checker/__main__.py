@@ -22,7 +22,7 @@ from tests.checker.formats import Unreadable
 from tests.checker.found import Found
 from tests.checker.kafka_log import TopicsReader, TopicsUnreadable, read_topics
 from tests.checker.layouts import read_layouts
-from tests.checker.source import read_expected, read_served
+from tests.checker.source import read_expected, read_lives, read_served
 from tests.checker.stores import read_stores
 from tests.checker.values import Message
 
@@ -46,6 +46,7 @@ async def gather(given: argparse.Namespace) -> Evidence:
     reader = TopicsReader()
     await read_topics(given.bootstrap, reader, given.archive)
     found = reader.evidence()
+    found.lives = await read_lives(given.simulator, given.orgs, layouts)
     await read_database(given.dsn, layouts, found)
     found.expected = await read_expected(given.simulator, given.orgs, layouts)
     found.read_at_ms = int(time.time() * 1000)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tests.checker.entries import Entry, Event
 from tests.checker.evidence import Evidence
-from tests.checker.values import AuditLine, LogFacts, PageResult, Run, RunChange
+from tests.checker.values import AuditLine, LogFacts, PageResult, Proof, Run, RunChange
 
 KEY = "entity-sync:acme:pco:people.person:full"
 MAIN = "main-sync:acme:pco:full"
@@ -76,5 +76,6 @@ def line(number: int, page: int, records: int, **more: Any) -> AuditLine:
 
 
 def run(**more: Any) -> Run:
-    plain = Run(RUN_ID, KEY, RUN, "acme", "pco", "people.person", "done", pages=2, records=12, rejected=0)
+    proof = Proof(complete=True, reason="all boundaries between pages meet", pages=2)
+    plain = Run(RUN_ID, KEY, RUN, "acme", "pco", "people.person", "done", 2, records=12, rejected=0, proof=proof)
     return replace(plain, **more)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from tests.checker.evidence import Evidence
 from tests.checker.found import Found
-from tests.checker.invariants import commands, copies, counts, journal, pages, runs
+from tests.checker.invariants import commands, completeness, copies, counts, journal, pages, runs
 
 Invariant = Callable[[Evidence], Found]
 
@@ -16,6 +16,8 @@ INVARIANTS: Mapping[str, Invariant] = {
         pages.pages_are_committed_once,
         pages.runs_write_while_open,
         pages.committed_pages_are_not_requested_again,
+        completeness.runs_miss_no_record,
+        completeness.proofs_count_their_pages,
         commands.no_command_is_lost,
         commands.requests_run_once,
         commands.ids_are_derived,

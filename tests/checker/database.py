@@ -11,7 +11,7 @@ from tests.checker.audit import Connection, is_there
 from tests.checker.evidence import Evidence
 from tests.checker.layouts import Layout
 from tests.checker.rows import TableReader
-from tests.checker.values import AuditLine, Run, RunChange, Table
+from tests.checker.values import AuditLine, Lives, Proof, Run, RunChange, Table
 
 ROWS_AHEAD = 2_000
 STATUS_TABLES = ("sluice_workflow_runs", "sluice_sync_runs", "sluice_entity_runs")  # the last two are views
@@ -25,7 +25,7 @@ _CHANGES = "select id, run_id, state, txid, extract(epoch from at)::float8 from 
 _RUNS = """
 select run.run_id, run.workflow, run.number, run.org, run.adapter, run.entity, run.state,
     run.pages + coalesce(line.pages, 0), run.records + coalesce(line.records, 0),
-    run.rejected + coalesce(line.rejected, 0)
+    run.rejected + coalesce(line.rejected, 0), run.proof
 from sluice_runs as run left join (
     select run_id, count(*)::bigint as pages, sum(records)::bigint as records, sum(rejected)::bigint as rejected
     from sluice_pages group by run_id
@@ -42,7 +42,7 @@ class DatabaseUnreadable(Exception):
 
 
 async def read_database(dsn: str, layouts: Mapping[str, Layout], found: Evidence) -> None:
-    """All of it into the evidence, as of one moment."""
+    """All of it into the evidence, as of one moment; by the lives that are in the evidence, some rows are set apart."""
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -60,7 +60,7 @@ async def _read(connection: Connection, layouts: Mapping[str, Layout], found: Ev
     lines = _AUDIT.format(committed=_COMMITTED if tracks else "null::float8")
     found.audit = [AuditLine(*row) async for row in _rows(connection, lines)]
     found.changes = [RunChange(*row) async for row in _rows(connection, _CHANGES)]
-    found.runs = [Run(*row) async for row in _rows(connection, _RUNS)]
+    found.runs = [_run(*row) async for row in _rows(connection, _RUNS)]
     for table in STATUS_TABLES:
         if await is_there(connection, table):
             async for row in _rows(connection, f"select * from {table}"):
@@ -69,10 +69,10 @@ async def _read(connection: Connection, layouts: Mapping[str, Layout], found: Ev
         found.timeline = [tuple(row) async for row in _rows(connection, _TIMELINE)]
     for layout in layouts.values():
         if await is_there(connection, layout.table):
-            found.tables += await _tables(connection, layout)
+            found.tables += await _tables(connection, layout, found.lives or {})
 
 
-async def _tables(connection: Connection, layout: Layout) -> Sequence[Table]:
+async def _tables(connection: Connection, layout: Layout, lives: Lives) -> Sequence[Table]:
     """The entity's rows, organisation by organisation."""
     columns = [column.name for column in layout.columns] + ([layout.parent_column] if layout.parent_column else [])
     named = "".join(f'stored."{column}", ' for column in columns)
@@ -88,7 +88,7 @@ async def _tables(connection: Connection, layout: Layout) -> Sequence[Table]:
     async for row in _rows(connection, query):
         org = row["org"]
         if org not in readers:
-            readers[org] = TableReader(org, layout)
+            readers[org] = TableReader(org, layout, lives.get((org, layout.entity), {}))
         readers[org].take(dict(row))
     return [reader.table() for reader in readers.values()]
 
@@ -96,6 +96,12 @@ async def _tables(connection: Connection, layout: Layout) -> Sequence[Table]:
 async def _rows(connection: Connection, query: str) -> AsyncIterator[asyncpg.Record]:
     async for row in connection.cursor(query, prefetch=ROWS_AHEAD):
         yield row
+
+
+def _run(*row: Any) -> Run:
+    *columns, text = row
+    proof = None if text is None else msgspec.json.decode(text, type=Proof)
+    return Run(*(*columns, proof))
 
 
 def _plain(name: str, value: Any) -> object:

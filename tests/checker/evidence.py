@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
+from math import inf
 
 from msgspec import Struct
 
@@ -23,7 +24,8 @@ class Evidence(Struct, dict=True):
     record of each key, by partition; `position` the offset of the last record that changed it; `cut_off` how many
     records do not count; `last` the last record of each key in Kafka, and `compacted` how many it does not have any
     more. `published` are the columns of each run by status table or view and run id, times as Unix ms, JSON decoded;
-    `poison` says what was wrong with messages that the harness sent although they can never be handled.
+    `poison` says what was wrong with messages that the harness sent although they can never be handled. `lives` are
+    those of the source's records, of the entities of which any record came or went.
     """
 
     read_at_ms: int = 0
@@ -53,6 +55,7 @@ class Evidence(Struct, dict=True):
     runs: list[values.Run] = []
     tables: list[values.Table] = []
     expected: dict[tuple[str, str], values.Expected] = {}
+    lives: values.Lives | None = None
     published: dict[tuple[str, str], Mapping[str, object]] = {}
     timeline: list[TimelineRow] = []
     served: list[values.Served] | None = None
@@ -73,6 +76,17 @@ class Evidence(Struct, dict=True):
     @cached_property
     def runs_by_id(self) -> Mapping[str, values.Run]:
         return {run.run_id: run for run in self.runs}
+
+    @cached_property
+    def times(self) -> Mapping[str, tuple[float, float]]:
+        """When each run was opened and when it ended (infinity: not yet), by the database's clock."""
+        opened: dict[str, float] = {}
+        ended: dict[str, float] = {}
+        for change in self.changes:
+            opened.setdefault(change.run_id, change.at)
+            if change.state != "open":
+                ended.setdefault(change.run_id, change.at)
+        return {run_id: (at, ended.get(run_id, inf)) for run_id, at in opened.items()}
 
     @cached_property
     def parent_runs(self) -> Mapping[str, set[int]]:

@@ -91,7 +91,7 @@ def lines_of(journal: Sequence[Entry]) -> list[Line]:
     """Every line of every workflow. The journal is in the order of its offsets, partition by partition."""
     lines: list[Line] = []
     current: dict[str, Line] = {}
-    unseen: dict[tuple[int, int], int] = {}  # offset, by partition and epoch
+    unseen: dict[int, dict[int, int]] = {}  # by partition and epoch an offset; a store is handed on with what it lacks
     for entry in journal:
         line = current.get(entry.key)
         if line is None or (line.is_over and not entry.is_tombstone):
@@ -102,8 +102,10 @@ def lines_of(journal: Sequence[Entry]) -> list[Line]:
             if not entry.seq and line in lines:
                 lines.remove(line)  # it never counted
         else:
-            writer = entry.partition, entry.epoch
-            unseen[writer] = line.take(entry, unseen.get(writer, entry.offset))
+            known = unseen.setdefault(entry.partition, {})
+            before = line.wins[-1].epoch if line.wins else 0
+            since = (offset for epoch, offset in known.items() if before < epoch <= entry.epoch)
+            known[entry.epoch] = line.take(entry, min(since, default=entry.offset))
     return lines
 
 

@@ -1,12 +1,14 @@
-"""Reading the simulator: what a complete copy holds, and which pages were served."""
+"""Reading the simulator: what a complete copy holds, when its records came and went, and which pages were served."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import httpx
+import msgspec
 
 from tests.checker.layouts import Layout
-from tests.checker.values import Expected, Served
+from tests.checker.values import Expected, Life, Lives, Served
 
 ANSWER_SECONDS_MAX = 60.0
 
@@ -24,6 +26,18 @@ async def read_expected(
             for entity in layouts:
                 expected[org, entity] = Expected(found[entity]["rows"], found[entity]["sha256"])
     return expected
+
+
+async def read_lives(url: str, orgs: Sequence[str], layouts: Mapping[str, Layout]) -> Lives:
+    """Of the entities of which any record came or went: of all others, every record was there throughout."""
+    found: dict[tuple[str, str], Mapping[str, Life]] = {}
+    async with httpx.AsyncClient(base_url=url.rstrip("/"), timeout=ANSWER_SECONDS_MAX) as client:
+        for org, entity in product(orgs, layouts):
+            answer = await client.get("/_sim/lives", params={"org": org, "entity": entity})
+            records = msgspec.convert(answer.raise_for_status().json()["records"], dict[str, Life])
+            if any(life != (None, None) for life in records.values()):
+                found[org, entity] = records
+    return found
 
 
 def read_served(journal: Path, layouts: Mapping[str, Layout]) -> Iterator[Served]:

@@ -241,12 +241,14 @@ def test_a_value_is_the_same_in_the_columns_type() -> None:
 
 
 def test_a_table_has_the_hash_that_the_source_has() -> None:
-    reader = TableReader("acme", read_layouts("pco")["people.person"])
+    reader = TableReader("acme", read_layouts("pco")["people.person"], {"8": (None, 5.0)})
     reader.take(row())
+    reader.take({**row(), "id": "8"})  # of a record that died
     said = {name: RECORD[name] for name in ("attributes", "id", "relationships", "type")}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     found = reader.table()
-    assert (found.rows, found.faults) == (1, ())
+    assert (found.rows, sorted(found.keys)) == (1, ["7", "8"])
+    assert [fault.partition(":")[0] for fault in found.faults] == ["acme people.person 8"]
     assert found.sha256 == hashlib.sha256(b"7\n" + text + b"\n").hexdigest()
 
 

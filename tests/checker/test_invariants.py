@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from tests.checker import journal_examples, message_examples
+from tests.checker import completeness_examples, journal_examples, message_examples
 from tests.checker.builders import event, journal, whole_run
 from tests.checker.check import INVARIANTS
 from tests.checker.entries import Entry
@@ -12,8 +12,9 @@ from tests.checker.journal_examples import FIRST, LAST, REPLAYED, SECOND
 from tests.checker.message_examples import record, stored
 from tests.checker.values import Served
 
-RIGHT = {**journal_examples.RIGHT, **message_examples.RIGHT}
-WRONG = {**journal_examples.WRONG, **message_examples.WRONG}
+EXAMPLES = (journal_examples, message_examples, completeness_examples)
+RIGHT = {name: some for one in EXAMPLES for name, some in one.RIGHT.items()}
+WRONG = {name: some for one in EXAMPLES for name, some in one.WRONG.items()}
 
 
 @pytest.mark.parametrize("name", INVARIANTS)
@@ -39,6 +40,7 @@ def test_what_cannot_be_judged_is_counted_or_said() -> None:
     found = INVARIANTS["committed-pages-are-not-requested-again"](whole_run(served=served))
     assert (found.violations, list(found.figures.values())) == ([], [1])
     assert "does not say when" in found.skipped
+    assert "were not read" in INVARIANTS["runs-miss-no-record"](whole_run()).skipped
 
 
 def test_what_a_frozen_process_began_late_is_put_aside_by_one_that_knows_nothing_of_it() -> None:

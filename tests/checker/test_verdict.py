@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 
 from tests.checker.audit import install
@@ -23,6 +24,8 @@ REJECTED = """insert into rejected_records
     from pco_people_email limit 1"""
 TAMPERED = {
     "rows-equal-the-source": "update pco_people_person set first_name = 'Nobody'",
+    "runs-miss-no-record": "delete from pco_people_email where id in (select max(id) from pco_people_email)",
+    "proofs-count-their-pages": "update sluice_runs set proof = proof || '{\"pages\": 99}'",
     "pages-are-committed-once": "update sluice_runs set records = records + 1",
     "runs-write-while-open": "insert into sluice_pages select run_id, '', 99, 1, 0, true, null, now() from sluice_runs",
     "published-is-the-journal": "update sluice_workflow_runs set status = 'failed'",
@@ -38,6 +41,8 @@ async def test_a_sync_that_went_well_is_clean_and_what_is_changed_afterwards_is_
         await made.produce("start-sync", json.dumps(START).encode(), b"start acme please")
         await made.until(lambda syncs: any(sync.has_ended for sync in syncs), "the end of the run")
         assert await settled(made, tmp_path) == {}
+        await let_emails_die(made)
+        assert verdict(made, tmp_path) == {}
         connection = await asyncpg.connect(postgres_dsn)
         for tampering in (*TAMPERED.values(), REJECTED):
             await connection.execute(tampering)
@@ -45,6 +50,16 @@ async def test_a_sync_that_went_well_is_clean_and_what_is_changed_afterwards_is_
         found = verdict(made, tmp_path)
         assert TAMPERED.keys() <= found.keys()
         assert any("is still listed as rejected" in fault for fault in found["rows-equal-the-source"])
+
+
+async def let_emails_die(made: Installation) -> None:
+    """Some; what has pointed at them points at nothing, so that nothing else changes."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{made.simulator_port}/_sim/") as client:
+        order = {"org": "acme", "entity": "people.email", "deletes_per_second": 100}
+        (await client.post("move", json=order)).raise_for_status()
+        await asyncio.sleep(0.1)
+        stopped = (await client.post("move/stop")).raise_for_status().json()
+    assert stopped["orgs"]["acme"]["people.email"]["delete"]
 
 
 async def settled(made: Installation, home: Path) -> dict[str, list[str]]:

@@ -9,6 +9,8 @@ Origin = tuple[str, int, int]  # topic, partition, offset
 Place = tuple[str, str, int]  # run id, parent, page
 TimelineRow = tuple[str, int, int, str, str, str, str]  # workflow, at, seq, cause, event, request id, run id
 ActionStep = tuple[str, int, str, str, int]  # workflow, run, action, step, attempt
+Life = tuple[float | None, float | None]  # birth and death, Unix seconds; None: before the first one, not yet
+Lives = Mapping[tuple[str, str], Mapping[str, Life]]  # by organisation and entity, then by id
 HOLES_SHOWN_MAX = 10
 
 
@@ -147,6 +149,16 @@ class RunChange(Struct, frozen=True):
     at: float
 
 
+class Proof(Struct, frozen=True):
+    """What a run that read everything says of its completeness: proven or not, how that is known or why it is not, and
+    from how many pages, repairs among them."""
+
+    complete: bool
+    reason: str
+    pages: int
+    repairs: int = 0
+
+
 class Run(Struct, frozen=True):
     """A line of sluice_runs; pages, records and rejected are its totals with what still stands in the ledger."""
 
@@ -160,6 +172,7 @@ class Run(Struct, frozen=True):
     pages: int
     records: int
     rejected: int
+    proof: Proof | None = None
 
     @property
     def holds(self) -> tuple[int, int, int]:
@@ -167,7 +180,10 @@ class Run(Struct, frozen=True):
 
 
 class Table(Struct, frozen=True):
-    """An entity's rows of one organisation. `faults` are rows that contradict themselves, a sentence each."""
+    """An entity's rows of one organisation. `faults` are rows that contradict themselves, a sentence each.
+
+    Number and hash are without the rows of records that died; `keys` are those of all rows, if any record came or went.
+    """
 
     org: str
     entity: str
@@ -175,6 +191,7 @@ class Table(Struct, frozen=True):
     sha256: str
     faults: tuple[str, ...] = ()
     places: frozenset[tuple[str, str | None, int]] = frozenset()  # run id, parent (None: not under one), page
+    keys: frozenset[str] = frozenset()
 
 
 class Expected(Struct, frozen=True):

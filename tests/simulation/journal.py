@@ -42,6 +42,7 @@ class Lineage:
     broken: list[str] = field(default_factory=list)
     _known: dict[tuple[int, bytes], Chain] = field(default_factory=dict)  # by seq and state
     _written: dict[str, Chain] = field(default_factory=dict)  # by writer
+    _writers: dict[int, set[str]] = field(default_factory=dict)  # by seq: who put it first, in whatever state
 
     def add(self, entry: Entry) -> None:
         """A record from the changelog, in its order."""
@@ -55,6 +56,8 @@ class Lineage:
         known = self._known.get((entry.row.seq, state))
         if written and written[-1].by == entry.by and written[-1].row.seq > entry.row.seq - (known is None):
             self.broken.append(f"{entry.by} takes back seq {written[-1].row.seq} at offset {entry.offset}")
+        if known is None:
+            self._writers.setdefault(entry.row.seq, set()).add(entry.by)
         before = written if known is None else known
         self.entries = (*(one for one in before if one.row.seq < entry.row.seq), entry)
         self._known[entry.row.seq, state] = self._written[entry.by] = self.entries
@@ -79,7 +82,7 @@ class Lineage:
         for what in self.broken:
             yield f"{self.key}: {what}"
         for before, after in zip(self.entries, self.entries[1:], strict=False):
-            if after.row.seq > before.row.seq + 1 and after.by == before.by:
+            if after.row.seq > before.row.seq + 1 and self._writers[after.row.seq] == {before.by}:
                 yield f"{self.key}: a gap between seq {before.row.seq} and {after.row.seq}"
             yield from (f"{self.key}: {what}" for what in _illegal(before.row.state, after.row.state))
 

@@ -26,6 +26,7 @@ class Proofs:
     def __init__(self, source: MovingSource, sink: AuditedSink) -> None:
         self.found: list[str] = []
         self.closed: dict[str, Closed] = {}
+        self._ended: dict[str, int] = {}
         self._source = source
         self._sink = sink
 
@@ -33,6 +34,7 @@ class Proofs:
         """A run is closed, at this moment."""
         if end.outcome != "done":
             return
+        self._ended[end.run.id] = self._source.step
         if end.proof is None:
             self.found.append(f"{end.run.id} is done, and says nothing of its completeness")
             return
@@ -69,16 +71,16 @@ class Proofs:
         return self._source.births[PARENTS[entity], key] if key else 0
 
     def _parents_since(self, run: RunRef, since: int) -> int:
-        """When the last run before this one was opened that read the parents."""
+        """When the last run was opened that had read the parents before this one began."""
         if run.entity not in PARENTS:
             return since
         runs = [
             one.ref
             for one in self._sink.runs.values()
-            if (one.ref.org, one.ref.entity) == (run.org, PARENTS[run.entity])
+            if (one.ref.org, one.ref.entity, one.state) == (run.org, PARENTS[run.entity], "done")
         ]
-        opened = [self._sink.opened[one.id] for one in runs if one.id in self._sink.opened]
-        return max((moment for moment in opened if moment <= since), default=-1)
+        known = [one.id for one in runs if self._ended.get(one.id, since) < since]
+        return max((self._sink.opened[id] for id in known if id in self._sink.opened), default=-1)
 
     def _seen(self, run: RunRef) -> set[str]:
         return {key for one in self._sink.committed if one.run == run.id for _, _, key in one.rows}

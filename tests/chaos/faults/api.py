@@ -5,10 +5,14 @@ from random import Random
 from typing import Any, ClassVar
 
 from tests.chaos.faults.fault import Fault, variant
-from tests.chaos.system import System
+from tests.chaos.system import ADDED, System
 
 WRITES = (10, 40)
 PERSON = "people.person"
+MOVES_PER_SECOND = (20.0, 50.0)
+EDITS_PER_SECOND = 3.0
+MOVES_SECONDS_MAX = 15.0
+SLOW_MS = (300, 600)
 
 
 class ApiFault(Fault):
@@ -63,3 +67,33 @@ class MovingPages(Fault):
     async def _edit(self, system: System, org: str, id: str, number: int) -> None:
         change = {"org": org, "entity": PERSON, "id": id, "attributes": {"last_name": f"Moved {number}"}}
         await system.call_simulator("edit", change)
+
+
+class MovingCollections(Fault):
+    """Collections of several pages move by themselves: records come at their end, and any go or change. The API is slow
+    at times, so that some of it happens between any two pages of a read."""
+
+    name, touches = "moving collections", frozenset({"source", "api"})
+    seconds = (8.0, MOVES_SECONDS_MAX)
+
+    async def inject(self, system: System) -> None:
+        self.what = f"{len(ADDED)} of them"
+        delay_ms = self.random.randint(*SLOW_MS)
+        await system.call_simulator("faults", {"kind": "slow", "delay_ms": delay_ms, "probability": 0.5})
+        for org, entity in ADDED:
+            seed = self.random.randrange(1_000_000)
+            order = {"org": org, "entity": entity, "seconds": MOVES_SECONDS_MAX, "seed": seed}
+            await system.call_simulator("move", {**order, **self._rates()})
+
+    async def heal(self, system: System) -> None:
+        """All movement stops: no other fault brings any about at the same time."""
+        stopped = (await system.call_simulator("move/stop", {}))["orgs"]
+        await system.call_simulator("faults/clear", {})
+        moves = [done for entities in stopped.values() for done in entities.values()]
+        for kind in ("insert", "delete", "edit"):
+            self.what += f", {sum(done.get(kind, 0) for done in moves)} {kind}s"
+
+    def _rates(self) -> dict[str, float]:
+        """At least as many come as go: a collection that became small would have no boundaries between pages."""
+        deletes, inserts = sorted(self.random.uniform(*MOVES_PER_SECOND) for _ in range(2))
+        return {"deletes_per_second": deletes, "inserts_per_second": inserts, "edits_per_second": EDITS_PER_SECOND}

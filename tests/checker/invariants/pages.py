@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tests.checker.evidence import Evidence
 from tests.checker.found import Found
-from tests.checker.values import AuditLine, Run, RunChange, Served
+from tests.checker.values import AuditLine, Place, Run, RunChange, Served
 
 LEASE_SECONDS_MAX = 180.0  # a closed run's lease may last so long: its deadline, and a request's own limit
 CLOCKS_SECONDS = 0.005  # the database and the simulator read one clock, in milliseconds
@@ -77,7 +77,8 @@ def _shown(line: AuditLine) -> str:
 def committed_pages_are_not_requested_again(evidence: Evidence) -> Found:
     """A request for a page came before its commit in every run that it can belong to.
 
-    What belongs to a run: requests since it was opened, and for LEASE_SECONDS_MAX after its end.
+    What belongs to a run: requests since it was opened, and for LEASE_SECONDS_MAX after its end. A repair may begin
+    where a page does: between the last page of a list and its last repair, a request may be a repair's.
     """
     found = Found()
     if evidence.served is None:
@@ -89,9 +90,10 @@ def committed_pages_are_not_requested_again(evidence: Evidence) -> Found:
         return found
     spans = _spans(evidence)
     commits = {line.place: line for line in evidence.audit}
+    repairs = _repairs(evidence.audit)
     for served in evidence.served:
         found.looked_at += 1
-        _judge_request(served, spans, commits, found)
+        _judge_request(served, spans, commits, repairs, found)
     _count_repeated(evidence.served, found)
     return found
 
@@ -102,33 +104,36 @@ def _count_repeated(served: Sequence[Served], found: Found) -> None:
 
 
 Span = tuple[float, float, str]  # from, until, run id
+Repairs = dict[tuple[str, str], tuple[float, float]]  # by run id and parent: from, until
 
 
 def _spans(evidence: Evidence) -> dict[tuple[str, str], list[Span]]:
     """When requests may belong to which run, by organisation and entity, in their order."""
-    opened: dict[str, float] = {}
-    ended: dict[str, float] = {}
-    for change in evidence.changes:
-        opened.setdefault(change.run_id, change.at)
-        if change.state != "open":
-            ended.setdefault(change.run_id, change.at)
     spans: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
     for run in evidence.runs:
-        if run.run_id in opened:
-            until = ended.get(run.run_id, float("inf")) + LEASE_SECONDS_MAX
-            spans[run.org, run.entity].append((opened[run.run_id], until, run.run_id))
+        if run.run_id in evidence.times:
+            opened, ended = evidence.times[run.run_id]
+            spans[run.org, run.entity].append((opened, ended + LEASE_SECONDS_MAX, run.run_id))
     return {name: sorted(some) for name, some in spans.items()}
+
+
+def _repairs(audit: Sequence[AuditLine]) -> Repairs:
+    """Of each list that was repaired: the times of its last page and of its last repair."""
+    pages = {(line.run_id, line.parent): line.at for line in audit if line.page > 0}
+    repairs = {(line.run_id, line.parent): line.at for line in audit if line.page < 0}
+    return {place: (pages.get(place, 0.0), until) for place, until in repairs.items()}
 
 
 def _judge_request(
     served: Served,
     spans: dict[tuple[str, str], list[Span]],
-    commits: dict[tuple[str, str, int], AuditLine],
+    commits: dict[Place, AuditLine],
+    repairs: Repairs,
     found: Found,
 ) -> None:
     assert served.at is not None
-    known = spans.get((served.org, served.entity), [])
-    begun = known[: bisect_right(known, (served.at, float("inf"), ""))]
+    of_entity = spans.get((served.org, served.entity), [])
+    begun = of_entity[: bisect_right(of_entity, (served.at, float("inf"), ""))]
     owners = [run_id for _, until, run_id in begun if served.at <= until] or [run_id for *_, run_id in begun[-1:]]
     lines = [commits.get((run_id, served.parent, served.page)) for run_id in owners]
     name = f"{served.org} {served.entity} parent {served.parent!r} page {served.page}"
@@ -137,6 +142,10 @@ def _judge_request(
         return
     times = [line.committed_at or line.at for line in lines if line is not None]
     if len(times) == len(lines) and all(served.at > time + CLOCKS_SECONDS for time in times):
+        known = [repairs[run_id, served.parent] for run_id in owners if (run_id, served.parent) in repairs]
+        if any(since < served.at < until for since, until in known):
+            found.count("requests that may be repairs")
+            return
         line = lines[-1]
         assert line is not None
         found.wrong(f"{name} was requested {served.at - max(times):.3f} s after its commit ({_shown(line)})")
