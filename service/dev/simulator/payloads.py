@@ -52,7 +52,9 @@ def read_payload(org: Organisation, entity: Entity, body: bytes) -> Wanted:
     wanted = Wanted({}, {})
     for name, value in _object(data.get("attributes")).items():
         relation = entity.relation(name.removesuffix("_id")) if name.endswith("_id") else None
-        if relation is not None:  # an attribute that repeats a relationship, as a note's note_category_id
+        if (
+            relation is not None and relation.to
+        ):  # an attribute that repeats a relationship, as a note's note_category_id
             if value is not None and org.find(relation.to, str(value)) is None:
                 raise Refused(NOT_FOUND)
             wanted.targets[relation.name] = None if value is None else str(value)

@@ -92,6 +92,14 @@ async def test_a_note_names_its_category_by_an_attribute(api: Api) -> None:
     assert (await api.send("POST", notes, json=payload(note="Called.", note_category_id="1"))).status_code == 404
 
 
+async def test_a_workflow_may_name_a_campus_and_a_category_that_is_not_simulated(api: Api) -> None:
+    campus = (await first(api, "/people/v2/campuses"))["id"]
+    new = payload(name="Visitors", campus_id=campus, workflow_category_id="7")
+    created = (await api.send("POST", "/people/v2/workflows", json=new)).json()["data"]
+    assert (created["attributes"]["name"], created["attributes"]["campus_id"]) == ("Visitors", campus)
+    assert created["relationships"]["campus"]["data"]["id"] == campus
+
+
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
