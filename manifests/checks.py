@@ -13,6 +13,7 @@ from manifests.entity import (
     Entity,
     columns,
     is_key_joined,
+    is_one,
     table_name,
 )
 from manifests.graph import adapter_edges, hard_loop, loop_text, unknown_target
@@ -109,6 +110,10 @@ def _reads(adapter: Adapter, entity: Entity) -> Found:
     if size_max is not None and entity.paging.size > size_max:
         yield ("paging", "size"), f"{entity.paging.size} records a page; this API gives at most {size_max}"
     order = entity.reads.full.order
+    if order and is_one(entity):
+        yield ("reads", "full", "order"), "a single record has no order"
+    if entity.paging.style == "link" and is_one(entity):
+        yield ("paging",), "a single record has no pages"
     for number, field in enumerate(order.by if order else ()):
         if field.type not in ORDER_TYPES:
             yield ("reads", "full", "order", "by", number), f"is {field.type}; an order is by {', '.join(ORDER_TYPES)}"

@@ -51,7 +51,8 @@ class Reference(Shape):
 class Under(Shape):
     """An entity that the API serves only below its parent: read once per parent row, a hard dependency.
 
-    `column` keeps the parent's key. The path names columns of the parent's row in braces, its key as {id}.
+    `column` keeps the parent's key. The path names columns of the parent's row in braces, its key as {id}. `one`: the
+    path leads to a single record instead of a list; null or 404 says that there is none.
     """
 
     entity: EntityName
@@ -59,6 +60,7 @@ class Under(Shape):
     key: bool = Field(
         False, description="Ids are unique only under a parent: its key becomes the first part of the key."
     )
+    one: bool = Field(False, description="The path leads to one record, or to none, instead of a list of them.")
 
 
 class OffsetPaging(Shape):
@@ -248,6 +250,11 @@ class Adapter(Shape):
 def is_key_joined(entity: Entity) -> bool:
     """Whether a row's key has several parts. It is no value of the API then: no path and no reference can name it."""
     return len(entity.key) > 1 or (entity.under is not None and entity.under.key)
+
+
+def is_one(entity: Entity) -> bool:
+    """Whether the API serves a single record, or none, under each parent."""
+    return entity.under is not None and entity.under.one
 
 
 def columns(entity: Entity) -> tuple[ColumnSpec, ...]:

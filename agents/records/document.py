@@ -47,16 +47,19 @@ class DocumentReader:
     """Documents of one API: where a body has their parts.
 
     A list that is left out because it is empty is an empty list: the total is 0 or, of an API without totals, nothing
-    else is in the document (`{}`, `{"data": null}`).
+    else is in the document (`{}`, `{"data": null}`). `is_one`: there is a record in place of the list, or null.
     """
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, is_one: bool = False) -> None:
+        self._is_one = is_one
         self._records = path_of(body.records)
         self._next = path_of(body.next)
         self._total = path_of(body.total)
 
     def read(self, body: bytes) -> Generator[None, None, Document]:
         """Yields where others may work. Retryable if the body is no page, Rejected if it is one over a bound."""
+        if self._is_one:
+            return self._single(body)
         document, is_suspect = parse(body) if len(body) <= WHOLE_BYTES_MAX else self._apart(body)
         found = dig(document, self._records)
         total = dig(document, self._total) if self._total else None
@@ -84,6 +87,17 @@ class DocumentReader:
                 yield
                 left = SLICE_BYTES
         return Document(records, link, total, is_suspect)
+
+    def _single(self, body: bytes) -> Document:
+        if len(body) > RECORD_TEXT_BYTES_MAX:
+            raise Rejected(
+                f"the answer has {len(body):,} bytes for one record, at most {RECORD_TEXT_BYTES_MAX:,} are read"
+            )
+        document, is_suspect = parse(body)
+        found = dig(document, self._records)
+        if type(found) is not dict and not _is_null(document, self._records):
+            raise Retryable(f"the answer has no record at {'.'.join(self._records)}: it starts with {start(body)}")
+        return Document([] if found is None else [found], None, None, is_suspect)
 
     def _link(self, document: Any) -> str | None:
         found = dig(document, self._next) if self._next else None
@@ -121,6 +135,12 @@ def _is_left_out(document: Any, path: Path) -> bool:
         if document is None:
             return True
     return False
+
+
+def _is_null(document: Any, path: Path) -> bool:
+    """Whether null stands at the path."""
+    above = dig(document, path[:-1])
+    return type(above) is dict and path[-1] in above and above[path[-1]] is None
 
 
 def path_of(dotted: str | None) -> Path:

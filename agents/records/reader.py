@@ -31,7 +31,7 @@ from agents.records.values import (
     shown,
     storable_text,
 )
-from manifests.entity import AdapterFile, Entity, FieldType, columns
+from manifests.entity import AdapterFile, Entity, FieldType, columns, is_one
 
 RECORD_BYTES_MAX = 1_000_000  # canonical JSON of one record; a longer one is rejected
 KEY_CHARS_MAX = 500  # an index entry of PostgreSQL takes about 2,700 bytes; a longer key is rejected
@@ -84,7 +84,7 @@ class RecordReader:
 
     def __init__(self, adapter: AdapterFile, entity: Entity) -> None:
         self._of = (adapter, entity)  # held, so that their ids stay theirs while this reader is cached
-        self._documents = DocumentReader(adapter.body)
+        self._documents = DocumentReader(adapter.body, is_one(entity))
         self._key_paths = tuple(path_of(key) for key in entity.key)
         self._key_type: type = int if entity.key_type == "integer" else str
         self._is_under = entity.under is not None

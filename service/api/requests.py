@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlspl
 
 from agents.ports import Parent
 from agents.records.document import LINK_CHARS_MAX
-from manifests.entity import AdapterFile, Entity, OffsetPaging
+from manifests.entity import AdapterFile, Entity, OffsetPaging, is_one
 from topics.errors import Rejected
 
 BASES_REMEMBERED_MAX = 10_000
@@ -66,7 +66,7 @@ def page_request(
     if link is not None:
         return PageRequest(origin, _linked(origin + path, link), parent is not None)
     query = urlencode(_query(adapter, entity, start or 0, size), quote_via=quote)
-    return PageRequest(origin, f"{path}?{query}", parent is not None)
+    return PageRequest(origin, f"{path}?{query}" if query else path, parent is not None)
 
 
 def check_next(first: PageRequest, here: PageRequest, following: PageRequest) -> None:
@@ -90,6 +90,8 @@ def _base(base_url: str) -> tuple[str, str]:
 def _query(adapter: AdapterFile, entity: Entity, start: int, size: int | None) -> Mapping[str, str]:
     names, full = adapter.parameters, entity.reads.full
     query = dict(full.query)
+    if is_one(entity):
+        return query
     if full.order is not None and full.order.parameter is not None:
         query[names.order] = full.order.parameter
     query[names.size] = str(size or entity.paging.size)

@@ -18,7 +18,7 @@ from service.logs import configure
 from service.settings import Settings, read_settings
 from topics.kinds.sync import StartSync
 
-PEOPLE = 7_000  # of each organisation: about 33,000 records of each
+PEOPLE = 7_000  # of each organisation: about 42,000 records of each
 
 
 def demo(

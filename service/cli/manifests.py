@@ -179,7 +179,7 @@ def _print_entity(facts: dict[str, Any]) -> None:
         "headers": _pairs(facts["headers"]),
         "key": " ".join(facts["key"]),
         "updated at": facts["updated_at"],
-        "paging": f"{facts['paging']['style']}, {facts['paging']['size']} records a page",
+        "paging": _paging(facts),
         "full read": f"{full['order'] or ''} {_pairs(full['query'])}".strip(),
         "delta by": _delta(facts),
         "read under": f"{under['entity']}, kept in {under['column']}{_in_key(under)}" if under else "",
@@ -192,6 +192,12 @@ def _print_entity(facts: dict[str, Any]) -> None:
         say(f"  {label:<11} {value or '-'}")
     console.print()
     table(["column", "type", "from"], [[each["name"], each["type"], _origin(facts, each)] for each in facts["columns"]])
+
+
+def _paging(facts: dict[str, Any]) -> str:
+    if facts["under"] and facts["under"]["one"]:
+        return "a single record"
+    return f"{facts['paging']['style']}, {facts['paging']['size']} records a page"
 
 
 def _in_key(under: dict[str, Any]) -> str:

@@ -26,5 +26,5 @@ def test_the_demo_ends_with_a_database_that_equals_its_source(tmp_path: Path) ->
     )
     assert shown.returncode == 0, shown.stdout + shown.stderr
     figures = json.loads(report.read_text())
-    assert (figures["is_equal"], figures["entities"], figures["refetched_pages"]) == (True, 49, 0)
+    assert (figures["is_equal"], figures["entities"], figures["refetched_pages"]) == (True, 64, 0)
     assert figures["records"] == figures["expected"] > 1_000

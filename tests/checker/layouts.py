@@ -45,6 +45,7 @@ class Layout:
     specification: bytes
     path: re.Pattern[str]
     stride: int  # from the beginning of one page to that of the next
+    include: str = ""  # what its pages are requested with
 
     def place(self, path: str, query: str) -> tuple[str, int] | None:
         """Parent and number of a page by its address; None if it is no page of this entity, or a repair between two."""
@@ -82,12 +83,18 @@ def layout_of(adapter: str, document: dict[str, Any]) -> Layout:
         specification=_specification(document),
         path=_pattern(document["path"]),
         stride=_stride(document),
+        include=_full(document).get("query", {}).get("include", ""),
     )
+
+
+def _full(document: dict[str, Any]) -> dict[str, Any]:
+    full: dict[str, Any] = document.get("reads", {}).get("full", {})
+    return full
 
 
 def _stride(document: dict[str, Any]) -> int:
     size: int = document.get("paging", {}).get("size", 100)
-    is_ordered = "order" in document.get("reads", {}).get("full", {})
+    is_ordered = "order" in _full(document)
     return size - OVERLAP if is_ordered else size
 
 

@@ -3,7 +3,7 @@
 Canonical JSON: keys sorted at every level, no spaces, UTF-8 unescaped. The content hash is BLAKE2b (16 bytes) over the
 record's canonical JSON, with the specification of the layout as person and, below a parent, 16 bytes of BLAKE2b over
 the parent's key as salt; the source's hash of a table is SHA-256 over, in key order, the key, a line feed, the
-canonical JSON of id, type, attributes and relationships, a line feed.
+canonical JSON of id, type, attributes and relationships (only the data of each: links name the host), a line feed.
 """
 
 import hashlib
@@ -42,6 +42,8 @@ class TableReader:
     def take(self, row: Row) -> None:
         record = msgspec.json.decode(row["raw"])
         said = {name: record[name] for name in COMPARED if name in record}
+        if "relationships" in said:
+            said["relationships"] = {name: {"data": one["data"]} for name, one in said["relationships"].items()}
         if self._lives:
             self._keys.add(row["id"])
         if not self._is_dead(row["id"]):

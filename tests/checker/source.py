@@ -18,9 +18,10 @@ async def read_expected(
 ) -> dict[tuple[str, str], Expected]:
     """Records and their hash by organisation and entity, those included that unfiltered lists hide."""
     expected = {}
+    included = ";".join(f"{name}:{layout.include}" for name, layout in layouts.items() if layout.include)
     async with httpx.AsyncClient(base_url=url.rstrip("/"), timeout=ANSWER_SECONDS_MAX) as client:
         for org in orgs:
-            answer = await client.get("/_sim/expected", params={"org": org, "hidden": "include"})
+            answer = await client.get("/_sim/expected", params={"org": org, "hidden": "include", "include": included})
             found = answer.raise_for_status().json()["entities"]
             for entity in layouts:
                 expected[org, entity] = Expected(found[entity]["rows"], found[entity]["sha256"])

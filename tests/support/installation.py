@@ -16,7 +16,7 @@ from agents.core.registry import Registry
 from agents.kinds import SHIPPED, SYNC
 from manifests.loader import load_packaged
 from service.clock import SystemClock
-from service.dev.demo.verify import Comparison, compare
+from service.dev.demo.verify import Comparison, compare, included
 from service.kafka.client import client_arguments
 from service.kafka.topics import ensure_topics
 from service.settings import Settings, child_environment
@@ -141,8 +141,8 @@ class Installation:
         assert [entity for entity in await self.compared(org) if not entity.is_equal] == []
 
     async def compared(self, org: str) -> list[Comparison]:
-        expected = await self.ask_simulator(f"expected?org={org}&hidden=include")
         entities = load_packaged().adapter("pco").entities
+        expected = await self.ask_simulator(f"expected?org={org}&hidden=include&include={included(entities)}")
         return await compare(self.settings.sink, org, "pco", expected["entities"], entities)
 
 

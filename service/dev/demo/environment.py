@@ -14,7 +14,7 @@ import httpx
 from manifests.loader import load_packaged
 from service.clock import Clock
 from service.dev import Say
-from service.dev.demo.verify import Comparison, compare
+from service.dev.demo.verify import Comparison, compare, included
 from service.dev.environment import LocalEnvironment
 from service.dev.supervisor import Child
 from service.settings import Settings
@@ -83,8 +83,8 @@ class DemoEnvironment:
         """A comparison of every entity of every organisation, row by row."""
         found = []
         for org in ORGANISATIONS:
-            expected = await self._get(f"expected?org={org}&hidden=include")
             entities = load_packaged().adapter(ADAPTER).entities
+            expected = await self._get(f"expected?org={org}&hidden=include&include={included(entities)}")
             found += await compare(self.settings.sink, org, ADAPTER, expected["entities"], entities)
         return found
 

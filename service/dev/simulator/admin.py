@@ -1,8 +1,9 @@
 """Administration of the simulator, under /_sim/: counters, writes, faults, and the expected content of a copy.
 
 Not part of the simulated API: no credentials, no rate limit, not counted. GET: `counters` (org, entity),
-`expected` (org, entity, hidden=include), `faults`, `lives` (org, entity). POST, with a JSON object: `insert`, `edit`,
-`delete`, `merge`, `move`, `faults`; with nothing: `counters/reset`, `faults/clear`, `move/stop`.
+`expected` (org, entity, hidden=include, and what pages are requested with: include=people.email:person;…), `faults`,
+`lives` (org, entity). POST, with a JSON object: `insert`, `edit`, `delete`, `merge`, `move`, `faults`; with nothing:
+`counters/reset`, `faults/clear`, `move/stop`.
 
 Kinds of `faults` that are failures (faults.FaultSpec says whom they hit, how often, how long):
 
@@ -152,7 +153,9 @@ class Admin:
     def _expected(self, query: dict[str, str], body: bytes) -> object:
         org = self._org(query.get("org", ""))
         names = [_entity(query["entity"]).name] if "entity" in query else list(ENTITIES)
-        return {"org": org.name, "entities": expected(org, names, with_hidden=query.get("hidden") == "include")}
+        include = dict(_including(each) for each in query.get("include", "").split(";") if each)
+        with_hidden = query.get("hidden") == "include"
+        return {"org": org.name, "entities": expected(org, names, with_hidden, include)}
 
     def _list_faults(self, query: dict[str, str], body: bytes) -> object:
         specs = self._faults.in_force(self._clock.monotonic())
@@ -222,6 +225,12 @@ def _entity(name: str) -> Entity:
     if name not in ENTITIES:
         raise Rejected(f"there is no entity {name!r}; there are: {', '.join(sorted(ENTITIES))}")
     return ENTITIES[name]
+
+
+def _including(text: str) -> tuple[str, str]:
+    """`people.email:person`: an entity, and what its pages are requested with."""
+    name, _, include = text.partition(":")
+    return _entity(name).name, include
 
 
 def _read(model: type[M], body: bytes) -> M:

@@ -1,17 +1,15 @@
 """ASGI application of the simulator: credentials, rate limit, faults, documents and counters of each request."""
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from zlib import crc32
 
 from service.clock import Clock, SystemClock
 from service.dev.simulator import responses
 from service.dev.simulator.admin import PREFIX, Admin
 from service.dev.simulator.auth import Credentials
+from service.dev.simulator.clients import METHODS, Written, write
 from service.dev.simulator.config import SimulatorConfig
 from service.dev.simulator.counters import Counters
 from service.dev.simulator.faults import HANG_SECONDS_MAX, Faults, FaultSpec
@@ -23,30 +21,26 @@ from service.dev.simulator.render import Writer
 from service.dev.simulator.responses import Header, Response
 from service.dev.simulator.routes import Found, Listing, Root, Single, resolve
 from service.dev.simulator.store import Organisation
+from service.dev.simulator.versions import processed_as
+from service.dev.simulator.wire import (
+    BODY_BYTES_MAX,
+    Message,
+    Receive,
+    Send,
+    header,
+    offset_of,
+    read_body,
+    send_response,
+    send_start,
+)
 
 TOKEN_PATH = "/oauth/token"
-BODY_BYTES_MAX = 1_000_000  # of a request; the response to a longer one is 413
 VERSION_HEADER = b"x-pco-api-version"
-OLDEST_VERSION = b"2018-08-01"
-PROCESSED_AS = {
-    "people": b"2025-11-10",
-    "groups": b"2023-07-10",
-    "giving": b"2019-10-18",
-    "check-ins": b"2025-05-28",
-    "check_ins": b"2025-05-28",
-    "services": b"2018-11-01",
-    "calendar": b"2022-07-07",
-}
-_OFFSET = re.compile(rb"(?:^|&)offset=(\d{1,11})(?:&|$)")
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET of the API by an organisation. `root` is the API's address as the client sees it."""
+    """A request of the API by an organisation. `root` is the API's address as the client sees it."""
 
     org: Organisation
     path: str
@@ -61,7 +55,7 @@ class Simulator:
         self._config = config
         self._clock = clock
         self._orgs = {name: Organisation(name, config.seed, config.people) for name in config.orgs}
-        self._credentials = Credentials(config.orgs, clock, config.token_seconds, config.seed)
+        self._credentials = Credentials(config.orgs, clock, config.token_seconds, config.seed, config.scopes)
         self._limiter = Limiter(config)
         self._faults = Faults(config.seed)
         self._counters = Counters(config.journal)
@@ -84,35 +78,62 @@ class Simulator:
 
     async def _administer(self, scope: Message, receive: Receive, send: Send) -> None:
         """Tokens and administration: neither limited nor counted."""
-        body = await _body(receive)
+        body = await read_body(receive)
         if body is None:
-            await _send(send, responses.json(413, {"error": f"a request has at most {BODY_BYTES_MAX} bytes"}))
+            await send_response(send, responses.json(413, {"error": f"a request has at most {BODY_BYTES_MAX} bytes"}))
         elif scope["path"] == TOKEN_PATH:
-            content_type = _header(scope, b"content-type").decode("latin-1")
-            await _send(send, self._credentials.token(scope["method"], content_type, body))
+            content_type = header(scope, b"content-type").decode("latin-1")
+            await send_response(send, self._credentials.token(scope["method"], content_type, body))
         else:
             query = scope["query_string"].decode("latin-1")
-            await _send(send, self._admin.respond(scope["method"], scope["path"], query, body))
+            await send_response(send, self._admin.respond(scope["method"], scope["path"], query, body))
 
     async def _api(self, scope: Message, receive: Receive, send: Send) -> None:
         requested_at = self._clock.now()
-        name = self._credentials.identify(_header(scope, b"authorization"))
-        if isinstance(name, Response):
-            await _send(send, name, self._request_id())
+        if not header(scope, b"user-agent"):
+            await send_response(send, responses.NO_USER_AGENT)
             return
-        query = scope["query_string"]
-        rate_headers, refusal = self._limiter.take(name, self._clock.monotonic(), _offset(query))
-        headers = (*rate_headers, *self._request_id(), *_version(scope["path"]))
-        refusal = refusal or _unacceptable(scope)
+        query, product = scope["query_string"], scope["path"][1:].partition("/")[0]
+        caller = self._credentials.identify(header(scope, b"authorization"), product)
+        rate_headers, refusal = self._limiter.take(caller.org, self._clock.monotonic(), offset_of(query))
+        headers = (*rate_headers, *self._request_id())
+        if caller.refusal is not None:
+            await send_response(send, caller.refusal, headers)
+            return
+        name, version = caller.org, processed_as(product, header(scope, VERSION_HEADER))
+        refusal = refusal or (responses.UNKNOWN_VERSION if version is None else None)
         if refusal is not None:
             self._counters.answered(name, "", str(refusal.status))
-            await _send(send, refusal, headers)
+            await send_response(send, refusal, headers)
             return
+        headers = (*headers, *_version(version))
         if self._config.latency_ms:
             await asyncio.sleep(self._config.latency_ms / 1_000)
-        host = _header(scope, b"host").decode("latin-1")
+        host = header(scope, b"host").decode("latin-1")
         root = f"{scope.get('scheme', 'http')}://{host}"
-        await self._get(Request(self._orgs[name], scope["path"], query, root), requested_at, headers, receive, send)
+        request = Request(self._orgs[name], scope["path"], query, root)
+        if scope["method"] in METHODS:
+            await self._write(request, scope["method"], headers, receive, send)
+        else:
+            await self._get(request, requested_at, headers, receive, send)
+
+    async def _write(
+        self, request: Request, method: str, headers: tuple[Header, ...], receive: Receive, send: Send
+    ) -> None:
+        """The cache forgets before the write: nothing is served until it is done."""
+        org, body = request.org, await read_body(receive)
+        self._moves.catch_up(org.name)
+        self._cache.forget(org.name)
+        found = resolve(org, request.path)
+        answer = responses.BAD_PAYLOAD if body is None else write(org, found, method, body, self._clock.now())
+        if isinstance(answer, Written):
+            answer = self._document(request, answer)
+        self._counters.answered(org.name, _entity_of(found), str(answer.status))
+        await send_response(send, answer, headers)
+
+    def _document(self, request: Request, written: Written) -> Response:
+        writer = Writer(request.org, request.root, Query.parse(""), self._config.included_when_empty)
+        return Response(written.status, writer.single(written.single))
 
     async def _get(
         self, request: Request, requested_at: datetime, headers: tuple[Header, ...], receive: Receive, send: Send
@@ -124,14 +145,14 @@ class Simulator:
         page = None if is_faulty else self._cache.find(key)
         found = None if page else resolve(request.org, request.path)
         entity = page.entity if page else _entity_of(found)
-        fault = self._faults.failure_for(org, entity, _offset(request.query)) if is_faulty else None
+        fault = self._faults.failure_for(org, entity, offset_of(request.query)) if is_faulty else None
         if fault is not None and fault.kind == "no_permission":
             found = _without_permission(found)
         if page is None:
             response = self._page(request, found)
             if isinstance(response, Response):
                 self._counters.answered(org, entity, str(response.status))
-                await _send(send, response, headers)
+                await send_response(send, response, headers)
                 return
             page = response
             if not is_faulty:
@@ -154,7 +175,7 @@ class Simulator:
         """The page is counted as soon as it is sent, so that a later request for the counters includes it."""
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(fault.delay_ms / 1_000)
-        await _send(send, Response(200, page.body, headers=((b"etag", page.etag),)), headers)
+        await send_response(send, Response(200, page.body, headers=((b"etag", page.etag),)), headers)
         self._counters.answered(org, page.entity, "200")
         if page.name:
             self._counters.served(org, page.entity, page.name, requested_at)
@@ -173,8 +194,11 @@ class Simulator:
             body = writer.listing(found, request.path, changes)
             text = query.text()
             name = f"{request.path}?{text}" if text else request.path
+        elif isinstance(found, Single):
+            body = writer.single(found)
+            name = request.path if found.entity.is_single else ""
         else:
-            body = writer.single(found) if isinstance(found, Single) else writer.root_document(found)
+            body = writer.root_document(found)
         return Page(_entity_of(found), name, body, b'W/"%08x"' % crc32(body))
 
     def _request_id(self) -> tuple[Header, ...]:
@@ -191,14 +215,16 @@ async def _send_fault(fault: FaultSpec, page: Page, headers: tuple[Header, ...],
     if fault.kind == "hang":
         await _hang(receive)
     elif fault.kind == "half_body":
-        await _start(send, Response(200, page.body), headers)
+        await send_start(send, Response(200, page.body), headers)
         await send({"type": "http.response.body", "body": page.body[: len(page.body) // 2], "more_body": True})
     elif fault.kind == "rate_limit":
-        await _send(send, responses.too_many(101, 100, 20, fault.retry_after), headers)
+        await send_response(send, responses.too_many(101, 100, 20, fault.retry_after), headers)
     elif fault.kind == "html":
-        await _send(send, responses.html(fault.status, "Service Unavailable"), headers)
+        await send_response(send, responses.html(fault.status, "Service Unavailable"), headers)
     else:
-        await _send(send, responses.error(fault.status, "Internal Server Error", "Something went wrong"), headers)
+        await send_response(
+            send, responses.error(fault.status, "Internal Server Error", "Something went wrong"), headers
+        )
 
 
 async def _hang(receive: Receive) -> None:
@@ -211,55 +237,8 @@ async def _hang(receive: Receive) -> None:
         return
 
 
-async def _send(send: Send, response: Response, headers: Iterable[Header] = ()) -> None:
-    await _start(send, response, headers)
-    await send({"type": "http.response.body", "body": response.body})
-
-
-async def _start(send: Send, response: Response, headers: Iterable[Header]) -> None:
-    all_headers = [
-        (b"content-type", response.content_type),
-        (b"content-length", b"%d" % len(response.body)),
-        *headers,
-        *response.headers,
-    ]
-    await send({"type": "http.response.start", "status": response.status, "headers": all_headers})
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The request's body; None if it is too long."""
-    parts: list[bytes] = []
-    size, is_more = 0, True
-    while is_more and size <= BODY_BYTES_MAX:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        is_more = message.get("more_body", False)
-    return b"".join(parts) if size <= BODY_BYTES_MAX else None
-
-
-def _header(scope: Message, name: bytes) -> bytes:
-    for known, value in scope["headers"]:
-        if known == name:
-            return bytes(value)
-    return b""
-
-
-def _offset(query: bytes) -> int:
-    match = _OFFSET.search(query)
-    return int(match[1]) if match else 0
-
-
-def _unacceptable(scope: Message) -> Response | None:
-    if scope["method"] != "GET":
-        return responses.READ_ONLY
-    version = _header(scope, VERSION_HEADER)
-    return responses.UNKNOWN_VERSION if version[:1].isdigit() and version < OLDEST_VERSION else None
-
-
-def _version(path: str) -> tuple[Header, ...]:
-    product = path[1:].partition("/")[0]
-    return ((b"x-pco-api-processed-as-version", PROCESSED_AS[product]),) if product in PROCESSED_AS else ()
+def _version(version: bytes | None) -> tuple[Header, ...]:
+    return ((b"x-pco-api-processed-as-version", version),) if version else ()
 
 
 def _entity_of(found: Found) -> str:

@@ -8,12 +8,22 @@ import base64
 import binascii
 import hmac
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from service.clock import Clock
-from service.dev.simulator.responses import BABOON, BASIC_DENIED, CAPUCHIN, Response, bearer_denied, json
+from service.dev.simulator.config import SCOPES
+from service.dev.simulator.responses import (
+    BABOON,
+    BASIC_DENIED,
+    CAPUCHIN,
+    Response,
+    bearer_denied,
+    json,
+    out_of_scope,
+)
 
 CLIENT_ID = "simulator-app"
 CLIENT_SECRET = "secret-simulator-app"
@@ -35,34 +45,48 @@ def first_refresh_token_of(org: str) -> str:
     return f"refresh-{org}"
 
 
-class Credentials:
-    """All organisations' credentials. `token_seconds`: the lifetime of an access token."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The organisation that a request is made for, empty if it is nobody's, and the 401 if it is refused."""
 
-    def __init__(self, orgs: Iterable[str], clock: Clock, token_seconds: int, seed: int) -> None:
+    org: str
+    refusal: Response | None = None
+
+
+class Credentials:
+    """All organisations' credentials. `token_seconds`: the lifetime of an access token; `scopes`: what it is for."""
+
+    def __init__(
+        self, orgs: Iterable[str], clock: Clock, token_seconds: int, seed: int, scopes: Iterable[str] = SCOPES
+    ) -> None:
         self._orgs = frozenset(orgs)
         self._clock = clock
         self._token_seconds = token_seconds
+        self._scopes = tuple(scopes)
         self._key = f"simulator/{seed}".encode()
         self._basic = {_basic(org, secret_of(org)): org for org in self._orgs}
         self._newest: dict[str, int] = {}
 
-    def identify(self, authorization: bytes) -> str | Response:
-        """The organisation, or the 401."""
+    def identify(self, authorization: bytes, product: str) -> Caller:
+        """Whose request it is. Personal access tokens are for all products, others for those of their scope."""
         known = self._basic.get(authorization)
         if known is not None:
-            return known
+            return Caller(known)
         scheme, _, rest = authorization.decode("latin-1").partition(" ")
         if scheme.lower() == "bearer":
-            return self._bearer(rest.strip())
-        if scheme.lower() == "basic":
-            return self._basic.get(_normal(rest), BASIC_DENIED)
-        return BASIC_DENIED
+            return self._bearer(rest.strip(), product)
+        org = self._basic.get(_normal(rest)) if scheme.lower() == "basic" else None
+        return Caller(org) if org else Caller("", BASIC_DENIED)
 
-    def _bearer(self, token: str) -> str | Response:
+    def _bearer(self, token: str, product: str) -> Caller:
         org, number = self._verified("access", token)
         if org not in self._orgs:
-            return bearer_denied(CAPUCHIN)
-        return bearer_denied(BABOON) if number <= self._now() else org
+            return Caller("", bearer_denied(CAPUCHIN))
+        if number <= self._now():
+            return Caller(org, bearer_denied(BABOON))
+        scope = product.replace("-", "_")
+        is_within = scope in self._scopes or scope not in SCOPES
+        return Caller(org) if is_within else Caller(org, out_of_scope(product))
 
     def token(self, method: str, content_type: str, body: bytes) -> Response:
         """POST /oauth/token: tokens for a code or a refresh token."""
@@ -102,7 +126,7 @@ class Credentials:
             "token_type": "bearer",
             "expires_in": self._token_seconds,
             "refresh_token": self._signed("refresh", org, number),
-            "scope": "people groups giving services check_ins calendar",
+            "scope": " ".join(self._scopes),
             "created_at": now,
         }
         return json(200, tokens)

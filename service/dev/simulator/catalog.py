@@ -26,7 +26,7 @@ class Edge:
 
 
 def _edges(parent: Entity) -> dict[str, Edge]:
-    """A relationship makes an edge if the child requires its target, or has many of them."""
+    """A relationship makes an edge if the child requires its target or has many of them, or if it says so."""
     edges: dict[str, Edge] = {}
     for child in ENTITIES.values():
         if child.under == parent.name:
@@ -35,7 +35,9 @@ def _edges(parent: Entity) -> dict[str, Edge]:
         if child.product != parent.product:
             continue
         for relation in child.relations:
-            if relation.to == parent.name and (relation.required or relation.many) and child.segment not in edges:
+            is_usual = relation.required or relation.many
+            makes_edge = is_usual if relation.edge is None else relation.edge
+            if relation.to == parent.name and makes_edge and child.segment not in edges:
                 edges[child.segment] = Edge(child.segment, child.name, relation.name)
     return edges
 

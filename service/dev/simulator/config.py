@@ -1,12 +1,14 @@
 """Configuration of a simulator: its organisations, their size, its behaviour."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
 
 ORGS_MAX = 1_000
 PEOPLE_MAX = 200_000
+Scope = Literal["people", "groups", "giving", "services", "check_ins", "calendar"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 OrgName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
@@ -28,6 +30,7 @@ class SimulatorConfig(BaseModel):
         Literal["number", "words"], Field(description="The period header says `20` or `20 seconds`; both were seen")
     ] = "number"
     latency_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+    scopes: Annotated[tuple[Scope, ...], Field(description="Products that OAuth tokens are for")] = SCOPES
     token_seconds: Annotated[PositiveInt, Field(description="The lifetime of an OAuth access token")] = 7_200
     included_when_empty: Annotated[bool, Field(description="Some recordings have an empty `included`, some none")] = (
         True

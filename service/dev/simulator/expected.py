@@ -3,13 +3,16 @@
 The content hash of an entity is the lower-case hex SHA-256 over, for each record in the order of its id compared as
 UTF-8 bytes: the id, a line feed, the record's canonical JSON, a line feed. Canonical JSON is of the keys `id`, `type`,
 `attributes` and `relationships` (those that the served record has; reference values have no relationships), as parsed
-from a page that was requested without include and fields, with keys sorted at every level, without spaces, in
-unescaped UTF-8: `msgspec.json.encode(value, order="deterministic")`. Of an entity below a parent, the records of all
-parents are taken together.
+from a page that was requested without fields, and with the include that is asked for (none, if none is). Of each
+relationship only `data` is taken: links name the host. Keys are sorted at every level, without spaces, in unescaped
+UTF-8: `msgspec.json.encode(value, order="deterministic")`. Of an entity below a parent, the records of all parents are
+taken together.
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -23,13 +26,20 @@ from service.dev.simulator.store import Organisation
 CANONICAL_KEYS = ("id", "type", "attributes", "relationships")
 
 
-def expected(org: Organisation, names: list[str], with_hidden: bool) -> dict[str, Any]:
-    """Row count and content hash by entity. Without `with_hidden`: of records in unfiltered lists, and below them."""
-    writer = Writer(org, "", Query.parse(""), included_when_empty=False)
-    return {name: _entity(org, ENTITIES[name], writer, with_hidden) for name in names}
+def expected(
+    org: Organisation, names: list[str], with_hidden: bool, include: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Row count and content hash by entity. Without `with_hidden`: of records in unfiltered lists, and below them.
+
+    `include`: what an entity's pages are requested with, by the entity.
+    """
+    includes = include or {}
+    return {name: _entity(org, ENTITIES[name], includes.get(name, ""), with_hidden) for name in names}
 
 
-def _entity(org: Organisation, entity: Entity, writer: Writer, with_hidden: bool) -> dict[str, Any]:
+def _entity(org: Organisation, entity: Entity, include: str, with_hidden: bool) -> dict[str, Any]:
+    query = Query.parse(urlencode({"include": include} if include else {}))
+    writer = Writer(org, "", query, included_when_empty=False)
     digest = hashlib.sha256()
     rows = 0
     for id, record in sorted(org.records(entity.name).items(), key=lambda item: item[0].encode()):
@@ -41,6 +51,8 @@ def _entity(org: Organisation, entity: Entity, writer: Writer, with_hidden: bool
 
 def canonical(resource: dict[str, Any]) -> bytes:
     kept = {key: resource[key] for key in CANONICAL_KEYS if key in resource}
+    if "relationships" in kept:
+        kept["relationships"] = {name: {"data": value["data"]} for name, value in kept["relationships"].items()}
     parsed = msgspec.json.decode(msgspec.json.encode(kept))
     return msgspec.json.encode(parsed, order="deterministic")
 

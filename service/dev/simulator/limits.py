@@ -29,7 +29,10 @@ class Limiter:
         self._period = f"{config.rate_seconds}{words}".encode()
 
     def take(self, org: str, now: float, offset: int) -> tuple[tuple[Header, ...], Response | None]:
-        """Count a request at `now` (monotonic seconds): its rate headers, and the 429 if it is over the limit."""
+        """Count a request at `now` (monotonic seconds): its rate headers, and the 429 if it is over the limit.
+
+        Requests of nobody (`org` is empty) are counted together.
+        """
         limit = self._limit_deep if offset > DEEP_OFFSET else self._limit
         window = self._windows.get(org)
         if window is None or now >= window.started + self._seconds:

@@ -1,15 +1,16 @@
 """Query parameters of a request, and the records that they select. Unknown ones are ignored, as in the real API."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from service.dev.simulator.folding import fold
 from service.dev.simulator.record import Record, number_of, pointers
-from service.dev.simulator.schema import Entity
+from service.dev.simulator.schema import SEARCHES, Entity
+from service.dev.simulator.search import search_test
 from service.dev.simulator.selection import Key, Selection, Test
 from service.dev.simulator.store import Organisation
 
@@ -19,6 +20,7 @@ PARAMETERS_MAX = 100
 ORGANISATION_ZONE = timezone(timedelta(hours=-6))  # where a bare date begins
 ARCHIVE_STATUS = "archive_status"
 INCLUDE_DELETED = "include_deleted"
+PERSON = "people.person"
 
 _WHERE = re.compile(r"^where\[(\w+)\](?:\[(gt|gte|lt|lte)\])?$")
 _FIELDS = re.compile(r"^fields\[(\w+)\]$")
@@ -28,7 +30,7 @@ Condition = tuple[str, str, str]  # key, operator ("" is equal), value
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Parameters as they were sent, sorted by name, and their meaning."""
+    """Parameters as they were sent, sorted by name, and their meaning. `include` may be dotted: `households.people`."""
 
     pairs: tuple[tuple[str, str], ...]
     offset: int
@@ -57,6 +59,17 @@ class Query:
             fields={match[1]: frozenset(_list(value)) for match, value in fields if match},
         )
 
+    def included(self, entity: Entity) -> tuple[str, ...]:
+        """The edges of an entity that are included, in the order of the request."""
+        if not self.include:
+            return ()
+        return tuple(name for name in dict.fromkeys(_first(path) for path in self.include) if name in entity.include)
+
+    def included_below(self, edge: str, target: Entity) -> tuple[str, ...]:
+        """The edges of the records that this edge leads to that are included as well: one dotted level."""
+        behind = (path.removeprefix(f"{edge}.") for path in self.include if path.startswith(f"{edge}."))
+        return tuple(name for name in dict.fromkeys(behind) if name in target.include)
+
     def text(self, **changes: int | str) -> str:
         """The query as the API writes it in links: sorted by name, brackets as they are."""
         pairs = dict(self.pairs) | {name: str(value) for name, value in changes.items()}
@@ -74,6 +87,10 @@ def abilities(entity: Entity) -> dict[str, tuple[str, ...]]:
     }
 
 
+def _first(path: str) -> str:
+    return path.partition(".")[0]
+
+
 def _number(text: str | None, default: int) -> int:
     return int(text) if text is not None and text.isdecimal() and len(text) < 12 else default
 
@@ -85,20 +102,22 @@ def _list(text: str | None) -> tuple[str, ...]:
 def select(org: Organisation, entity: Entity, query: Query, scope: str, records: Iterable[Record]) -> Selection:
     """The records of a listing that the request selects, in its order. `scope` is empty for all of an entity.
 
-    Only selections without a scope are remembered: those below one record are short.
+    Only selections without a scope are remembered, those below one record are short; and no searches, which look at
+    other records.
     """
     key = (entity.name, (query.where, query.order, query.filters))
-    known = None if scope else org.selection(key)
+    is_kept = not scope and not any(name in SEARCHES for name, _, _ in query.where)
+    known = org.selection(key) if is_kept else None
     if known is not None:
         return known
-    selection = Selection(records, _tests(entity, query), _key(entity, query.order))
-    if not scope:
+    selection = Selection(records, _tests(org, entity, query), _key(org, entity, query.order))
+    if is_kept:
         org.remember(key, selection)
     return selection
 
 
-def _tests(entity: Entity, query: Query) -> list[Test]:
-    tests = [test for condition in query.where if (test := _test(entity, condition)) is not None]
+def _tests(org: Organisation, entity: Entity, query: Query) -> list[Test]:
+    tests = [test for condition in query.where if (test := _test(org, entity, condition)) is not None]
     for name in query.filters:
         if name in entity.filters:
             tests.append(_filter_test(*entity.filters[name]))
@@ -121,11 +140,13 @@ def _hidden(entity: Entity, query: Query) -> Test | None:
     return lambda record: getattr(record.attributes, attribute) is None
 
 
-def _test(entity: Entity, condition: Condition) -> Test | None:
+def _test(org: Organisation, entity: Entity, condition: Condition) -> Test | None:
     """None where the API would ignore the condition."""
     key, operator, value = condition
     if key not in entity.where or key == ARCHIVE_STATUS:
         return None
+    if key in SEARCHES:
+        return None if operator else search_test(org, key, value)
     if key not in entity.attributes:
         return None if operator else _identity_test(key, value)
     kind = entity.attributes[key]
@@ -228,29 +249,31 @@ class _Descending:
         return other.value < self.value
 
 
-def _key(entity: Entity, order: Sequence[str]) -> Key:
-    """By each known attribute, nulls first; ties by id ascending, also of a descending attribute."""
+def _key(org: Organisation, entity: Entity, order: Sequence[str]) -> Key:
+    """By each known attribute, nulls first; ties by id ascending, also of a descending attribute.
+
+    What is no attribute of the record is one of its person.
+    """
     names = [(name.removeprefix("-"), name.startswith("-")) for name in order]
     parts = [(name, is_descending) for name, is_descending in names if name in entity.order]
     if not parts:
         return number_of
 
     def key(record: Record) -> tuple[Any, ...]:
-        values = ((_comparable(getattr(record.attributes, name)), is_descending) for name, is_descending in parts)
+        values = ((_comparable(_ordering(org, entity, record, name)), is_descending) for name, is_descending in parts)
         return (*(_Descending(value) if is_descending else value for value, is_descending in values), number_of(record))
 
     return key
+
+
+def _ordering(org: Organisation, entity: Entity, record: Record, name: str) -> object:
+    if name in entity.attributes:
+        return getattr(record.attributes, name)
+    people = (org.find(PERSON, pointer.id) for pointer in pointers(record, "person"))
+    return next((getattr(person.attributes, name.removeprefix("person.")) for person in people if person), None)
 
 
 def _comparable(value: object) -> tuple[Any, ...]:
     if value is None or isinstance(value, dict):
         return (0,)
     return (1, fold(value) if isinstance(value, str) else value)
-
-
-def fold(text: str, with_accents: bool = False) -> str:
-    """Text as the API compares it: without case and, in orders, without accents."""
-    if text.isascii() or with_accents:
-        return text.casefold()
-    plain = unicodedata.normalize("NFKD", text)
-    return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold()

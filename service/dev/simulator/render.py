@@ -72,19 +72,17 @@ class Writer:
         }
         return msgspec.json.encode({"data": data, "meta": {"parent": {"id": pointer.id, "type": pointer.type}}})
 
-    def resource(self, entity: Entity, record: Record, is_included: bool = False) -> Json:
-        """A resource as in a list. Included relationships are shown on the resources of `data` only."""
+    def resource(self, entity: Entity, record: Record, included: Sequence[str] | None = None) -> Json:
+        """A resource as in a list, with its included relationships: if not given, those of the resources of `data`."""
         own = self.root + self.org.path(entity, record)
-        resource: Json = {"type": entity.type, "id": record.id, "attributes": record.attributes}
+        resource: Json = {"type": entity.type, "id": record.id, "attributes": self._attributes(entity, record)}
         relationships: Json = {
             relation.name: {"data": record.targets[relation.name]} for relation in entity.relations if relation.shown
         }
-        for name in () if is_included else self._included_names(entity):
+        for name in self.query.included(entity) if included is None else included:
             relationships[name] = {"data": self._related(entity, record, name), "links": {"related": f"{own}/{name}"}}
         fields = self.query.fields.get(entity.type)
         if fields is not None:
-            values = msgspec.structs.asdict(record.attributes)
-            resource["attributes"] = {name: value for name, value in values.items() if name in fields}
             relationships = {name: value for name, value in relationships.items() if name in fields}
         if relationships:
             resource["relationships"] = relationships
@@ -93,27 +91,41 @@ class Writer:
             resource["links"] |= {"html": f"{self.root}/pages/{record.id}"}
         return resource
 
-    def _included_names(self, entity: Entity) -> list[str]:
-        return [name for name in self.query.include if name in entity.include] if self.query.include else []
+    def _attributes(self, entity: Entity, record: Record) -> Any:
+        fields = self.query.fields.get(entity.type)
+        if fields is None:
+            return entity.unasked(record.attributes)
+        return {name: value for name, value in msgspec.structs.asdict(record.attributes).items() if name in fields}
 
     def _related(self, entity: Entity, record: Record, name: str) -> Pointer | tuple[Pointer, ...] | None:
         if entity.relation(name) is not None:
             return record.targets[name]
         edge = EDGES[entity.name][name]
-        type = ENTITIES[edge.child].type
-        return tuple(Pointer(type, child.id) for child in self.org.children(edge, record.id))
+        child = ENTITIES[edge.child]
+        found = tuple(Pointer(child.type, one.id) for one in self.org.children(edge, record.id))
+        return next(iter(found), None) if child.is_single else found
 
     def _include(self, document: Json, entity: Entity, shown: Iterable[Record]) -> None:
         """The included resources, each once, in the order in which the data names them."""
         resources: dict[tuple[str, str], Json] = {}
-        for record in shown:
-            for name in self._included_names(entity):
-                target, records = self._targets(entity, record, name)
-                for one in records:
-                    if (target.type, one.id) not in resources:
-                        resources[(target.type, one.id)] = self.resource(target, one, is_included=True)
+        names = self.query.included(entity)
+        for record in shown if names else ():
+            for name in names:
+                self._include_edge(resources, entity, record, name)
         if resources or self.included_when_empty:
             document["included"] = list(resources.values())
+
+    def _include_edge(self, resources: dict[tuple[str, str], Json], entity: Entity, record: Record, name: str) -> None:
+        """The records that an edge leads to, and those that their own included edges lead to."""
+        target, records = self._targets(entity, record, name)
+        below = self.query.included_below(name, target)
+        for one in records:
+            if (target.type, one.id) not in resources:
+                resources[(target.type, one.id)] = self.resource(target, one, below)
+                for edge in below:
+                    further, found = self._targets(target, one, edge)
+                    for other in found:
+                        resources.setdefault((further.type, other.id), self.resource(further, other, ()))
 
     def _targets(self, entity: Entity, record: Record, name: str) -> tuple[Entity, list[Record]]:
         relation: Relation | None = entity.relation(name)
@@ -130,9 +142,13 @@ class Writer:
     def _edge_links(self, entity: Entity, record: Record) -> dict[str, str | None]:
         """One address for each edge; null for a to-one that is not set."""
         own = self.root + self.org.path(entity, record)
-        links: dict[str, str | None] = {segment: f"{own}/{segment}" for segment in EDGES[entity.name]}
+        links: dict[str, str | None] = {}
+        for segment, edge in EDGES[entity.name].items():
+            is_unset = ENTITIES[edge.child].is_single and not self.org.children(edge, record.id)
+            links[segment] = None if is_unset else f"{own}/{segment}"
         for relation in entity.relations:
-            links[relation.name] = f"{own}/{relation.name}" if record.targets[relation.name] else None
+            if relation.shown or relation.name in entity.include:
+                links[relation.name] = f"{own}/{relation.name}" if record.targets[relation.name] else None
         return dict(sorted(links.items()))
 
 

@@ -25,6 +25,13 @@ def error(status: int, title: str, detail: str, code: str = "") -> Response:
     return Response(status, msgspec.json.encode({"errors": [problem]}))
 
 
+def invalid(type: str, parameter: str, detail: str, title: str = "Validation Error", code: str = "") -> Response:
+    """422 for one attribute or relationship of a record of this type."""
+    problem = {"status": "422", "title": title} | ({"code": code} if code else {}) | {"detail": detail}
+    problems = [problem | {"source": {"parameter": parameter}, "meta": {"resource": type}}]
+    return Response(422, msgspec.json.encode({"errors": problems}))
+
+
 def json(status: int, value: object) -> Response:
     return Response(status, msgspec.json.encode(value), PLAIN_JSON)
 
@@ -37,11 +44,14 @@ def html(status: int, title: str) -> Response:
 
 
 NOT_FOUND = error(404, "Not Found", "The resource you requested could not be found")
-READ_ONLY = error(405, "Method Not Allowed", "The simulator is written to under /_sim/ only")
+FORBIDDEN = error(403, "Forbidden", "You do not have access to this resource")
+NO_DATA = error(400, "Bad Request", "The payload given does not contain a 'data' key.", code="invalid_resource_payload")
+BAD_PAYLOAD = error(400, "Bad Request", "Your request could not be processed", code="invalid_resource_payload")
 TOO_MANY_PARAMETERS = error(400, "Bad Request", "The request has too many parameters")
 UNKNOWN_VERSION = error(
     400, "Bad Request", "The API version is older than 2018-08-01", code="unsupported_version_error"
 )
+NO_USER_AGENT = html(403, "Forbidden")  # by the firewall in front of the API, which counts nothing
 BASIC_DENIED = Response(
     401, b"HTTP Basic: Access denied.\n", HTML, ((b"www-authenticate", b'Basic realm="Application"'),)
 )
@@ -50,12 +60,21 @@ BABOON = "BABOON"  # a token that has expired
 
 
 def bearer_denied(hint: str) -> Response:
-    problem = {
-        "status": "401",
-        "title": "Unauthorized",
-        "code": "unauthorized",
-        "detail": f"The access token is not valid. Error Code Hint: ({hint})",
-    }
+    """In the API's own words, as those who got it have shown it."""
+    return _unauthorised(
+        "unauthorized", "Unauthorized", f"This request could not be authenticated. Error Code Hint: ({hint})"
+    )
+
+
+def out_of_scope(product: str) -> Response:
+    """In the API's own words. A token is valid, and was not given for this product."""
+    name = product.replace("-", " ").replace("_", " ")
+    detail = f"The API credentials do not have access to the application {name}"
+    return _unauthorised("bad_scope", "Request outside authenticated scope", detail)
+
+
+def _unauthorised(code: str, title: str, detail: str) -> Response:
+    problem = {"code": code, "title": title, "status": "401", "detail": detail}
     return Response(401, msgspec.json.encode({"errors": [problem]}), PLAIN_JSON)
 
 

@@ -16,12 +16,16 @@ ALIASES = {"check_ins": "check-ins"}
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A collection: all of an entity (scope is empty), or the records below one record."""
+    """A collection: all of an entity (scope is empty), or the records below one record.
+
+    `via`: the relationship by which the records name that one, if they do.
+    """
 
     entity: Entity
     records: Iterable[Record]
     scope: str
     owner: Pointer
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +78,18 @@ def _member(org: Organisation, listing: Listing, id: str) -> Found:
 
 
 def _below(org: Organisation, found: Found, segment: str) -> Found:
-    """An edge of a record: a collection, or the target of a relationship."""
+    """An edge of a record: a collection, its single record, or the target of a relationship."""
     if not isinstance(found, Single):
         return None
     above, record = found.entity, found.record
     edge = EDGES[above.name].get(segment)
     owner = Pointer(above.type, record.id)
     scope = f"{above.name}/{record.id}/{segment}"
+    if edge is not None and ENTITIES[edge.child].is_single:
+        only = next(iter(org.children(edge, record.id)), None)
+        return Single(ENTITIES[edge.child], only) if only else None
     if edge is not None:
-        return Listing(ENTITIES[edge.child], org.children(edge, record.id), scope, owner)
+        return Listing(ENTITIES[edge.child], org.children(edge, record.id), scope, owner, edge.via)
     relation = above.relation(segment)
     if relation is None or relation.to not in ENTITIES:
         return None

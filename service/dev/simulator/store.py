@@ -51,7 +51,7 @@ class Organisation:
             return f"/{entity.product}/v2/{entity.segment}/{record.id}"
         parent = self.find(entity.under, record.parent)
         above = self.path(ENTITIES[entity.under], parent) if parent else f"/{entity.product}/v2"
-        return f"{above}/{entity.segment}/{record.id}"
+        return f"{above}/{entity.segment}" if entity.is_single else f"{above}/{entity.segment}/{record.id}"
 
     def selection(self, key: SelectionKey) -> Selection | None:
         return self._selections.get(key)
@@ -110,7 +110,8 @@ class Organisation:
         if "updated_at" in entity.attributes:
             values["updated_at"] = draw.updated
         values.update(repeated_ids(entity, targets))
-        return Record(str(self.shape.number(entity.name, draw.index)), parent, entity.struct(**values), targets)
+        number = self.shape.number(entity.mirrors or entity.name, draw.index)
+        return Record(str(number), parent, entity.struct(**values), targets)
 
 
 def _index(index: dict[str, dict[str, Record]], edge: Edge, old: Record | None, new: Record | None) -> None:

@@ -43,8 +43,19 @@ class Writes:
         stand_in = {relation.name: _alive(org, relation, made) for relation in entity.relations if relation.to}
         stamps = {name: self._stamp for name in ("created_at", "updated_at") if name in entity.attributes}
         made = msgspec.structs.replace(made, targets=made.targets | stand_in | above)
-        record = _changed(entity, made, stamps | attributes, _resolved(org, entity, targets))
-        org.lives.begin(entity.name, record.id, self._at)
+        return self._begin(entity, _changed(entity, made, stamps | attributes, _resolved(org, entity, targets)))
+
+    def create(self, entity: Entity, parent: str, attributes: Values, targets: Targets) -> Record:
+        """A new record of the given values alone: flags are false, everything else that is not given is null."""
+        made = self._org.make(entity, parent)
+        nothing: dict[str, Target] = {relation.name: () if relation.many else None for relation in entity.relations}
+        blank = entity.struct(**{name: False for name, kind in entity.attributes.items() if kind == "boolean"})
+        stamps = {name: self._stamp for name in ("created_at", "updated_at") if name in entity.attributes}
+        record = Record(made.id, parent, blank, nothing)
+        return self._begin(entity, _changed(entity, record, stamps | attributes, _resolved(self._org, entity, targets)))
+
+    def _begin(self, entity: Entity, record: Record) -> Record:
+        self._org.lives.begin(entity.name, record.id, self._at)
         self._store(entity, record)
         return record
 
@@ -85,6 +96,9 @@ class Writes:
             raise Rejected("a person cannot be merged with itself")
         for entity, relation in edges_to(PERSON):
             for record in _pointing(org, entity, relation, old):
+                if entity.mirrors:
+                    self.remove(entity, record.id)
+                    continue
                 target = {relation.name: _moved(record, relation, old, new)}
                 self._store(entity, _changed(entity, record, _demoted(org, entity, keep), target))
         self.remove(person, remove)
@@ -96,7 +110,10 @@ class Writes:
             return ""
         above = ENTITIES[entity.under]
         first = next(iter(self._org.records(above.name)), "")
-        return _found(self._org, above, parent or first).id
+        found = _found(self._org, above, parent or first)
+        if entity.is_single and self._org.children(EDGES[above.name][entity.segment], found.id):
+            raise Rejected(f"the {above.name} {found.id} has a {entity.name} already")
+        return found.id
 
     def _store(self, entity: Entity, record: Record) -> None:
         self._org.put(entity.name, record)

@@ -53,6 +53,21 @@ def test_a_page_has_rows_a_total_and_a_next_link() -> None:
     assert page_of() == PageBody((), (), None, None, 0)
 
 
+ONE = {"path": "/donations/{id}/refund", "under": {"entity": "x.donation", "column": "donation_id", "one": True}}
+
+
+def test_a_single_record_stands_in_place_of_a_list_and_null_says_that_there_is_none() -> None:
+    page = read_page(b'{"data": {"id": "1"}, "meta": {"parent": {}}}', ADAPTER, entity(**ONE), "7")
+    assert ([row.key for row in page.rows], page.total, page.next, page.records) == (["1"], None, None, 1)
+    assert read_page(b'{"data": null, "meta": {}}', ADAPTER, entity(**ONE), "7").records == 0
+
+
+@pytest.mark.parametrize("body", [b'{"data": []}', b"{}", b"[]", b'{"data": 1}'])
+def test_what_is_no_single_record_is_retryable(body: bytes) -> None:
+    with pytest.raises(Retryable, match="no record at data"):
+        read_page(body, ADAPTER, entity(**ONE), "7")
+
+
 @pytest.mark.parametrize("body", [{}, {"data": None}, {"meta": {"total_count": 0}}])
 def test_a_list_that_is_left_out_is_empty_if_the_total_says_so_or_if_the_api_has_no_totals(body: Any) -> None:
     without = ADAPTER.model_copy(update={"body": Body(records="data")})

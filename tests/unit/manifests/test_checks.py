@@ -17,6 +17,8 @@ TEXT = {"type": "text", "from": "x"}
 TOO_MANY = {f"f{number}": TEXT for number in range(COLUMNS_MAX + 1)}
 TO_PARENT = {"entity": "x.p", "from": "x"}
 PARENT = {"under": {"entity": "x.p", "column": "p_id"}}
+ONE = {"under": {"entity": "x.p", "column": "p_id", "one": True}}
+ORDER = {"by": [{"type": "integer", "from": "id"}], "evidence": "documented"}
 JOINED = {"path": "/q/{id}/j", "under": {"entity": "x.q", "column": "q_id", "key": True}, "fields": {"number": TEXT}}
 UNDER_JOINED = {"path": "/q/{q_id}/j/{number}/k", "under": {"entity": "x.j", "column": "j_id"}}
 BELOW_JOINED = {"under": {"entity": "x.k", "column": "k_id"}}
@@ -78,6 +80,12 @@ def test_a_path_may_name_what_the_parents_row_has(path: str) -> None:
             "x is neither updated_at nor the source of a timestamp field",
         ),
         ({"under": {"entity": "x.a", "column": "a_id"}}, ("under", "entity"), "cannot be read under itself"),
+        (
+            {"path": "/p/{id}/a", **ONE, "reads": {"full": {"order": ORDER}}},
+            ("reads", "full", "order"),
+            "a single record has no order",
+        ),
+        ({"path": "/p/{id}/a", **ONE, "paging": {"style": "link"}}, ("paging",), "a single record has no pages"),
         ({"after": {"soft": ["x.a"]}}, ("after",), "an entity cannot wait for itself"),
         ({"after": {"soft": ["x.p", "x.no"]}}, ("after", "soft", 1), "there is no entity x.no in adapter demo"),
     ],

@@ -63,7 +63,7 @@ def _tag(draw: Draw) -> Values:
     return {
         "name": TOPICS[draw.index * 3 % len(TOPICS)],
         "position": float(draw.index + 1),
-        "tag_group": draw.any("calendar.tag_group"),
+        "tag_group": draw.maybe(0.8, "calendar.tag_group"),  # an individual tag has none
     }
 
 
@@ -128,8 +128,12 @@ ENTITIES: tuple[Entity, ...] = (
         "T name position:n",
         capped(400, 3, TAGS_MAX),
         _tag,
-        relations=(Relation("tag_group", "calendar.tag_group", required=True),),
-        where="T name",
+        relations=(Relation("tag_group", "calendar.tag_group", shown=False, edge=True),),
+        where="T id name position",
+        order="name position",
+        include="tag_group",
+        writes="CUD",
+        needs="name",
     ),
     entity(
         "calendar.tag_group",
@@ -139,5 +143,8 @@ ENTITIES: tuple[Entity, ...] = (
         fixed(len(TAG_GROUPS)),
         _tag_group,
         where="T name",
+        order="name",
+        writes="CUD",
+        needs="name",
     ),
 )

@@ -1,6 +1,7 @@
 """Check-Ins (in URLs check-ins; check_ins works, too)."""
 
 from service.dev.simulator.draw import Draw
+from service.dev.simulator.products import persons
 from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, fixed, share
 from service.dev.simulator.words import TOPICS
 
@@ -137,4 +138,5 @@ ENTITIES: tuple[Entity, ...] = (
         order="T first_name last_name number checked_out_at",
         include="event_period",
     ),
+    persons.OF_CHECKINS,
 )

@@ -1,6 +1,7 @@
 """Giving: funds, donations, batches and pledges."""
 
 from service.dev.simulator.draw import Draw
+from service.dev.simulator.products import persons
 from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, fixed
 from service.dev.simulator.words import TOPICS
 
@@ -9,6 +10,8 @@ BATCHES_MAX = 60
 DONATIONS_MAX = 300
 CAMPAIGNS = 4
 RECURRING_MAX = 100
+BIG_CAMPAIGN = 110  # more pledges than fit on a page
+REFUNDED_EVERY = 12
 
 
 def _cents(draw: Draw, donation: int) -> int:
@@ -61,12 +64,26 @@ def _donation(draw: Draw) -> Values:
         "payment_status": "failed" if is_online and draw.chance(0.05) else "succeeded",
         "received_at": draw.created,
         "refundable": is_online,
-        "refunded": False,
+        "refunded": _is_refunded(draw.index),
         "batch": None if is_online else draw.any("giving.batch"),
         "campus": draw.maybe(0.5, "people.campus"),
         "person": draw.maybe(0.95, "people.person"),
         "labels": (),
         "recurring_donation": draw.maybe(0.2, "giving.recurring_donation") if is_online else None,
+    }
+
+
+def _is_refunded(donation: int) -> bool:
+    return donation % REFUNDED_EVERY == 0
+
+
+def _refund(draw: Draw) -> Values:
+    return {
+        "amount_cents": _cents(draw, draw.parent),
+        "amount_currency": "USD",
+        "fee_cents": 0,
+        "fee_currency": "USD",
+        "refunded_at": draw.created,
     }
 
 
@@ -93,6 +110,16 @@ def _pledge_campaign(draw: Draw) -> Values:
     }
 
 
+def _pledge(draw: Draw) -> Values:
+    return {
+        "amount_cents": 10_000 * (1 + draw.below(50)),
+        "amount_currency": "USD",
+        "donated_total_cents": 100 * draw.below(5_000),
+        "person": draw.one("people.person", draw.parent * BIG_CAMPAIGN + draw.slot),
+        "pledge_campaign": draw.one("giving.pledge_campaign", draw.parent),
+    }
+
+
 def _recurring_donation(draw: Draw) -> Values:
     return {
         "amount_cents": 100 * (5 + draw.below(200)),
@@ -112,15 +139,18 @@ ENTITIES: tuple[Entity, ...] = (
         "T name description ledger_code slug visibility color default:b deletable:b",
         fixed(len(FUNDS)),
         _fund,
+        writes="CUD",
+        needs="name visibility",
         where="id name default visibility",
     ),
     entity(
         "giving.batch",
         "Batch",
         "batches",
-        "T description status committed_at:t donations_count:i total_cents:i total_currency",
+        "T description status committed_at:t donations_count:i? total_cents:i total_currency",
         capped(200, 2, BATCHES_MAX),
         _batch,
+        writes="CUD",
         relations=(Relation("batch_group"),),
         where="updated_at",
         order="updated_at",
@@ -135,6 +165,7 @@ ENTITIES: tuple[Entity, ...] = (
         "payment_check_number:i payment_check_dated_at:d memo refundable:b refunded:b",
         capped(20, 4, DONATIONS_MAX),
         _donation,
+        writes="CUD",
         relations=(
             Relation("batch", "giving.batch"),
             Relation("campus", "people.campus"),
@@ -145,7 +176,7 @@ ENTITIES: tuple[Entity, ...] = (
         ),
         where="T received_at completed_at payment_method",
         order="T received_at completed_at",
-        include="designations",
+        include="designations refund",
         filters={"succeeded": ("payment_status", "succeeded")},
     ),
     entity(
@@ -165,6 +196,7 @@ ENTITIES: tuple[Entity, ...] = (
         "T name description starts_at:t ends_at:t goal_cents:i",
         fixed(CAMPAIGNS),
         _pledge_campaign,
+        writes="CUD",
         relations=(Relation("fund", "giving.fund", required=True),),
         where="fund_id starts_at ends_at",
         include="fund",
@@ -178,4 +210,35 @@ ENTITIES: tuple[Entity, ...] = (
         _recurring_donation,
         relations=(Relation("person", "people.person", required=True),),
     ),
+    entity(
+        "giving.refund",
+        "Refund",
+        "refund",
+        "T amount_cents:i amount_currency fee_cents:i fee_currency refunded_at:t",
+        Fan("giving.donation", one_in=REFUNDED_EVERY),
+        _refund,
+        under="giving.donation",
+        is_single=True,
+    ),
+    entity(
+        "giving.pledge",
+        "Pledge",
+        "pledges",
+        "T amount_cents:i amount_currency donated_total_cents:i joint_giver_amount_cents:i "
+        "joint_giver_donated_total_cents:i",
+        Fan("giving.pledge_campaign", 14, first=BIG_CAMPAIGN),
+        _pledge,
+        relations=(
+            Relation("person", "people.person", required=True),
+            Relation("pledge_campaign", "giving.pledge_campaign", required=True),
+            Relation("joint_giver", "people.person", shown=False),
+        ),
+        under="giving.pledge_campaign",
+        where="T",
+        order="T",
+        include="joint_giver pledge_campaign",
+        writes="CUD",
+        needs="amount_cents",
+    ),
+    persons.OF_GIVING,
 )

@@ -1,8 +1,8 @@
 """People: persons, their contact data, households and mergers."""
 
 from service.dev.simulator.draw import Draw, Pointer
-from service.dev.simulator.products import people_fields, people_reference
-from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, share
+from service.dev.simulator.products import people_fields, people_reference, people_work
+from service.dev.simulator.schema import SEARCHES, Entity, Fan, Relation, Values, capped, entity, share
 from service.dev.simulator.words import CITIES, STREETS
 
 HOUSEHOLDS_MAX = 150
@@ -169,20 +169,21 @@ ENTITIES: tuple[Entity, ...] = (
         "people",
         f"T {_NAMES} name gender birthdate:d anniversary:d grade:i graduation_year:i child:b status membership "
         "medical_notes remote_id:i avatar demographic_avatar_url school_type inactivated_at:t people_permissions "
-        "login_identifier stripe_customer_identifier directory_status directory_shared_info:o "
+        "login_identifier stripe_customer_identifier:? directory_status directory_shared_info:o? "
         "resource_permission_flags:o accounting_administrator:b site_administrator:b can_create_forms:b "
-        "can_email_lists:b passed_background_check:b mfa_configured:b",
+        "can_email_lists:b passed_background_check:b mfa_configured:b?",
         share(1),
         _person,
+        writes="CUD",
         relations=(
             Relation("primary_campus", "people.campus"),
-            Relation("created_by", "people.person"),
+            Relation("created_by", "people.person", shown=False),
             Relation("marital_status", "people.marital_status", shown=False),
             Relation("name_prefix", "people.name_prefix", shown=False),
             Relation("name_suffix", "people.name_suffix", shown=False),
             Relation("inactive_reason", "people.inactive_reason", shown=False),
         ),
-        where=f"T {_LISTED} id primary_campus_id medical_notes mfa_configured",
+        where=f"T {_LISTED} id primary_campus_id medical_notes mfa_configured {' '.join(SEARCHES)}",
         order=f"T {_LISTED}",
         include="addresses emails field_data households inactive_reason marital_status name_prefix name_suffix "
         "phone_numbers primary_campus social_profiles",
@@ -196,6 +197,8 @@ ENTITIES: tuple[Entity, ...] = (
         "T address location primary:b blocked:b",
         share(1.05),
         _email,
+        writes="CUD",
+        needs="address location",
         relations=(OWNER,),
         where="T address location primary blocked",
         order="T address location primary",
@@ -208,6 +211,8 @@ ENTITIES: tuple[Entity, ...] = (
         "T number e164 national international country_code carrier location primary:b",
         share(1),
         _phone_number,
+        writes="CUD",
+        needs="number location",
         relations=(OWNER,),
         where="T number carrier location primary",
         order="T number carrier location primary",
@@ -219,6 +224,7 @@ ENTITIES: tuple[Entity, ...] = (
         f"T {_STREET}:b country_name",
         share(0.8),
         _address,
+        writes="CUD",
         relations=(OWNER,),
         where=_STREET,
         order=f"T {_STREET}",
@@ -230,6 +236,8 @@ ENTITIES: tuple[Entity, ...] = (
         "T name member_count:i primary_contact_id primary_contact_name avatar",
         capped(30, 1, HOUSEHOLDS_MAX),
         _household,
+        writes="CUD",
+        needs="name",
         relations=(Relation("primary_contact", "people.person"), Relation("people", "people.person", many=True)),
         where="T name member_count primary_contact_name",
         order="T name member_count primary_contact_name",
@@ -243,8 +251,11 @@ ENTITIES: tuple[Entity, ...] = (
         "household_role pending:b person_name",
         Fan("people.household", 3, is_full=True),
         _household_membership,
+        writes="CUD",
         relations=(OWNER,),
         under="people.household",
+        where="pending person_name",
+        order="pending person_name",
         include="person",
     ),
     entity(
@@ -254,9 +265,11 @@ ENTITIES: tuple[Entity, ...] = (
         "T site url verified:b",
         share(0.05),
         _social_profile,
-        relations=(OWNER,),
+        writes="CUD",
+        relations=(Relation("person", "people.person", required=True, shown=False),),
         where="T site url verified",
         order="T site url verified",
+        include="person",
     ),
     entity(
         "people.person_merger",
@@ -274,4 +287,5 @@ ENTITIES: tuple[Entity, ...] = (
     ),
     *people_reference.ENTITIES,
     *people_fields.ENTITIES,
+    *people_work.ENTITIES,
 )

@@ -32,8 +32,20 @@ def _campus(draw: Draw) -> Values:
 
 
 def _values(name: str, type: str, segment: str, values: tuple[str, ...]) -> Entity:
+    def make(draw: Draw) -> Values:
+        return {"value": values[draw.index % len(values)]}
+
     return entity(
-        name, type, segment, "value", fixed(len(values)), lambda draw: {"value": values[draw.index % len(values)]}
+        name,
+        type,
+        segment,
+        "value",
+        fixed(len(values)),
+        make,
+        writes="CUD",
+        needs="value",
+        where="value",
+        order="value",
     )
 
 
@@ -46,6 +58,8 @@ ENTITIES: tuple[Entity, ...] = (
         "church_center_enabled:b",
         capped(3_000, 2, CAMPUSES_MAX),
         _campus,
+        writes="CUD",
+        needs="name",
         relations=(Relation("organization"),),
         where="T id",
         order="T name",

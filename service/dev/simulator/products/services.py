@@ -1,6 +1,7 @@
 """Services: service types, plans, team members and songs."""
 
 from service.dev.simulator.draw import Draw
+from service.dev.simulator.products import persons
 from service.dev.simulator.schema import Entity, Fan, Relation, Values, capped, entity, fixed
 from service.dev.simulator.words import LAST_NAMES, SONGS, TOPICS
 
@@ -117,6 +118,7 @@ ENTITIES: tuple[Entity, ...] = (
         "T name status team_position_name",
         Fan("services.plan", 7),
         _plan_person,
+        writes="CUD",
         relations=(
             Relation("person", "people.person", required=True),
             OF_PLAN,
@@ -156,4 +158,5 @@ ENTITIES: tuple[Entity, ...] = (
         where="title author themes ccli_number hidden",
         order="T title",
     ),
+    persons.OF_SERVICES,
 )

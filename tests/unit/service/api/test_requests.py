@@ -50,6 +50,14 @@ def test_a_page_has_the_query_of_its_paging_and_of_a_full_read(
     assert page_request(ADAPTER, entity(**shape), "acme", BASE, start).url == f"{BASE}/people/v2/emails?{query}"
 
 
+def test_a_single_record_has_no_pages() -> None:
+    under = {"entity": "x.donation", "column": "donation_id", "one": True}
+    of = entity("/donations/{id}/refund", under=under)
+    assert page_request(ADAPTER, of, "acme", BASE, parent=Parent("7", {})).url == f"{BASE}/donations/7/refund"
+    of = entity("/donations/{id}/refund", under=under, reads={"full": {"query": {"include": "a"}}})
+    assert page_request(ADAPTER, of, "acme", BASE, parent=Parent("7", {})).target == "/donations/7/refund?include=a"
+
+
 def test_the_adapter_names_the_parameters() -> None:
     names = ADAPTER.parameters.model_copy(update={"offset": "skip", "size": "take"})
     renamed = ADAPTER.model_copy(update={"parameters": names})

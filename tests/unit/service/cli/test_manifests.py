@@ -23,8 +23,8 @@ def as_json(*arguments: str) -> Any:
 
 
 def test_check_counts_the_valid_files() -> None:
-    assert "All 50 files are valid." in printed("check")
-    assert {each["adapter"]: each["entities"] for each in as_json("check")} == {"pco": 49}
+    assert "All 65 files are valid." in printed("check")
+    assert {each["adapter"]: each["entities"] for each in as_json("check")} == {"pco": 64}
 
 
 def test_check_rejects_a_directory_with_its_first_bad_file(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_check_rejects_a_directory_with_its_first_bad_file(tmp_path: Path) -> No
 def test_show_lists_adapters_then_entities() -> None:
     assert "Planning Center" in printed("show")
     assert "services.plan_person" in printed("show", "pco")
-    assert len(as_json("show", "pco")) == 49
+    assert len(as_json("show", "pco")) == 64
 
 
 def test_show_has_everything_about_an_entity() -> None:

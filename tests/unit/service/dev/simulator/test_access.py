@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.service.dev.simulator.client import PEOPLE, Api
 
+NOT_AUTHENTICATED = "This request could not be authenticated. Error Code Hint: ({})"
 CLIENT = {"client_id": "simulator-app", "client_secret": "secret-simulator-app"}
 
 
@@ -22,6 +23,13 @@ async def token(api: Api, **parameters: str) -> httpx.Response:
 async def refresh(api: Api, refresh_token: str, **more: str) -> tuple[int, Any]:
     answer = await token(api, grant_type="refresh_token", refresh_token=refresh_token, **more)
     return answer.status_code, answer.json()
+
+
+async def denied(api: Api, bearer: dict[str, str], path: str = PEOPLE) -> Any:
+    answer = await api.get(path, auth=None, headers=bearer)
+    assert answer.status_code == 401
+    (problem,) = answer.json()["errors"]
+    return problem
 
 
 async def test_credentials_decide_the_organisation(api: Api) -> None:
@@ -43,7 +51,36 @@ async def test_an_access_token_works_until_it_expires(api: Api) -> None:
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
     assert (await api.get(PEOPLE, auth=None, headers=bearer)).status_code == 200
     api.clock.advance(tokens["expires_in"])
-    assert "(BABOON)" in (await api.get(PEOPLE, auth=None, headers=bearer)).json()["errors"][0]["detail"]
+    assert (await denied(api, bearer))["detail"] == NOT_AUTHENTICATED.format("BABOON")
+
+
+async def test_a_token_that_nobody_has_is_answered_in_the_apis_words(api: Api) -> None:
+    error = {"code": "unauthorized", "title": "Unauthorized", "status": "401"}
+    problem = await denied(api, {"Authorization": "Bearer nobody's"})
+    assert problem == error | {"detail": NOT_AUTHENTICATED.format("CAPUCHIN")}
+
+
+async def test_a_token_is_for_the_products_of_its_scope() -> None:
+    api = Api(scopes=("people",))
+    tokens = (await token(api, grant_type="authorization_code", code="code-acme")).json()
+    assert tokens["scope"] == "people"
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert (await api.get(PEOPLE, auth=None, headers=bearer)).status_code == 200
+    problem = await denied(api, bearer, "/check-ins/v2/events")
+    assert problem["code"] == "bad_scope"
+    assert problem["detail"] == "The API credentials do not have access to the application check ins"
+    assert (await api.get("/check-ins/v2/events")).status_code == 200
+
+
+async def test_refused_requests_have_rate_headers_and_count(api: Api) -> None:
+    answers = [await api.get(PEOPLE, auth=("acme", "wrong")) for _ in range(2)]
+    assert [answer.headers["x-pco-api-request-rate-count"] for answer in answers] == ["1", "2"]
+
+
+async def test_a_request_without_a_user_agent_does_not_get_through(api: Api) -> None:
+    answer = await api.get(PEOPLE, headers={"User-Agent": ""})
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "text/html; charset=utf-8")
+    assert "x-pco-api-request-rate-count" not in answer.headers
 
 
 async def test_a_refresh_token_works_once_and_outlives_a_restart(api: Api) -> None:

@@ -1,8 +1,10 @@
 """Administration of the simulator: counters, writes, faults, expected contents."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from service.dev.simulator.pages import Page, PageCache
@@ -171,3 +173,36 @@ def test_the_cache_drops_its_oldest_pages_at_its_bound() -> None:
         cache.add(("acme", "/", b"%d" % number, b""), Page("people.tab", "/", b"x" * 300, b""))
     found = [cache.find(("acme", "/", b"%d" % number, b"")) is not None for number in range(4)]
     assert found == [False, False, True, True]
+
+
+async def test_a_person_goes_from_every_product_and_a_merger_moves_none_of_its_records_there(bench: Bench) -> None:
+    ids = [row["id"] for row in (await bench.document("/groups/v2/people?per_page=3"))["data"]]
+    await bench.write("delete", entity="people.person", id=ids[0])
+    await bench.write("merge", keep=ids[1], remove=ids[2])
+    found = [(await bench.get(f"/groups/v2/people/{id}")).status_code for id in ids]
+    assert found == [404, 200, 404]
+
+
+async def test_a_parent_has_one_single_record(bench: Bench) -> None:
+    group = (await bench.document("/groups/v2/groups"))["data"][0]
+    enrollment = f"{group['links']['self']}/enrollment"
+    before = (await bench.document(enrollment))["data"]
+    new = {"org": "acme", "entity": "groups.enrollment", "parent": group["id"]}
+    assert (await bench.send("POST", "/_sim/insert", json=new)).status_code == 400
+    await bench.write("delete", entity="groups.enrollment", id=before["id"])
+    assert (await bench.get(enrollment)).status_code == 404
+    await bench.order("insert", **new)
+    assert (await bench.document(enrollment))["data"]["links"]["self"] == enrollment
+
+
+async def test_what_is_expected_is_what_pages_show_with_their_include(bench: Bench) -> None:
+    one = "/_sim/expected?org=acme&entity=people.social_profile"
+    without, included = await bench.document(one), await bench.document(f"{one}&include=people.social_profile:person")
+    assert without["entities"] != included["entities"]
+    digest = hashlib.sha256()
+    rows = await bench.everything("/people/v2/social_profiles?include=person&per_page=100")
+    for row in sorted(rows, key=lambda row: row["id"].encode()):
+        kept = {key: row[key] for key in ("id", "type", "attributes")}
+        kept["relationships"] = {"person": {"data": row["relationships"]["person"]["data"]}}
+        digest.update(row["id"].encode() + b"\n" + msgspec.json.encode(kept, order="deterministic") + b"\n")
+    assert included["entities"]["people.social_profile"]["sha256"] == digest.hexdigest()

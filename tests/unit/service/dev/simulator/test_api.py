@@ -2,9 +2,11 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from service.dev.simulator.folding import fold
 from tests.unit.service.dev.simulator.client import EMAILS, PEOPLE, Api
 
 
@@ -180,7 +182,85 @@ async def test_headers_are_those_of_the_real_api(api: Api) -> None:
     assert headers["x-request-id"] != (await api.get(PEOPLE)).headers["x-request-id"]
 
 
-async def test_a_version_from_before_the_first_and_a_write_are_rejected(api: Api) -> None:
-    answer = await api.get(PEOPLE, headers={"X-PCO-API-Version": "2018-07-31"})
-    assert answer.json()["errors"][0]["code"] == "unsupported_version_error"
-    assert (await api.send("POST", PEOPLE, json={})).status_code == 405
+@pytest.mark.parametrize(
+    ("asked", "processed_as"),
+    [
+        ("2018-08-01", "2018-08-01"),
+        ("2025-07-10", "2025-07-02"),
+        ("2030-01-01", "2025-11-10"),
+        ("latest", "2025-11-10"),
+    ],
+)
+async def test_a_version_is_the_newest_that_is_not_newer_than_asked(api: Api, asked: str, processed_as: str) -> None:
+    answer = await api.get(PEOPLE, headers={"X-PCO-API-Version": asked})
+    assert answer.headers["x-pco-api-processed-as-version"] == processed_as
+
+
+@pytest.mark.parametrize("asked", ["2018-07-31", "newest", "2025"])
+async def test_a_version_that_never_was_is_rejected(api: Api, asked: str) -> None:
+    answer = await api.get(PEOPLE, headers={"X-PCO-API-Version": asked})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "unsupported_version_error")
+
+
+async def test_relationships_of_some_are_shown_only_where_they_are_included(api: Api) -> None:
+    assert set((await api.document(PEOPLE))["data"][0]["relationships"]) == {"primary_campus"}
+    assert "relationships" not in (await api.document("/people/v2/notes"))["data"][0]
+    profiles = "/people/v2/social_profiles"
+    assert "relationships" not in (await api.document(profiles))["data"][0]
+    document = await api.document(f"{profiles}?include=person&fields[Person]=name")
+    person = document["data"][0]["relationships"]["person"]["data"]
+    assert [row["attributes"].keys() for row in document["included"] if row["id"] == person["id"]] == [{"name"}]
+
+
+async def test_attributes_of_some_are_shown_only_to_those_who_name_them(api: Api) -> None:
+    assert "mfa_configured" not in (await api.document(PEOPLE))["data"][0]["attributes"]
+    person = (await api.document(f"{PEOPLE}?fields[Person]=name,mfa_configured"))["data"][0]
+    assert set(person["attributes"]) == {"name", "mfa_configured"}
+
+
+async def test_a_unique_group_has_no_type_and_a_type_has_groups() -> None:
+    api = Api(people=3_600)
+    groups = await api.everything("/groups/v2/groups?where[archive_status]=include")
+    types = {(group["relationships"]["group_type"]["data"] or {}).get("id") for group in groups}
+    assert None in types
+    one = next(id for id in types if id)
+    assert (await api.document(f"/groups/v2/group_types/{one}/groups"))["meta"]["total_count"] > 0
+
+
+async def test_an_include_may_lead_one_edge_further(api: Api) -> None:
+    person = (await api.document("/people/v2/households"))["data"][0]["relationships"]["people"]["data"][0]["id"]
+    document = await api.document(f"{PEOPLE}/{person}?include=households.people")
+    household, *others = document["included"]
+    members = household["relationships"]["people"]
+    assert household["type"] == "Household"
+    assert members["links"]["related"].endswith("/people")
+    assert [(row["type"], row["id"]) for row in others] == [("Person", each["id"]) for each in members["data"]]
+    assert "people" not in (await api.document(f"{PEOPLE}/{person}"))["data"].get("relationships", {})
+
+
+async def test_persons_are_found_by_beginnings_of_their_names_by_email_and_by_phone(api: Api) -> None:
+    async def found(search: str, value: str) -> set[str]:
+        rows = await api.everything(f"{PEOPLE}?per_page=100&{urlencode({f'where[{search}]': value})}")
+        return {row["id"] for row in rows}
+
+    person = (await api.document(PEOPLE))["data"][7]
+    words = [person["attributes"]["last_name"][:3], person["attributes"]["first_name"][:2]]
+    assert person["id"] in await found("search_name", " ".join(words).upper())
+    assert await found("search_name", "nobody is called so") == set()
+    email = (await api.document(EMAILS))["data"][3]
+    owner = email["relationships"]["person"]["data"]["id"]
+    assert owner in await found("search_name_or_email", email["attributes"]["address"])
+    phone = (await api.document("/people/v2/phone_numbers?where[location]=Work"))["data"][0]
+    owner = phone["relationships"]["person"]["data"]["id"]
+    assert owner in await found("search_phone_number", phone["attributes"]["number"][-9:])
+    assert owner in await found("search_phone_number_e164", phone["attributes"]["e164"])
+    assert await found("search_phone_number_e164", phone["attributes"]["e164"][1:]) == set()
+
+
+async def test_members_are_ordered_by_the_names_of_their_persons(api: Api) -> None:
+    group = (await api.document("/groups/v2/groups"))["data"][0]["links"]["self"]
+    document = await api.document(f"{group}/memberships?order=last_name&include=person&per_page=100")
+    names = {row["id"]: row["attributes"]["last_name"] for row in document["included"]}
+    ordered = [fold(names[row["relationships"]["person"]["data"]["id"]]) for row in document["data"]]
+    assert ordered == sorted(ordered)
+    assert len(set(ordered)) > 5

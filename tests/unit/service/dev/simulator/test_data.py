@@ -5,6 +5,7 @@ import pytest
 from service.dev.simulator.catalog import EDGES, ENTITIES
 from service.dev.simulator.expected import expected
 from service.dev.simulator.record import pointers
+from service.dev.simulator.schema import SEARCHES
 from service.dev.simulator.store import Organisation
 
 NAMES = sorted(ENTITIES)
@@ -47,8 +48,9 @@ def test_whatever_a_record_points_at_is_there(org: Organisation, name: str) -> N
 def test_what_an_entity_says_it_can_do_exists(name: str) -> None:
     entity = ENTITIES[name]
     related = {f"{relation.name}_id" for relation in entity.relations}
-    assert set(entity.order) <= set(entity.attributes)
-    assert set(entity.where) - {"id", "archive_status"} <= set(entity.attributes) | related
+    of_person = set(ENTITIES["people.person"].attributes) if entity.relation("person") else set()
+    assert {key.removeprefix("person.") for key in entity.order} <= set(entity.attributes) | of_person
+    assert set(entity.where) - {"id", "archive_status", *SEARCHES} <= set(entity.attributes) | related
     assert set(entity.include) <= set(EDGES[name]) | {relation.name for relation in entity.relations if relation.to}
     assert {attribute for attribute, _ in entity.filters.values()} <= set(entity.attributes)
     assert not set(entity.attributes) & {relation.name for relation in entity.relations}
