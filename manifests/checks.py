@@ -45,7 +45,8 @@ def _problems(adapter: Adapter) -> Iterator[Problem]:
     yield from _adapter_file(adapter)
     for name in sorted(adapter.entities):
         entity = adapter.entities[name]
-        for place, reason in (*_table(adapter, entity), *_columns(entity), *_reads(adapter, entity), *_self(entity)):
+        reads = (*_reads(adapter, entity), *_delta(adapter, entity))
+        for place, reason in (*_table(adapter, entity), *_columns(entity), *reads, *_self(entity)):
             yield Problem(name, place, reason)
     yield from _graph(adapter)
     for name in sorted(adapter.entities):  # from here on every parent and every reference is known to exist
@@ -117,6 +118,9 @@ def _reads(adapter: Adapter, entity: Entity) -> Found:
     for number, field in enumerate(order.by if order else ()):
         if field.type not in ORDER_TYPES:
             yield ("reads", "full", "order", "by", number), f"is {field.type}; an order is by {', '.join(ORDER_TYPES)}"
+
+
+def _delta(adapter: Adapter, entity: Entity) -> Found:
     delta = entity.reads.delta
     times = {field.source for field in entity.fields.values() if field.type == "timestamp"} | {entity.updated_at}
     if delta and delta.field not in times:
