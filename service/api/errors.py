@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http.client import responses
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from agents.core.retry import ASKED_SECONDS_MAX
 from service.api.exchange import Headers, Response
 from topics.errors import EXCERPT_CHARS_MAX, Rejected, Retryable, shortened
 
+DATES_REMEMBERED_MAX = 100
 QUOTED_ERRORS_MAX = 3
 QUOTED_BYTES_MAX = 64_000  # of an error body that is looked at
 
@@ -48,11 +50,18 @@ def error_for(
 
 def source_time(headers: Headers, took: timedelta) -> datetime | None:
     """When a request that took so long was sent, by the server's clock (RFC 9110, 6.6.1: whole seconds)."""
+    at = _date(headers.get("date", ""))
+    return at - took if at is not None else None
+
+
+@lru_cache(maxsize=DATES_REMEMBERED_MAX)
+def _date(text: str) -> datetime | None:
+    """All answers of one second have the same."""
     try:
-        at = parsedate_to_datetime(headers.get("date", ""))
+        at = parsedate_to_datetime(text)
     except (ValueError, TypeError):
         return None
-    return at - took if at.tzinfo is not None else None
+    return at if at.tzinfo is not None else None
 
 
 def retry_after(headers: Headers, now: datetime) -> float | None:
