@@ -281,7 +281,7 @@ class Sink(Protocol):
         """Of an open run."""
 
     async def ignore_watermark(self, run: RunRef) -> None:
-        """The open run reads everything: the API ignores the filter. That is noted with the watermark."""
+        """The open run reads everything. That its watermark was not used is noted with that."""
 
     async def count(self, adapter: str, entity: Entity, org: str) -> int:
         """How many rows the organisation has of an entity."""

@@ -71,9 +71,7 @@ class LeaseReader:
         except BaseExceptionGroup as several:
             if not isinstance(_first(several), FilterIgnored):
                 raise
-            facts = {"sluice.workflow": command.workflow, "sluice.since": str(since)}
-            log.warning("the API ignores the filter by changes: everything is read", extra=facts)
-            await self._database.ignore_watermark(_run(command))
+            await self._ignore_watermark(command, since, "the API ignores the filter by changes: everything is read")
             return await self._read_entity(command, adapter, entity, None, started)
 
     async def _since(self, command: FetchPages) -> datetime | None:
@@ -84,12 +82,15 @@ class LeaseReader:
         if not state.is_open:
             raise Fenced(state)
         if state.since is not None and state.since > self._clock.now() + FUTURE_MAX:
-            facts = {"sluice.workflow": command.workflow, "sluice.since": str(state.since)}
-            log.warning(
-                "the watermark is in the future: everything is read; `sluice watermarks` resets it", extra=facts
-            )
+            why = "the watermark is in the future: everything is read; `sluice watermarks reset` takes it away"
+            await self._ignore_watermark(command, state.since, why)
             return None
         return state.since
+
+    async def _ignore_watermark(self, command: FetchPages, since: datetime | None, why: str) -> None:
+        """For the whole run: pages of two lists would prove nothing together."""
+        log.warning(why, extra={"sluice.workflow": command.workflow, "sluice.since": str(since)})
+        await self._database.ignore_watermark(_run(command))
 
     async def _read_entity(
         self, command: FetchPages, adapter: Adapter, entity: Entity, since: datetime | None, started: float

@@ -88,7 +88,7 @@ class Pages:
         attempt = 1
         while True:
             body = await self._fetch(request)
-            reason = self._of_filter(body, address) or contradiction(body, address, layout, front())
+            reason = self._of_filter(body, number) or contradiction(body, address, layout, front())
             if reason is None:
                 return self._page(number, body, address, layout, parent)
             if CONTRADICTION.is_exhausted(attempt):
@@ -107,12 +107,12 @@ class Pages:
             raise Rejected(f"{self.entity.path} does not exist")
         return body or _GONE
 
-    def _of_filter(self, body: PageBody, address: Address) -> str | None:
+    def _of_filter(self, body: PageBody, number: int) -> str | None:
         """Why the page is not what was asked for. FilterIgnored on the first one: the API may not know the filter."""
         delta = self.entity.reads.delta
         if self.since is None or delta is None or not delta.is_filtered or not is_older(body, self.since):
             return None
-        if address.start == 0:
+        if number == 1:
             raise FilterIgnored
         return f"it shows a change of {body.oldest}, and was asked for those since {self.since}"
 

@@ -1,6 +1,7 @@
 """A source whose records change, come and go, read by the real reader; and a driver that reads it as the decider has it
 read."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
@@ -9,9 +10,11 @@ import msgspec
 
 from agents.activities.database import Database
 from agents.activities.fetch import LeaseReader
-from agents.ports import FetchRequest, PageBody
+from agents.activities.pages import Pages
+from agents.ports import FetchRequest, PageBody, RunRef
 from agents.records.position import positions
 from agents.records.reader import read_page
+from manifests.delta import changes_since
 from manifests.entity import Adapter, AdapterFile, Entity
 from tests.engine.clock import MovableClock
 from tests.support.memory import MemorySink
@@ -64,6 +67,7 @@ class ChangingSource:
         self.records: dict[str, dict[str, object]] = {}
         self.has_filter = True
         self.moves = 0
+        self.on_request: Callable[[], None] = lambda: None
         self.requests: list[FetchRequest] = []
         self._made = 0
         for _ in range(records):
@@ -92,6 +96,7 @@ class ChangingSource:
 
     async def fetch(self, request: FetchRequest) -> PageBody | None:
         self.requests.append(request)
+        self.on_request()
         asked_at = self.now.replace(microsecond=0)
         self.pass_time(self.random.choice((0.0, 0.2, 1.1)))
         for _ in range(self.moves):
@@ -138,8 +143,8 @@ class ChangesBench:
         self.source = ChangingSource(random, records, self.clock)
         self.sink = MemorySink()
         self.entity = entity(way).name
-        database = Database(self.sink, self.clock.sleep)
-        self.reader = LeaseReader(self.source, database, {"toy": adapter()}, self.clock, self.clock.sleep)
+        self.database = Database(self.sink, self.clock.sleep)
+        self.reader = LeaseReader(self.source, self.database, {"toy": adapter()}, self.clock, self.clock.sleep)
         self._runs = 0
 
     async def sync(self, type_: str) -> PageDone:
@@ -156,6 +161,13 @@ class ChangesBench:
             if done.closed is not None:
                 return done
             first, cursor, lease, is_closing = first + done.units, done.next_cursor, lease + 1, is_closing or done.end
+
+    def pages(self, since: datetime) -> Pages:
+        """Of a delta since then."""
+        file, entity = adapter().file, changes_since(adapter().file, adapter().entities[self.entity], since)
+        run = RunRef(f"entity-sync:acme:toy:{self.entity}:delta", 1, "acme", "toy", self.entity, "delta")
+        made = Adapter(file=file, entities={self.entity: entity})
+        return Pages(run, made, entity, self.source, self.database, self.clock, self.clock.sleep, 1, since)
 
     def stored(self) -> dict[str, object]:
         """The versions of the records that the copy has."""

@@ -13,7 +13,7 @@ create table sluice_watermarks (
 );
 comment on table sluice_watermarks is
     'All changes before this time, by the source''s clock, are in the database. run_id is the run that moved it last, empty '
-    'if a person set it. ignored_at: when the API was last found to ignore the filter by changes.';
+    'if a person set it. ignored_at: when a delta last read everything instead.';
 
 alter table sluice_runs add column since timestamptz;
 comment on column sluice_runs.since is

@@ -1,6 +1,6 @@
 -- Until where the changes of an entity are in the database, by the source's clock: a delta reads from there on. A run that is
--- complete moves it, in the transaction that closes it. run_id is that run, empty if a person set it. ignored_at: when the
--- API was last found to ignore the filter by changes.
+-- complete moves it, in the transaction that closes it. run_id is that run, empty if a person set it. ignored_at: when a
+-- delta last read everything instead.
 create table sluice_watermarks (
     org text not null,
     adapter text not null,

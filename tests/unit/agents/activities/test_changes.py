@@ -7,6 +7,7 @@ import pytest
 
 from agents.activities import changes
 from tests.support.changing import BEGIN, LOOKBACK, PAGE, WAYS, ChangesBench
+from topics.errors import Rejected
 
 pytestmark = pytest.mark.parametrize("way", WAYS)
 EDITED = [way for way in WAYS if way != "append"]  # a log's records never change
@@ -109,4 +110,27 @@ async def test_an_api_that_ignores_the_filter_is_read_whole_and_that_is_noted(wa
     bench.source.edit("00007")
     await bench.sync("delta")
     assert agree(bench)
+    assert bench.sink.ignored == {("acme", "toy", bench.entity)}
+
+
+async def test_a_page_behind_the_first_that_is_too_old_contradicts_itself_a_repair_too(way: str) -> None:
+    if way not in ("where", "where-and-order"):
+        pytest.skip("it asks for no filter")
+    bench = ChangesBench(way, Random(1), records=9)
+    bench.source.has_filter = False
+    since = BEGIN + timedelta(hours=1)
+    pages = bench.pages(since)
+    for number in (2, -1):
+        with pytest.raises(Rejected, match=r"it shows a change of .*, and was asked for those since"):
+            await pages.fetch(number, pages.layout().at(0), pages.layout())
+
+
+async def test_with_a_watermark_in_the_future_the_whole_run_reads_everything_and_that_is_noted(way: str) -> None:
+    bench = ChangesBench(way, Random(1), records=30)
+    bench.sink.watermarks["acme", "toy", bench.entity] = BEGIN + timedelta(hours=1)
+    bench.source.on_request = lambda: bench.source.pass_time(600)  # until the watermark lies in the past
+    await bench.sync("delta")
+    assert agree(bench)
+    assert {str(request.entity.reads.full.query) for request in bench.source.requests} == {"{}"}
+    assert {request.entity.paging.style for request in bench.source.requests} == {"offset"}
     assert bench.sink.ignored == {("acme", "toy", bench.entity)}
