@@ -118,6 +118,8 @@ def _reads(adapter: Adapter, entity: Entity) -> Found:
     for number, field in enumerate(order.by if order else ()):
         if field.type not in ORDER_TYPES:
             yield ("reads", "full", "order", "by", number), f"is {field.type}; an order is by {', '.join(ORDER_TYPES)}"
+        if field.descending:
+            yield ("reads", "full", "order", "by", number), "descends; a new record must come last in a full read"
 
 
 def _delta(adapter: Adapter, entity: Entity) -> Found:
@@ -126,15 +128,9 @@ def _delta(adapter: Adapter, entity: Entity) -> Found:
     if delta and delta.field not in times:
         yield ("reads", "delta", "field"), f"{delta.field} is neither updated_at nor the source of a timestamp field"
     if delta and delta.is_filtered and adapter.file.parameters.since is None:
-        yield (
-            ("reads", "delta", "by"),
-            f"{delta.by} needs parameters.since in adapter.yaml, which asks for it",
-        )
+        yield ("reads", "delta", "by"), f"{delta.by} needs parameters.since in adapter.yaml, which asks for it"
     if delta and not delta.is_filtered and adapter.file.body.next is None:
-        yield (
-            ("reads", "delta", "by"),
-            f"{delta.by} needs body.next in adapter.yaml, since it follows links",
-        )
+        yield ("reads", "delta", "by"), f"{delta.by} needs body.next in adapter.yaml, since it follows links"
 
 
 def _self(entity: Entity) -> Found:

@@ -19,7 +19,7 @@ def can_delta(entity: Entity) -> bool:
 
 
 def is_walked(entity: Entity) -> bool:
-    """Whether a delta reads page after page until it meets what is older; the API filters no list by its changes."""
+    """Whether a delta reads from the newest change on until it meets what is older, since the API has no filter."""
     return entity.reads.delta is not None and not entity.reads.delta.is_filtered
 
 

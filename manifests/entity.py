@@ -91,7 +91,7 @@ class OrderField(FieldSource):
 class Order(Shape):
     """An order in which the API lists the records, and which never changes: a new record comes last, and none moves.
 
-    Pages of such a list overlap by one record. By that a read proves that it missed nothing, whatever was inserted or
+    Pages of such a list overlap by two records. By that a read proves that it missed nothing, whatever was inserted or
     deleted meanwhile. `by` are the paths whose values ascend, the first one first; together they are unique.
     `parameter` asks the API for the order; without it, the order is the API's own.
     """
@@ -199,7 +199,7 @@ class Parameters(Shape):
     offset: str = "offset"
     size: str = "per_page"
     order: str = "order"
-    since: str | None = None
+    since: Annotated[str, StringConstraints(pattern=r"^[^{}]*\{field\}[^{}]*$")] | None = None
     descending: str = "-"
 
 

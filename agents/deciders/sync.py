@@ -100,7 +100,7 @@ class SyncDecider:
             event = f"request {request} failed: {reason}"
             return Decision(_ended(state, "failed", at, reason), event=event, accepted=accepted)
         others = len(self._plans[adapter, FULL]) - len(state.children)
-        left = f"; {others} entities have no changes to ask for" if others else ""
+        left = f"; {others} entities cannot be read by their changes" if others else ""
         return self._advanced(state, at, f"request {request} started run {state.run_id}{left}", accepted)
 
     def _child_done(self, state: SyncState, done: ChildDone, at: int) -> Decision[SyncState]:

@@ -14,7 +14,7 @@ from agents.core.retry import ASKED_SECONDS_MAX
 from service.api.exchange import Headers, Response
 from topics.errors import EXCERPT_CHARS_MAX, Rejected, Retryable, shortened
 
-DATES_REMEMBERED_MAX = 100
+DATES_REMEMBERED_MAX = 100  # the least recently used is parsed again
 QUOTED_ERRORS_MAX = 3
 QUOTED_BYTES_MAX = 64_000  # of an error body that is looked at
 
@@ -56,7 +56,7 @@ def source_time(headers: Headers, took: timedelta) -> datetime | None:
 
 @lru_cache(maxsize=DATES_REMEMBERED_MAX)
 def _date(text: str) -> datetime | None:
-    """All answers of one second have the same."""
+    """An HTTP date; None if it is none. All answers of one second have the same."""
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, TypeError):
@@ -71,10 +71,10 @@ def retry_after(headers: Headers, now: datetime) -> float | None:
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
         seconds = float(value)
     else:
-        try:
-            seconds = (parsedate_to_datetime(value) - now).total_seconds()
-        except (ValueError, TypeError):
+        at = _date(value)
+        if at is None:
             return None
+        seconds = (at - now).total_seconds()
     return min(max(seconds, 0.0), ASKED_SECONDS_MAX)
 
 

@@ -27,7 +27,7 @@ INTERRUPTED = 130  # a shell's code for Ctrl-C
 def start(
     adapter: Annotated[str, typer.Argument(help="Which API: `sluice manifests show` lists them.")],
     org: Annotated[list[str], typer.Option(help="The organisation; may be repeated.")],
-    type_: Annotated[str, typer.Option("--type", help="full: read everything. delta: what changed since.")] = ("full"),
+    type_: Annotated[str, typer.Option("--type", help="full: read everything. delta: what changed since.")] = "full",
     wait: Annotated[bool, typer.Option("--wait", help="Follow it until its end. Exit code 1: it did not complete.")] = (
         False
     ),

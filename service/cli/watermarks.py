@@ -29,7 +29,7 @@ def list_(
     org: Annotated[str | None, typer.Option(help="Only this organisation's.")] = None, as_json: AsJson = False
 ) -> None:
     """Show the watermarks: all changes before them are in the database, by the source's clock."""
-    found = _asked(read_settings(), "watermarks", org or "", org or "")
+    found = _asked(read_settings(), "watermarks", org or "")
     names = ("org", "adapter", "entity", "at", "run_id", "set_at", "ignored_at")
     show([dict(zip(names, map(_shown, row), strict=True)) for row in found], as_json, _print)
 
@@ -45,8 +45,7 @@ def set_(
     settings, clock = read_settings(), SystemClock()
     _check(settings, adapter, entity)
     moment = _moment(at, clock.now())
-    arguments = (moment, clock.now()) if settings.sink.startswith("postgres") else (iso(moment), iso(clock.now()))
-    _asked(settings, "set_watermark", org, adapter, entity, *arguments)
+    _asked(settings, "set_watermark", org, adapter, entity, iso(moment), iso(clock.now()))
     say(f"The next delta of {entity} of {org} reads what changed since {iso(moment)}.")
 
 
@@ -107,4 +106,4 @@ def _setter(run_id: str) -> str:
 
 
 def _note(one: dict[str, Any]) -> str:
-    return f"the API ignored the filter at {one['ignored_at'][:19]}Z" if one["ignored_at"] else ""
+    return f"not used at {one['ignored_at'][:19]}Z: the fetcher's log says why" if one["ignored_at"] else ""

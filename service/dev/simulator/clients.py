@@ -13,6 +13,7 @@ import msgspec
 
 from service.dev.simulator import responses
 from service.dev.simulator.catalog import EDGES, ENTITIES
+from service.dev.simulator.draw import written
 from service.dev.simulator.payloads import Refused, Wanted, read_payload
 from service.dev.simulator.record import Record, pointers
 from service.dev.simulator.responses import Response
@@ -108,17 +109,20 @@ class _Clerk:
     at: datetime
 
     def create(self, parent: str, wanted: Wanted) -> Record:
-        members = wanted.targets.pop("people", None) if self.entity.name == HOUSEHOLD else None
-        blank = self.entity.struct()
-        derived = self._derived(blank, wanted.attributes)
+        members = self._members(wanted)
+        derived = self._derived(self.entity.struct(), wanted.attributes)
         record = Writes(self.org, self.at).create(self.entity, parent, wanted.attributes | derived, wanted.targets)
         return self._with_members(record, members)
 
     def change(self, record: Record, wanted: Wanted) -> Record:
-        members = wanted.targets.pop("people", None) if self.entity.name == HOUSEHOLD else None
+        members = self._members(wanted)
         attributes = wanted.attributes | self._derived(record.attributes, wanted.attributes)
         changed = Writes(self.org, self.at).edit(self.entity, record.id, attributes, wanted.targets, is_touched=True)
         return self._with_members(changed, members)
+
+    def _members(self, wanted: Wanted) -> Any:
+        """Taken out of what is wanted: a household's persons are kept as memberships."""
+        return wanted.targets.pop("people", None) if self.entity.name == HOUSEHOLD else None
 
     def _derived(self, old: Any, given: Values) -> Values:
         """The attributes that the API sets by others: a person's name, and when one became inactive."""
@@ -128,7 +132,7 @@ class _Clerk:
         called = after["nickname"] or after["first_name"]
         inactivated_at = after["inactivated_at"]
         if given.get("status") == "inactive" and old.status != "inactive":
-            inactivated_at = self.at.isoformat()[:19] + "Z"
+            inactivated_at = written(self.at)
         if after["status"] == "active":
             inactivated_at = None
         return {

@@ -147,5 +147,9 @@ class Draw:
 
 def moment(share: float) -> str:
     """The time at this share of the history, as the API writes it: UTC, whole seconds."""
-    at = HISTORY_START + timedelta(seconds=int(share * HISTORY_SECONDS))
-    return at.isoformat()[:19] + "Z"
+    return written(HISTORY_START + timedelta(seconds=int(share * HISTORY_SECONDS)))
+
+
+def written(at: datetime) -> str:
+    """A time as the API writes it."""
+    return at.astimezone(UTC).isoformat()[:19] + "Z"

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from service.dev.simulator.catalog import ENTITIES
+from service.dev.simulator.draw import written
 from service.dev.simulator.responses import BAD_PAYLOAD, NO_DATA, NOT_FOUND, Response, invalid
 from service.dev.simulator.schema import Entity, Kind, Relation, Values
 from service.dev.simulator.store import Organisation
@@ -52,9 +53,7 @@ def read_payload(org: Organisation, entity: Entity, body: bytes) -> Wanted:
     wanted = Wanted({}, {})
     for name, value in _object(data.get("attributes")).items():
         relation = entity.relation(name.removesuffix("_id")) if name.endswith("_id") else None
-        if (
-            relation is not None and relation.to
-        ):  # an attribute that repeats a relationship, as a note's note_category_id
+        if relation is not None and relation.to:  # it repeats a relationship, as a note's note_category_id
             if value is not None and org.find(relation.to, str(value)) is None:
                 raise Refused(NOT_FOUND)
             wanted.targets[relation.name] = None if value is None else str(value)
@@ -134,8 +133,7 @@ def _time(value: Any) -> str | None:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return at.astimezone(UTC).isoformat()[:19] + "Z"
+    return written(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 def _date(value: Any) -> str | None:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from service.dev.simulator.draw import written
 from service.dev.simulator.folding import fold
 from service.dev.simulator.record import Record, number_of, pointers
 from service.dev.simulator.schema import SEARCHES, Entity
@@ -212,11 +213,7 @@ def _span(value: str, is_date: bool) -> tuple[str, str] | None:
     is_bare = len(value) == len("2026-01-05")
     if at.tzinfo is None:
         at = at.replace(tzinfo=ORGANISATION_ZONE if is_bare else UTC)
-    return _written(at), _written(at + (timedelta(days=1) if is_bare else timedelta(seconds=1)))
-
-
-def _written(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat()[:19] + "Z"
+    return written(at), written(at + (timedelta(days=1) if is_bare else timedelta(seconds=1)))
 
 
 def _time_test(key: str, operator: str, span: tuple[str, str] | None) -> Test:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from service.dev.simulator.catalog import EDGES, ENTITIES, Edge
-from service.dev.simulator.draw import Pointer
+from service.dev.simulator.draw import Pointer, written
 from service.dev.simulator.record import Record, Target, pointers, repeated_ids
 from service.dev.simulator.schema import Entity, Relation, Values
 from service.dev.simulator.store import Organisation, edges_to, own_children
@@ -30,7 +30,7 @@ class Writes:
     def __init__(self, org: Organisation, at: datetime) -> None:
         self._org = org
         self._at = at
-        self._stamp = at.isoformat()[:19] + "Z"
+        self._stamp = written(at)
 
     def insert(self, entity: Entity, parent: str, attributes: Values, targets: Targets) -> Record:
         """A new record of the given values; the others are generated."""

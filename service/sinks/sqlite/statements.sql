@@ -98,10 +98,10 @@ where excluded.at > known.at
 
 -- name: watermarks
 select org, adapter, entity, at, run_id, set_at, ignored_at from sluice_watermarks
-where ?1 = '' or org = ?2 order by org, adapter, entity
+where ? in ('', org) order by org, adapter, entity
 
 -- name: set_watermark
-insert into sluice_watermarks as known (org, adapter, entity, at, run_id, set_at) values (?1, ?2, ?3, ?4, '', ?5)
+insert into sluice_watermarks as known (org, adapter, entity, at, run_id, set_at) values (?, ?, ?, ?, '', ?)
 on conflict (org, adapter, entity) do update set at = excluded.at, run_id = '', set_at = excluded.set_at
 returning at
 

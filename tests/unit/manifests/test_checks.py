@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 import pytest
+from pydantic import ValidationError
 
 from manifests.checks import COLUMNS_MAX, ENTITIES_MAX, Problem, first_problem
-from manifests.entity import Adapter, AdapterFile
+from manifests.entity import Adapter, AdapterFile, Parameters
 from tests.support.adapters import adapter, entity
 
 PARENT_SHAPE: Mapping[str, object] = {
@@ -106,6 +107,19 @@ def test_a_delta_may_go_by_updated_at_or_by_a_timestamp(field: str) -> None:
         "reads": {"delta": {"by": "where", "field": field}},
     }
     assert problem({"x.a": shape}, **DELTAS) is None
+
+
+def test_a_full_read_is_in_no_descending_order() -> None:
+    order = {"by": [{"type": "integer", "from": "id", "descending": True}], "evidence": "it says so"}
+    place, why = reason({"reads": {"full": {"order": order}}})
+    assert place == ("reads", "full", "order", "by", 0)
+    assert "a new record must come last" in why
+
+
+@pytest.mark.parametrize("since", ["where[updated_at]", "{field}{other}", "{field", ""])
+def test_the_parameter_that_asks_for_changes_names_the_field_and_nothing_else(since: str) -> None:
+    with pytest.raises(ValidationError):
+        Parameters(since=since)
 
 
 @pytest.mark.parametrize(("by", "wanted"), [("where", "parameters.since"), ("order", "body.next")])
