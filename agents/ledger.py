@@ -40,13 +40,33 @@ class Changes(msgspec.Struct, frozen=True):
     lookback_seconds: int
 
 
+class Comparison(msgspec.Struct, frozen=True):
+    """How the rows differed from the source when a reconciliation compared them, record by record.
+
+    `new` and `changed` were stored by it. `invisible` are those of the changed ones whose own time did not move, so
+    that no delta could show them. `missing` rows were not seen: of those `deleted` were deleted, `kept` exist though no
+    list shows them, and `held` wait for a person. `reason` is why nothing was deleted. `verified`: nothing was stored.
+    """
+
+    seen: int
+    new: int
+    changed: int
+    invisible: int
+    missing: int = 0
+    deleted: int = 0
+    kept: int = 0
+    held: int = 0
+    reason: str = ""
+    verified: bool = False
+
+
 class Proof(msgspec.Struct, frozen=True):
     """What a run that read everything can say of its completeness: deletes rest on it.
 
     `complete`: every record that existed from its beginning to its end was seen; `reason` says how that is known, or
     why it is not. `boundaries` between pages were verified, `repairs` pages were read again around those that did not
     meet. `total_first` and `total_last` are the source's claims on the first and on the last page. `changes`: of an
-    entity that can be read by its changes, if the run is complete and has met one.
+    entity that can be read by its changes, if the run is complete and has met one. `comparison`: of a reconciliation.
     """
 
     complete: bool
@@ -57,6 +77,13 @@ class Proof(msgspec.Struct, frozen=True):
     total_first: int | None = None
     total_last: int | None = None
     changes: Changes | None = None
+    comparison: Comparison | None = None
+
+    @property
+    def remark(self) -> str:
+        """What a person should know of the run."""
+        held = self.comparison.reason if self.comparison and self.comparison.held else ""
+        return held if self.complete else f"not proven complete: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ PAGES_PER_COMMIT_MAX = 64  # pages of one entity that share a database transacti
 
 @dataclass(frozen=True, slots=True)
 class RunRef:
-    """One run of one entity. `number` grows from run to run of the same workflow and is the fence."""
+    """One run of an entity. `number` grows from run to run of its workflow: the fence. `verify`: it stores no row."""
 
     workflow: str
     number: int
@@ -27,6 +27,7 @@ class RunRef:
     adapter: str
     entity: str
     type: str
+    verify: bool = False
 
     @property
     def id(self) -> str:
@@ -59,16 +60,16 @@ class LedgerLine:
 class LeaseState:
     """Whether the run may write, and which of the requested pages the ledger holds already.
 
-    `done`: it may not, because it is complete; a run that was closed in any other way has no counts. `unproven` is why
-    such a run may lack a record. `newest` is the highest number of its workflow that is known, where the run is not
-    open. `since`: of a delta, the watermark when it was opened; without one it reads everything.
+    `done`: it may not, because it is complete, with what a person should know of it (`remark`). `newest` is the highest
+    number of its workflow that is known, where the run is not open. `since`: of a delta, the watermark when it was
+    opened; without one it reads everything.
     """
 
     is_open: bool
     lines: tuple[LedgerLine, ...] = ()
     done: Counts | None = None
     newest: int | None = None
-    unproven: str = ""
+    remark: str = ""
     since: datetime | None = None
 
 

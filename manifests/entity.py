@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraint
 
 ENTITY_PATTERN = r"^[a-z][a-z0-9_]{0,30}\.[a-z][a-z0-9_]{0,30}$"
 COLUMN_PATTERN = r"^[a-z][a-z0-9_]{0,50}$"
+PATH_PATTERN = r"^/[A-Za-z0-9_./{}-]+$"
 DOTTED_PATTERN = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)*$"
 BRACES = re.compile(r"\{([a-z][a-z0-9_]*)\}")  # what a path names
 ORGANISATION = "org"  # {org} in a path
@@ -21,7 +22,10 @@ Headers = dict[HeaderName, HeaderValue]
 FieldType = Literal["text", "integer", "number", "boolean", "timestamp", "date", "json"]
 
 RESERVED_COLUMNS = frozenset(
-    {"org", "id", "raw", "content_hash", "source", "run_id", "page", "fetched_at", "source_updated_at"}
+    {
+        *("org", "id", "raw", "content_hash", "source", "run_id", "page", "fetched_at", "source_updated_at"),
+        *("deleted_at", "deleted_by_run", "merged_into"),
+    }
 )
 
 
@@ -61,6 +65,9 @@ class Under(Shape):
         False, description="Ids are unique only under a parent: its key becomes the first part of the key."
     )
     one: bool = Field(False, description="The path leads to one record, or to none, instead of a list of them.")
+    on_delete: Literal["cascade", "keep"] = Field(
+        "cascade", description="What becomes of the rows when their parent's row is deleted."
+    )
 
 
 class OffsetPaging(Shape):
@@ -133,6 +140,17 @@ class DeltaRead(Shape):
 class Reads(Shape):
     full: FullRead = FullRead()
     delta: DeltaRead | None = None
+    get: Annotated[str, StringConstraints(pattern=PATH_PATTERN)] | None = Field(
+        None, description="The path of a single record, its key as {id}; the default is the list's path with the key."
+    )
+
+
+class Deletes(Shape):
+    """How many rows of an organisation a reconciliation may delete by itself: `rows`, or the `ratio` of them if that is
+    more. Beyond that a person decides."""
+
+    ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
+    rows: Annotated[int, Field(ge=0)] = 50
 
 
 class After(Shape):
@@ -151,7 +169,7 @@ class Entity(Shape):
 
     name: EntityName = Field(description="product.type, the same as the file's path: product/type.yaml.")
     title: str = Field("", description="What people call these records.")
-    path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./{}-]+$")] = Field(
+    path: Annotated[str, StringConstraints(pattern=PATH_PATTERN)] = Field(
         description="The collection's path behind base_url; {org} is the organisation, {id} the parent's key."
     )
     key: Annotated[tuple[Dotted, ...], Field(min_length=1)] = Field(
@@ -165,6 +183,7 @@ class Entity(Shape):
     headers: Headers = Field({}, description="Headers besides those of the adapter and of the product.")
     paging: Annotated[OffsetPaging | LinkPaging, Field(discriminator="style")] = OffsetPaging()
     reads: Reads = Reads()
+    deletes: Deletes = Deletes()
     under: Under | None = None
     fields: dict[Column, FieldSource] = Field({}, description="Typed columns of the table, in this order.")
     references: dict[Column, Reference] = Field({}, description="Columns that hold other entities' keys.")

@@ -13,7 +13,8 @@ from agents.activities.lease import PAGES_MAX, Lease
 from agents.activities.links import open_end
 from agents.activities.paging import numbered, under
 from agents.activities.results import Failure, Fenced, UnitResult
-from agents.ledger import Proof
+from agents.activities.sweep import swept
+from agents.ledger import Changes, Proof
 from agents.ports import LedgerLine, ParentsRequest, RunEnd
 from manifests.entity import Entity, path_columns
 from topics.command import NO_COUNTS, Counts
@@ -119,15 +120,25 @@ def _proof(reason: str, enumeration: Enumeration) -> Proof:
         repairs=enumeration.repairs,
         total_first=_total(numbered[:1]),
         total_last=_total(numbered[-1:]),
-        changes=None if reason else changes_read(enumeration.pages.entity, enumeration.pages.since, lines),
+        changes=_changes(enumeration, lines) if not reason else None,
     )
 
 
+def _changes(enumeration: Enumeration, lines: Sequence[LedgerLine]) -> Changes | None:
+    """The watermark of a run that stores nothing would skip what it has not stored."""
+    pages = enumeration.pages
+    return None if pages.run.verify else changes_read(pages.entity, pages.since, lines)
+
+
 async def _closed(lease: Lease, done: PageDone, proof: Proof) -> PageDone:
-    closed = await lease.pages.database.close_run(RunEnd(lease.pages.run, "done", proof))
+    """Without `closed`, where time is up before what the run has not seen was looked for."""
+    ended = await swept(lease, proof)
+    if ended is None:
+        return done
+    closed = await lease.pages.database.close_run(RunEnd(lease.pages.run, "done", ended))
     if closed.outcome != "done":
         raise Fenced
-    return done.model_copy(update={"closed": closed.counts, "unproven": "" if proof.complete else proof.reason})
+    return done.model_copy(update={"closed": closed.counts, "remark": shortened(ended.remark)})
 
 
 def _total(lines: Sequence[LedgerLine]) -> int | None:

@@ -3,6 +3,7 @@ away for a moment. What waits for one table holds up no other one.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -10,8 +11,9 @@ from typing import Any, TypeVar
 from agents import concurrency
 from agents.activities.batcher import BatchCall, Batcher
 from agents.core.retry import DATABASE
+from agents.deletes import Check, DeletingSink, Missing, Sweep
 from agents.failpoints import failpoints
-from agents.ledger import LedgerSums, Proof
+from agents.ledger import Comparison, LedgerSums, Proof
 from agents.ports import (
     PAGES_PER_COMMIT_MAX,
     ClosedRun,
@@ -23,7 +25,6 @@ from agents.ports import (
     ParentsRequest,
     RunEnd,
     RunRef,
-    Sink,
 )
 from manifests.entity import Adapter, Entity
 from topics.errors import Rejected, Retryable, SluiceError
@@ -42,7 +43,7 @@ Outcomes = tuple[PageOutcome | Retryable | Rejected, ...]
 class Database:
     """A sink with group commit and retries. Every call is safe to repeat, so each is repeated on Retryable."""
 
-    def __init__(self, sink: Sink, sleep: Sleep) -> None:
+    def __init__(self, sink: DeletingSink, sleep: Sleep) -> None:
         self._sink = sink
         self._sleep = sleep
         self._unprepared: dict[tuple[str, str], Adapter] = {}  # entities of the manifests without a fit table
@@ -132,6 +133,19 @@ class Database:
         if closed is None:
             raise Retryable("the ledger has other pages than a moment ago: the run is compared with it again")
         return closed
+
+    async def find_missing(self, sweep: Sweep, sample: int, limit: int) -> Missing:
+        find = partial(self._sink.find_missing, sweep, sample, limit)
+        return await self._read(sweep.adapter.name, sweep.entity, find)
+
+    async def note_checks(self, run: RunRef, checks: Sequence[Check]) -> None:
+        await self._with_retries(lambda: self._sink.note_checks(run, checks))
+
+    async def sweep(self, sweep: Sweep) -> Comparison | None:
+        return await self._read(sweep.adapter.name, sweep.entity, lambda: self._sink.sweep(sweep))
+
+    async def compare(self, run: RunRef, reason: str) -> Comparison:
+        return await self._with_retries(lambda: self._sink.compare(run, reason))
 
     async def ignore_watermark(self, run: RunRef) -> None:
         await self._with_retries(lambda: self._sink.ignore_watermark(run))

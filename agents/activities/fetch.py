@@ -118,7 +118,7 @@ class LeaseReader:
             return done.model_copy(update={"error": "retryable", "reason": reason})
         if state.done is None:
             return done.model_copy(update={"newest": state.newest})
-        return done.model_copy(update={"closed": state.done, "unproven": state.unproven, "error": None, "reason": ""})
+        return done.model_copy(update={"closed": state.done, "remark": state.remark, "error": None, "reason": ""})
 
 
 async def _units(lease: Lease, above: Entity | None) -> PageDone:
@@ -135,11 +135,12 @@ async def _closed(lease: Lease, above: Entity | None, done: PageDone) -> PageDon
         return done
     counts = done.counts + closed.counts
     more = {"pages": counts.pages, "records": counts.records, "rejected": counts.rejected}
-    return done.model_copy(update={"closed": closed.closed, "unproven": closed.unproven, **more})
+    return done.model_copy(update={"closed": closed.closed, "remark": closed.remark, **more})
 
 
 def _run(command: FetchPages) -> RunRef:
-    return RunRef(command.workflow, command.run, command.org, command.adapter, command.entity, command.type)
+    names = (command.org, command.adapter, command.entity, command.type)
+    return RunRef(command.workflow, command.run, *names, command.verify)
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:

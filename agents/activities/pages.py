@@ -122,7 +122,7 @@ class Pages:
         first, last = body.behind or body.first, body.last
         if layout.stable:
             first, last = fingerprint(address.link), None if is_last else fingerprint(body.next)
-        asked_at = body.asked_at or body.requested_at
+        asked_at = None if body is _GONE else body.asked_at or body.requested_at
         times = microseconds(asked_at), microseconds(body.newest)
         extent = Extent(address.start, first, last, body.total, *times)
         return Page(number, body, extent, is_last, parent.key if parent else "")

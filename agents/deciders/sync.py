@@ -15,18 +15,20 @@ from topics.catalog import WORKFLOW_RETENTION_MS
 from topics.command import CancelRun, Command, RetryNow, TimerDue
 from topics.errors import Rejected
 from topics.kinds.entity import StartEntity
-from topics.kinds.sync import DELTA, FULL, ChildDone, StaleRun, StartSync
+from topics.kinds.sync import DELTA, FULL, RECONCILIATION, ChildDone, StaleRun, StartSync
 
 QUEUE_MAX = 16  # requests that wait for a run to end; one more is rejected
 PROGRESS_DEADLINE_MS = 600_000  # no entity reported anything for so long: ask the running ones again
-TYPES_SERVED = (FULL, DELTA)
+TYPES_SERVED = (FULL, DELTA, RECONCILIATION)
 
 
 class SyncDecider:
     """Decides for `main-sync:{org}:{adapter}:{type}`. Knows the adapters; a run in progress keeps its own plan."""
 
     def __init__(self, adapters: Mapping[str, Adapter]) -> None:
-        self._plans = {(name, FULL): plan(adapter) for name, adapter in adapters.items()}
+        self._plans = {
+            (name, type_): plan(adapter) for name, adapter in adapters.items() for type_ in (FULL, RECONCILIATION)
+        }
         self._plans |= {(name, DELTA): plan(delta_entities(adapter)) for name, adapter in adapters.items()}
 
     def decide(self, state: SyncState | None, command: Command, at: int) -> Decision[SyncState]:
@@ -41,7 +43,7 @@ class SyncDecider:
                 return _cancelled(state, command.reason, at)
             case StaleRun() if state is not None and command.parent_run == state.run and not state.has_ended:
                 lost = msgspec.structs.replace(state, run=command.newest)
-                return self._run(lost, state.org, state.adapter, state.type, state.request, at)
+                return self._run(lost, state.org, state.adapter, state.type, state.request, at, state.verify)
             case RetryNow() if state is not None and not state.has_ended:
                 return self._retry_now(state, command.request_id)
             case ChildDone() | CancelRun() | RetryNow() | StaleRun() | TimerDue():
@@ -54,14 +56,13 @@ class SyncDecider:
         return [_start_entity(state, name) for name, child in state.children.items() if child.status == "running"]
 
     def _start(self, state: SyncState | None, command: StartSync, at: int) -> Decision[SyncState]:
-        if (command.adapter, FULL) not in self._plans:
-            known = sorted(name for name, type_ in self._plans if type_ == FULL)
-            raise Rejected(f"adapter {command.adapter!r} is not known; there are: {', '.join(known)}")
-        if command.type not in TYPES_SERVED:
-            raise Rejected(f"type {command.type!r} is not served; there are: {', '.join(TYPES_SERVED)}")
+        self._check(command)
         request = command.request_id or ""
         if state is None or state.has_ended:
-            return self._run(state, command.org, command.adapter, command.type, request, at)
+            return self._run(state, command.org, command.adapter, command.type, request, at, command.verify)
+        if command.verify != state.verify:
+            does = "stores nothing" if state.verify else "also stores what it finds"
+            raise Rejected(f"run {state.run_id} is in progress and {does}: ask again when it has ended")
         match command.on_conflict:
             case "ignore":
                 event = f"request {request} attached to run {state.run_id}"
@@ -78,8 +79,17 @@ class SyncDecider:
             case "reject":
                 raise Rejected(f"run {state.run_id} is in progress and the request says on_conflict=reject")
 
+    def _check(self, command: StartSync) -> None:
+        if (command.adapter, FULL) not in self._plans:
+            known = sorted(name for name, type_ in self._plans if type_ == FULL)
+            raise Rejected(f"adapter {command.adapter!r} is not known; there are: {', '.join(known)}")
+        if command.type not in TYPES_SERVED:
+            raise Rejected(f"type {command.type!r} is not served; there are: {', '.join(TYPES_SERVED)}")
+        if command.verify and command.type != RECONCILIATION:
+            raise Rejected(f"verify compares everything: ask for it with type {RECONCILIATION}, not {command.type}")
+
     def _run(
-        self, before: SyncState | None, org: str, adapter: str, type_: str, request: str, at: int
+        self, before: SyncState | None, org: str, adapter: str, type_: str, request: str, at: int, verify: bool
     ) -> Decision[SyncState]:
         """A new run. Its number is the time of its start, or one more than the last: it only grows."""
         number = max(before.run + 1, at) if before else at
@@ -93,6 +103,7 @@ class SyncDecider:
             due=at + PROGRESS_DEADLINE_MS,
             children=children_of(self._plans.get((adapter, type_), {})),
             queue=before.queue if before else (),
+            verify=verify,
         )
         accepted = Accepted(request, number)
         if (adapter, type_) not in self._plans:
@@ -138,7 +149,7 @@ class SyncDecider:
         if state.queue:
             request, *rest = state.queue
             waiting = msgspec.structs.replace(state, queue=tuple(rest))
-            return self._run(waiting, state.org, state.adapter, state.type, request, at)
+            return self._run(waiting, state.org, state.adapter, state.type, request, at, state.verify)
         return self._cancel_again(state, at)
 
     def _cancel_again(self, state: SyncState, at: int) -> Decision[SyncState]:
@@ -178,4 +189,4 @@ def _cancel(state: SyncState, name: str) -> CancelRun:
 
 
 def _start_entity(state: SyncState, name: str) -> StartEntity:
-    return StartEntity(workflow=state.child_key(name), parent=state.key, parent_run=state.run)
+    return StartEntity(workflow=state.child_key(name), parent=state.key, parent_run=state.run, verify=state.verify)

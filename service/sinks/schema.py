@@ -19,6 +19,7 @@ PROVENANCE: Mapping[str, FieldType | Literal["hash"]] = {
     "source_updated_at": "timestamp",
 }
 NULLABLE = "source_updated_at"
+DELETION: Mapping[str, FieldType] = {"deleted_at": "timestamp", "deleted_by_run": "text", "merged_into": "text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Correction:
 class EntityTable:
     """An entity's table by its manifest. Names consist of lower-case letters, digits and _ (manifests.entity).
 
-    Its columns are the key, those of the entity's fields, and the provenance of the row.
+    Its columns are the key, those of the entity's fields, the provenance of the row, and how it was deleted.
     """
 
     name: str
@@ -117,7 +118,9 @@ class EntityTable:
         ]
 
     def _typed(self, dialect: Dialect) -> dict[str, str]:
-        return {column.name: dialect.types[column.type] for column in self.columns}
+        """The columns that may be added later."""
+        types = {column.name: column.type for column in self.columns} | dict(DELETION)
+        return {name: dialect.types[type_] for name, type_ in types.items()}
 
     def types_of(self, names: Sequence[str]) -> dict[str, FieldType]:
         """The types of the named columns, the key's included. Rejected for a name that the table does not have."""

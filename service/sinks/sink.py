@@ -3,12 +3,15 @@ without second versions of a record.
 """
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
 
+from agents.deletes import DeletingSink
 from agents.ledger import LedgerSums, Proof
 from agents.ports import (
     PAGES_PER_COMMIT_MAX,
@@ -18,14 +21,17 @@ from agents.ports import (
     ParentsRequest,
     RejectedRecord,
     RunEnd,
-    Sink,
+    RunRef,
 )
 from agents.records.reader import KEY_CHARS_MAX
 from manifests.entity import Adapter, Entity, FieldType
+from service.clock import Clock
 from service.sinks.repeats import apart, one_version_each
 from service.sinks.schema import Correction, as_text, entity_table
 from topics.errors import Broken, Rejected, shortened
+from topics.kinds.sync import RECONCILIATION
 
+Statement = tuple[str, tuple[object, ...]]  # with its arguments
 REFUSED_SEARCHES_MAX = 3  # of one page for rows that the database refuses; then the page is rejected
 PARENTS_READ_MAX = 10_000  # rows of one call; the next call begins after the last key
 RECORDS_READ_MAX = 1_000  # rows of one query
@@ -35,10 +41,11 @@ class DataRefused(Rejected):
     """The database cannot store some of the rows (a constraint, a value out of range). Nothing was written."""
 
 
-class SqlSink(Sink):
+class SqlSink(DeletingSink):
     """The part of a sink that is the same in every database. `sql` are its statements by name."""
 
     sql: Mapping[str, str]
+    clock: Clock
 
     @abstractmethod
     async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
@@ -61,6 +68,16 @@ class SqlSink(Sink):
         """Make the column anew, in one transaction. Rejected or Retryable: nothing was changed."""
 
     @abstractmethod
+    async def transact(
+        self, statements: Sequence[Statement], conditions: Sequence[Statement] = ()
+    ) -> list[Sequence[tuple[Any, ...]]]:
+        """What each statement finds, all in one transaction; nothing, if a condition finds nothing."""
+
+    @abstractmethod
+    def moment(self, at: datetime) -> object:
+        """A time as the database takes it."""
+
+    @abstractmethod
     async def fetch(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         """The rows that the query finds."""
 
@@ -75,10 +92,9 @@ class SqlSink(Sink):
             first.setdefault(_identity(page), page)
         if not first:
             return []
-        written: list[PageOutcome] = []
-        for group in apart([_with_one_version_each(page) for page in first.values()]):
-            written += await self._write(group)
-        outcomes = dict(zip(first, written, strict=True))
+        outcomes: dict[tuple[str, str, int], PageOutcome] = {}
+        for group in _groups(first.values()):
+            outcomes |= zip(map(_identity, group), await self._write(group), strict=True)
         return [_outcome(outcomes[_identity(page)], page is not first[_identity(page)]) for page in pages]
 
     async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
@@ -90,7 +106,7 @@ class SqlSink(Sink):
         if request.unread_by is not None:
             name, arguments = "unread_parents", [*arguments, request.unread_by]
         found = await self.fetch(self.sql[name].format(columns=named, table=table.name), *arguments)
-        return [_parent(key, types, values) for key, *values in found]
+        return [parent_of(key, types, values) for key, *values in found]
 
     async def ledger_sums(self, run: str) -> LedgerSums:
         (sums,) = await self.fetch(self.sql["ledger_sums"], run)
@@ -132,7 +148,20 @@ class SqlSink(Sink):
         )
 
 
-def _parent(key: str, types: Mapping[str, FieldType], values: Sequence[object]) -> Parent:
+def _groups(pages: Iterable[PageWrite]) -> Iterator[list[PageWrite]]:
+    """Pages that can be written by one statement: of one way of writing, and without two versions of a record."""
+    ways: dict[tuple[bool, bool], list[PageWrite]] = {}
+    for page in pages:
+        ways.setdefault((compares(page.run), page.run.verify), []).append(_with_one_version_each(page))
+    return chain.from_iterable(map(apart, ways.values()))
+
+
+def compares(run: RunRef) -> bool:
+    """Whether the run notes what it has seen, and how the rows differ."""
+    return run.type == RECONCILIATION
+
+
+def parent_of(key: str, types: Mapping[str, FieldType], values: Sequence[object]) -> Parent:
     """Without columns that have no value: no child can be read by those."""
     named = zip(types.items(), values, strict=True)
     return Parent(key, {name: as_text(value, type_) for (name, type_), value in named if value is not None})

@@ -55,6 +55,7 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
     database, `close_at` (Unix ms) when the next one begins, 0 while one is out. Counts are of committed pages.
     `page_size`: of the API's pages, if it is not the manifest's. `landmark`: the fingerprint of the link behind unit
     `landmark_unit`, replaced whenever twice as many units are done. `unproven`: why the run may lack a record.
+    `verify`: it stores no row.
     """
 
     org: str
@@ -91,6 +92,7 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
     landmark: str | None = None
     landmark_unit: int = 0
     unproven: str = ""
+    verify: bool = False
 
     @property
     def key(self) -> str:
@@ -139,7 +141,7 @@ class EntityState(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity",
         """The same entity for the same parent, from the beginning, under a number that the database will take."""
         return EntityState(
             self.org, self.adapter, self.entity, self.type, self.mode, self.parent, self.parent_run, run,
-            self.started_at, size=size, fenced=self.fenced + 1,
+            self.started_at, size=size, fenced=self.fenced + 1, verify=self.verify,
         )  # fmt: skip
 
     def with_result(self, lease: Lease, done: PageDone, size: int) -> "EntityState":

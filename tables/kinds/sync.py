@@ -54,7 +54,10 @@ class Child(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SyncState(msgspec.Struct, frozen=True, omit_defaults=True, tag="sync", tag_field="kind"):
-    """A run of a main sync. Times are Unix ms on the broker's clock; `queue` holds requests for later runs."""
+    """A run of a main sync. Times are Unix ms on the broker's clock; `queue` holds requests for later runs.
+
+    `verify`: the run, and those in the queue, store no row.
+    """
 
     org: str
     adapter: str
@@ -68,6 +71,7 @@ class SyncState(msgspec.Struct, frozen=True, omit_defaults=True, tag="sync", tag
     due: int = 0
     children: dict[str, Child] = {}
     queue: tuple[str, ...] = ()
+    verify: bool = False
 
     @property
     def key(self) -> str:

@@ -6,7 +6,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from agents.ledger import LedgerSums, Proof
+from agents.deletes import Check, Missing, Sweep
+from agents.ledger import Comparison, LedgerSums, Proof
 from agents.ports import (
     ClosedRun,
     FetchRequest,
@@ -76,14 +77,14 @@ class AuditedSink(MemorySink):
         made.rows = {name: dict(rows) for name, rows in self.rows.items()}
         made.runs = {id: replace(run, lines=dict(run.lines)) for id, run in self.runs.items()}
         made.origins, made.places, made.opened = dict(self.origins), dict(self.places), dict(self.opened)
-        made.committed = list(self.committed)
+        made.committed, made.sweeping = list(self.committed), self.sweeping.copy()
         return made
 
     def fail_over(self, replica: "AuditedSink") -> None:
         """What was committed since the replica was what it is now is lost."""
         known = {id: run.state for id, run in replica.runs.items()}
         self.lost |= {id for id, run in self.runs.items() if run.state != "open" and known.get(id) != run.state}
-        mine = ("rows", "runs", "origins", "places", "opened", "committed")
+        mine = ("rows", "runs", "origins", "places", "opened", "committed", "sweeping")
         self.__dict__.update({name: replica.copy().__dict__[name] for name in mine})
 
     def replaces(self, page: PageWrite, row: RowWrite, origin: PageWrite, stored: RowWrite) -> bool:
@@ -158,6 +159,18 @@ class FlakySink:
 
     async def newest_proof(self, workflow: str) -> Proof | None:
         return await self._transaction("newest_proof", lambda: self._sink.newest_proof(workflow))
+
+    async def find_missing(self, sweep: Sweep, sample: int, limit: int) -> Missing:
+        return await self._transaction("find_missing", lambda: self._sink.find_missing(sweep, sample, limit))
+
+    async def note_checks(self, run: RunRef, checks: Sequence[Check]) -> None:
+        await self._transaction("note_checks", lambda: self._sink.note_checks(run, checks))
+
+    async def sweep(self, sweep: Sweep) -> Comparison | None:
+        return await self._transaction("sweep", lambda: self._sink.sweep(sweep))
+
+    async def compare(self, run: RunRef, reason: str) -> Comparison:
+        return await self._transaction("compare", lambda: self._sink.compare(run, reason))
 
     async def ignore_watermark(self, run: RunRef) -> None:
         await self._transaction("ignore_watermark", lambda: self._sink.ignore_watermark(run))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.ports import Sink
+from agents.deletes import DeletingSink
 from service.clock import SystemClock
 from service.sinks import open_sink
 from service.sinks.postgres import loading
@@ -19,9 +19,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._opened: list[Sink] = []
+        self._opened: list[DeletingSink] = []
 
-    def open(self) -> Sink:
+    def open(self) -> DeletingSink:
         sink = open_sink(self.url, SystemClock())
         self._opened.append(sink)
         return sink
@@ -56,7 +56,7 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def sink(database: Database) -> Sink:
+async def sink(database: Database) -> DeletingSink:
     """A sink that is prepared for the address book."""
     sink = database.open()
     await sink.prepare(adapter())
@@ -64,6 +64,6 @@ async def sink(database: Database) -> Sink:
 
 
 @pytest.fixture
-async def other(database: Database, sink: Sink) -> Sink:
+async def other(database: Database, sink: DeletingSink) -> DeletingSink:
     """A second sink on the same database, as another process has one."""
     return database.open()

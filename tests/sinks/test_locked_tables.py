@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from agents.activities.database import Database as Commits
-from agents.ports import PageWrite, RunRef, Sink
+from agents.deletes import DeletingSink
+from agents.ports import PageWrite, RunRef
 from manifests.entity import Entity
 from service.sinks.postgres import connection
 from tests.sinks.builders import CONTACT, TYPED, adapter, open_lease, page, row, run, typed_row
@@ -44,7 +45,7 @@ def pages(of: Entity, number: int) -> list[tuple[RunRef, PageWrite]]:
     return [(one, page(one, number, content, entity=of)) for one in runs]
 
 
-async def opened(sink: Sink) -> Commits:
+async def opened(sink: DeletingSink) -> Commits:
     for of in (CONTACT, TYPED):
         for one, _ in pages(of, 1):
             await open_lease(sink, one)
@@ -59,7 +60,7 @@ async def outcome(call: Awaitable[object]) -> str:
     return ""
 
 
-async def test_a_locked_table_holds_up_its_own_pages_and_nobody_elses(sink: Sink, database: Database) -> None:
+async def test_a_locked_table_holds_up_its_own_pages_and_nobody_elses(sink: DeletingSink, database: Database) -> None:
     """Nothing was committed or read until the lock was gone: its batches and reads held every connection."""
     commits = await opened(sink)
     async with locked(database, "book_book_contact"):
@@ -80,7 +81,7 @@ async def test_a_locked_table_holds_up_its_own_pages_and_nobody_elses(sink: Sink
     assert await outcome(commits.commit_page(pages(CONTACT, 1)[0][1])) == ""
 
 
-async def test_what_waited_for_a_lock_is_committed_when_it_is_released(sink: Sink, database: Database) -> None:
+async def test_what_waited_for_a_lock_is_committed_when_it_is_released(sink: DeletingSink, database: Database) -> None:
     commits = await opened(sink)
     async with locked(database, "book_book_contact"):
         waiting = [asyncio.create_task(outcome(commits.commit_page(one))) for _, one in pages(CONTACT, 1)]

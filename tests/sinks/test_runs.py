@@ -107,14 +107,15 @@ async def test_parents_that_a_run_has_not_read_to_their_end(sink: Sink) -> None:
 
 
 @pytest.mark.parametrize(
-    ("proof", "unproven"), [(Proof(True, "met", 0), ""), (Proof(False, "no order", 0), "no order")]
+    ("proof", "remark"),
+    [(Proof(True, "met", 0), ""), (Proof(False, "no order", 0), "not proven complete: no order")],
 )
-async def test_a_complete_run_keeps_its_proof(sink: Sink, database: Database, proof: Proof, unproven: str) -> None:
+async def test_a_complete_run_keeps_its_proof(sink: Sink, database: Database, proof: Proof, remark: str) -> None:
     await sink.close_runs([RunEnd(run(), "done", proof)])
     await sink.close_runs([RunEnd(run(), "failed", Proof(True, "another", 1))])
     ((stored,),) = await database.query("select proof from sluice_runs")
     assert msgspec.json.decode(stored, type=Proof) == proof
-    assert (await open_lease(sink, run())).unproven == unproven
+    assert (await open_lease(sink, run())).remark == remark
     assert await sink.newest_proof(run().workflow) == proof
     await open_lease(sink, run(2))
     assert await sink.newest_proof(run().workflow) is None

@@ -2,12 +2,14 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
-from agents.ledger import LedgerSums, Proof
+from agents.deletes import Candidate, Check, Missing, Sweep
+from agents.ledger import Comparison, LedgerSums, Proof
 from agents.ports import (
+    LONG_AGO,
     ClosedRun,
     Cut,
     FetchRequest,
@@ -24,9 +26,10 @@ from agents.ports import (
     RunRef,
 )
 from manifests.entity import Adapter, Entity
+from tests.support.sweeping import Place, Sweeping, cascades, state_of
 from topics.command import NO_COUNTS, Counts, RunOutcome
 from topics.errors import SluiceError
-from topics.kinds.sync import DELTA
+from topics.kinds.sync import DELTA, RECONCILIATION
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Run:
     counts: Counts | None = None
     proof: Proof | None = None
     since: datetime | None = None
+    opened_at: datetime = LONG_AGO
     lines: dict[tuple[str, int], LedgerLine] = field(default_factory=dict)
 
 
@@ -50,6 +54,8 @@ class MemorySink:
         self.problems: dict[str, SluiceError] = {}
         self.watermarks: dict[tuple[str, str, str], datetime] = {}
         self.ignored: set[tuple[str, str, str]] = set()
+        self.sweeping = Sweeping()
+        self.now: Callable[[], datetime] = lambda: LONG_AGO
 
     async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
         return dict(self.problems)
@@ -66,7 +72,7 @@ class MemorySink:
             for older in family:
                 older.state = "superseded" if older.state == "open" else older.state
             since = self.watermarks.get((ref.org, ref.adapter, ref.entity)) if ref.type == DELTA else None
-            self.runs[ref.id] = Run(ref, since=since)
+            self.runs[ref.id] = Run(ref, since=since, opened_at=self.now())
 
     def _open_lease(self, request: LeaseRequest) -> LeaseState:
         self._open(request.run)
@@ -74,8 +80,8 @@ class MemorySink:
         if run is None or run.state != "open":
             newest = max(one.ref.number for one in self.runs.values() if one.ref.workflow == request.run.workflow)
             done = run.counts if run and run.state == "done" else None
-            unproven = run.proof.reason if run and run.proof and not run.proof.complete else ""
-            return LeaseState(False, done=done, newest=newest, unproven=unproven)
+            remark = run.proof.remark if done and run and run.proof else ""
+            return LeaseState(False, done=done, newest=newest, remark=remark)
         wanted = range(request.first, request.first + request.units)
         lines = [
             line
@@ -104,14 +110,19 @@ class MemorySink:
         run.lines[page.parent, page.page] = LedgerLine(
             page.parent, page.page, counts, page.is_last, page.next_cursor, page.extent
         )
-        for row in page.rows:
+        if page.run.type == RECONCILIATION:
+            self.sweeping.see(page, self._keyed(page.entity.name, page.run.org))
+        for row in () if page.run.verify else page.rows:
             self._store(page, row)
         return PageOutcome("committed", counts, page.is_last, page.next_cursor)
 
     def _store(self, page: PageWrite, row: RowWrite) -> None:
         place = (page.entity.name, page.run.org, row.key)
         table, origin = self.rows.setdefault(page.entity.name, {}), self.origins.get(place)
-        stored = table.get(place[1:])
+        stored, deleted_at = table.get(place[1:]), self.sweeping.tombstones.get(place)
+        if deleted_at is not None and page.fetched_at <= deleted_at:
+            return
+        self.sweeping.tombstones.pop(place, None)
         if stored is None or origin is None or self.replaces(page, row, origin, stored):
             table[place[1:]], self.origins[place] = row, page
 
@@ -134,6 +145,61 @@ class MemorySink:
             return False
         is_dated = None not in (row.updated_at, stored.updated_at) and row.updated_at != stored.updated_at
         return origin.parent != page.parent or not is_dated
+
+    def _keyed(self, entity: str, org: str) -> dict[str, RowWrite]:
+        """The organisation's rows by their keys."""
+        return {key: row for (owner, key), row in self.rows.get(entity, {}).items() if owner == org}
+
+    async def find_missing(self, sweep: Sweep, sample: int, limit: int) -> Missing:
+        run, rows = sweep.run, self._keyed(sweep.entity.name, sweep.run.org)
+        seen = self.sweeping.seen.get(run.id, {})
+        missing = [key for key in rows if key not in seen and self._may_be_missing(sweep, key)]
+        self.sweeping.find(run.id, [(run.entity, run.org, key) for key in missing])
+        witness = next((self._candidate(sweep, key) for key in sorted(seen) if key in rows), None)
+        found = self.sweeping.missing(run.id, len(rows), limit, witness, "")
+        return replace(found, unchecked=tuple(self._candidate(sweep, one.key) for one in found.unchecked))
+
+    def _may_be_missing(self, sweep: Sweep, key: str) -> bool:
+        """Whether the row was read before the run, and its list by the run; or its parent's row is deleted."""
+        run, above = self.runs[sweep.run.id], sweep.entity.under
+        origin = self.origins.get((sweep.entity.name, sweep.run.org, key))
+        if origin is None or origin.fetched_at >= run.opened_at:
+            return False
+        if above is None:
+            return True
+        lines = [line for line in run.lines.values() if line.parent == origin.parent and line.is_last]
+        is_orphan = (sweep.run.org, origin.parent) not in self.rows.get(above.entity, {})
+        return any(line.extent.asked_at is not None for line in lines) or (is_orphan and above.on_delete == "cascade")
+
+    def _candidate(self, sweep: Sweep, key: str) -> Candidate:
+        origin = self.origins[sweep.entity.name, sweep.run.org, key]
+        return Candidate(key, f'{{"id": "{key}"}}', Parent(origin.parent, {}) if sweep.entity.under else None)
+
+    async def note_checks(self, run: RunRef, checks: Sequence[Check]) -> None:
+        for check in checks:
+            self.sweeping.note(run.id, check)
+
+    async def sweep(self, sweep: Sweep) -> Comparison | None:
+        run = self.runs.get(sweep.run.id)
+        if run is None or run.state != "open" or len(run.lines) != sweep.pages:
+            return None
+        for one in self.sweeping.decide(sweep.run.id, state_of(sweep)):
+            origin, at = self.origins.get(one.place), one.check.at if one.check else run.opened_at
+            if origin is not None and origin.fetched_at < at:
+                self._delete(sweep.adapter, one.place, at)
+        return self.sweeping.comparison(sweep.run, sweep.hold)
+
+    def _delete(self, adapter: Adapter, place: Place, at: datetime) -> None:
+        entity, org, key = place
+        del self.rows[entity][org, key], self.origins[place]
+        self.sweeping.tombstones[place] = at
+        for below in cascades(adapter, adapter.entities[entity]):
+            places = [one for one, page in self.origins.items() if one[:2] == (below.name, org) and page.parent == key]
+            for one in places:
+                self._delete(adapter, one, at)
+
+    async def compare(self, run: RunRef, reason: str) -> Comparison:
+        return self.sweeping.comparison(run, reason)
 
     async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
         rows = self.rows.get(request.entity.name, {})

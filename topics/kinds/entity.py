@@ -20,13 +20,16 @@ FetchError = Literal["retryable", "rejected", "fenced"]
 
 
 class StartEntity(Control):
-    """A main sync asks an entity to run. Asked again for the same parent run, the entity reports its outcome again."""
+    """A main sync asks an entity to run. Asked again for the same parent run, the entity reports its outcome again.
+
+    `verify`: no row is to be stored, only compared."""
 
     identified_by: ClassVar[tuple[str, ...]] = ("kind", "workflow", "parent", "parent_run")
 
     kind: Literal["start-entity"] = "start-entity"
     parent: Text
     parent_run: Number
+    verify: bool = False
 
 
 class FetchPages(Command):
@@ -40,7 +43,7 @@ class FetchPages(Command):
     until then, `unproven` says what they could not prove.
 
     `page_size`: of the API's pages, if it is not the manifest's. `landmark`: the fingerprint of a link that was
-    followed a while ago; a chain that comes by it again is a cycle.
+    followed a while ago; a chain that comes by it again is a cycle. `verify`: no row is stored, only compared.
     """
 
     topic: ClassVar[str] = "fetch-page"
@@ -64,6 +67,7 @@ class FetchPages(Command):
     landmark: Text | None = None
     pages: Count = 0
     unproven: Reason = ""
+    verify: bool = False
 
     @property
     def key(self) -> str:
@@ -77,7 +81,8 @@ class PageDone(Command):
     fan-out and progress. With an error, what was committed before it counts all the same. `closed`: the run is
     complete and closed as done, with these counts, whichever lease this is about. `newest`, when it is fenced: the
     highest run of its workflow that the database knows. `page_size`: of the API's pages, if it is not the manifest's.
-    `unproven`: why the run cannot be said to hold every record that existed throughout.
+    `unproven`: why the run cannot be said to hold every record that existed throughout. `remark`: what a person should
+    know of a closed run.
     """
 
     topic: ClassVar[str] = "page-done"
@@ -102,6 +107,7 @@ class PageDone(Command):
     newest: Number | None = None
     page_size: Number | None = None
     unproven: Reason = ""
+    remark: Reason = ""
 
     @property
     def key(self) -> str:

@@ -12,6 +12,7 @@ KEY = KeyPattern("main-sync", ("org", "adapter", "type"))
 TOPICS = (TopicSpec("start-sync", "control", "workflow", "People and programs request a sync."),)
 
 FULL, DELTA = "full", "delta"  # everything, and what changed since the watermark
+RECONCILIATION = "reconciliation"  # everything, compared with the rows: what is gone is deleted
 
 ConflictPolicy = Literal["ignore", "queue", "restart", "reject"]
 
@@ -22,7 +23,7 @@ class StartSync(Command):
     Written by people and by their programs: org, adapter and type are all it needs, and a field that does not exist
     is an error. The same `request_id` does not run twice within a week; without one, the message itself
     (topic/partition/offset/time) is the request. `on_conflict` says what happens to the request while a run of the same
-    key is in progress.
+    key is in progress. `verify`, of a reconciliation: nothing is stored or deleted, only compared.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -35,6 +36,7 @@ class StartSync(Command):
     type: Name
     request_id: RequestId | None = None
     on_conflict: ConflictPolicy = "ignore"
+    verify: bool = False
 
     @property
     def key(self) -> str:

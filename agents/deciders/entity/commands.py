@@ -26,6 +26,7 @@ def fetch(state: EntityState, lease: Lease) -> FetchPages:
         landmark=state.landmark,
         pages=state.pages if lease.closing else 0,
         unproven=state.unproven if is_sole else "",
+        verify=state.verify,
     )
 
 

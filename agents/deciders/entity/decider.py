@@ -71,6 +71,7 @@ class EntityDecider:
             run=max(state.run + 1, at) if state else at,
             started_at=at,
             size=FIRST_UNITS,
+            verify=command.verify,
         )
         return self._leasing(fresh, at, 1, "started")
 
@@ -90,7 +91,7 @@ class EntityDecider:
         lease = state.lease(done.lease, done.attempt, done.first)
         counted = state if lease is None else self._counted(state, lease, done)
         if done.closed is not None:
-            return _ended(counted, "done", done.closed, at, done.unproven)
+            return _ended(counted, "done", done.closed, at, done.remark)
         if lease is None:
             return Decision(state)  # a duplicate
         if done.error is not None:
@@ -171,9 +172,7 @@ def _closing(state: EntityState, outcome: RunOutcome, reason: str, at: int) -> D
     return Decision(after, (commands.close_run(after),), event)
 
 
-def _ended(
-    state: EntityState, outcome: RunOutcome, counts: Counts, at: int, unproven: str = ""
-) -> Decision[EntityState]:
+def _ended(state: EntityState, outcome: RunOutcome, counts: Counts, at: int, remark: str = "") -> Decision[EntityState]:
     """The run is over; the counts are the database's own."""
     after = msgspec.structs.replace(
         state,
@@ -186,8 +185,8 @@ def _ended(
         ended_at=at,
         close_at=0,
         due=0,
-        reason=f"not proven complete: {unproven}" if unproven else state.reason,
+        reason=remark or state.reason,
     )
     event = f"{after.status}: {after.records} records on {after.pages} pages"
-    event += f"; {after.reason}" if unproven else ""
+    event += f"; {remark}" if remark else ""
     return Decision(after, (commands.child_done(after),), event)

@@ -27,7 +27,12 @@ DIALECT = Dialect(
     },
     key='collate "C"',
 )
-SQL = read_statements("service.sinks.postgres", "statements.sql")
+_DELETES = read_statements("service.sinks", "deletes.sql")
+SQL = {
+    **read_statements("service.sinks.postgres", "statements.sql"),
+    **_DELETES,
+    "lock_run": _DELETES["lock_run"].format(row_lock="for no key update"),
+}
 # Enters pages and stores no rows. No outcomes: nothing is entered, the pages must take the upsert path.
 LEDGER_STATEMENT = "\n".join(SQL[part] for part in ("ledger", "loaded", "line", "outcomes"))
 _encode = msgspec.json.Encoder().encode
@@ -38,13 +43,15 @@ class CommitStatements(NamedTuple):
 
     `plain` is for pages without rejected records. It has no outcomes, and has written nothing, where a record has to be
     set aside, or a rejection may have to be cleared: `whole` does that, and takes the database a fifth longer.
+    `verifying` stores no row. It, and both of a reconciliation, note what was seen.
     """
 
     plain: str
     whole: str
+    verifying: str
 
 
-def commit_statements(table: EntityTable) -> CommitStatements:
+def commit_statements(table: EntityTable, is_compared: bool) -> CommitStatements:
     """Rows are one JSON document ($15), an array each, with `raw`, which is jsonb anyway, inside. This takes the
     fetcher half the time of one array per column.
     """
@@ -68,10 +75,18 @@ def commit_statements(table: EntityTable) -> CommitStatements:
     )
     replaced = changes(name="replaced", stored=2, repeat="")
     rejections = (replaced, SQL["rejections"])
+    seen = SQL["seen"].format(table=table.name, refused="") if is_compared else ""
+    seen_whole = SQL["seen"].format(table=table.name, refused=SQL["seen_refused"]) if is_compared else ""
+    entered = (SQL["line"], SQL["fresh"])
     return CommitStatements(
-        "\n".join((SQL["ledger"], compared, SQL["plain"], SQL["line"], rows, changed, SQL["outcomes"])),
-        "\n".join((SQL["ledger"], compared, collisions, SQL["line"], rows, changed, *rejections, SQL["outcomes"])),
+        _statement(compared, SQL["plain"], *entered, seen, rows, changed),
+        _statement(compared, collisions, *entered, seen_whole, rows, changed, *rejections),
+        _statement(compared, SQL["uncompared"], *entered, seen_whole),
     )
+
+
+def _statement(*parts: str) -> str:
+    return "\n".join((SQL["ledger"], *parts, SQL["outcomes"]))
 
 
 def _is_moved(parent: str, before: str, after: str) -> str:

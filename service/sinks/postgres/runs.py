@@ -54,7 +54,7 @@ def _lease_states(found: Sequence[asyncpg.Record], requests: int) -> list[LeaseS
     for row in found:
         done = Counts(row["run_pages"], row["run_records"], row["run_rejected"]) if row["state"] == "done" else None
         states[row["ask"] - 1] = LeaseState(
-            row["state"] == "open", (), done, row["newest"], row["unproven"], row["since"]
+            row["state"] == "open", (), done, row["newest"], row["remark"], row["since"]
         )
         if row["page"] is not None:
             lines[row["ask"] - 1].append(_line(row))

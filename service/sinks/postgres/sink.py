@@ -18,8 +18,9 @@ from service.sinks.postgres.connection import DURABLE, LOCK_TIMEOUT_SECONDS, Con
 from service.sinks.postgres.loading import FirstLoads
 from service.sinks.postgres.runs import close_runs, enter_pages, open_leases
 from service.sinks.postgres.tables import correct, corrections, create_tables, migrate
+from service.sinks.reconciling import ReconcilingSink
 from service.sinks.schema import Correction, EntityTable, entity_table, entity_tables
-from service.sinks.sink import DataRefused, SqlSink, one_row
+from service.sinks.sink import DataRefused, Statement, compares, one_row
 from topics.errors import SluiceError
 
 RUNS_PER_STATEMENT_MAX = 256  # opening a run holds a lock in the server's shared memory until the end
@@ -50,13 +51,13 @@ SESSION = {
 }
 
 
-class PostgresSink(SqlSink):
+class PostgresSink(ReconcilingSink):
     """Connects at the first call, and again after a lost connection. Bound to the event loop of its creation."""
 
     sql = SQL
 
     def __init__(self, dsn: str, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._first_loads = FirstLoads()
         self._pool = Pool(
             dsn,
@@ -74,7 +75,7 @@ class PostgresSink(SqlSink):
 
     async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
         async with self._pool.connection() as connection:
-            await migrate(connection, self._clock, self._pool.database)
+            await migrate(connection, self.clock, self._pool.database)
             return await create_tables(connection, entity_tables(adapter), self._pool.database)
 
     async def dangers(self) -> Sequence[str]:
@@ -93,15 +94,16 @@ class PostgresSink(SqlSink):
         for start in range(0, len(requests), RUNS_PER_STATEMENT_MAX):
             batch = requests[start : start + RUNS_PER_STATEMENT_MAX]
             async with self._pool.connection("sluice_runs") as connection:
-                states += await open_leases(connection, batch, self._clock.now())
+                states += await open_leases(connection, batch, self.clock.now())
         return states
 
     async def write(self, pages: Sequence[PageWrite]) -> Sequence[PageOutcome]:
-        table, moment = _table(pages[0]), self._clock.now()
+        table, moment = _table(pages[0]), self.clock.now()
         async with self._pool.connection(table.name) as connection:
-            loaded = await self._first_loads.load(connection, pages, table, moment)
-            if loaded is not None:
-                return loaded
+            if not compares(pages[0].run):
+                loaded = await self._first_loads.load(connection, pages, table, moment)
+                if loaded is not None:
+                    return loaded
             return await _retry_races(lambda: _upsert(connection, pages, table, moment))
 
     async def refused_rows(self, page: PageWrite) -> Mapping[int, str]:
@@ -125,7 +127,7 @@ class PostgresSink(SqlSink):
 
         async def attempt() -> None:
             async with connection.transaction():
-                await _upsert(connection, [page], _table(page), self._clock.now())
+                await _upsert(connection, [page], _table(page), self.clock.now())
 
         with translated(self._pool.database):
             await _retry_races(attempt)
@@ -133,17 +135,30 @@ class PostgresSink(SqlSink):
     async def fetch(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         return await self._pool.fetch(query, *arguments)
 
+    async def transact(
+        self, statements: Sequence[Statement], conditions: Sequence[Statement] = ()
+    ) -> list[Sequence[tuple[Any, ...]]]:
+        async with self._pool.connection() as connection, connection.transaction():
+            for query, arguments in conditions:
+                if not await connection.fetch(query, *arguments):
+                    return []
+            found = [await connection.fetch(query, *arguments) for query, arguments in statements]
+        return [[tuple(row) for row in rows] for rows in found]
+
+    def moment(self, at: datetime) -> object:
+        return at
+
     async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
         closed: list[ClosedRun | None] = []
         for start in range(0, len(ends), RUNS_PER_STATEMENT_MAX):
             batch = ends[start : start + RUNS_PER_STATEMENT_MAX]
             async with self._pool.connection("sluice_runs") as connection:
-                closed += await close_runs(connection, batch, self._clock.now())
+                closed += await close_runs(connection, batch, self.clock.now())
         return closed
 
     async def ignore_watermark(self, run: RunRef) -> None:
         async with self._pool.connection("sluice_runs") as connection:
-            await connection.execute(SQL["ignore_watermark"], run.id, self._clock.now())
+            await connection.execute(SQL["ignore_watermark"], run.id, self.clock.now())
 
     async def close(self) -> None:
         await self._pool.close()
@@ -153,7 +168,10 @@ async def _upsert(
     connection: Connection, pages: Sequence[PageWrite], table: EntityTable, moment: datetime
 ) -> list[PageOutcome]:
     """Commit by the plain statement where that suffices, else by the whole one."""
-    statements, arguments = _statements(table), commit_arguments(pages, table, moment)
+    run = pages[0].run
+    statements, arguments = _statements(table, compares(run)), commit_arguments(pages, table, moment)
+    if run.verify:
+        return await enter_pages(connection, statements.verifying, [*arguments, *rejection_arguments(pages)[:2]])
     if not any(page.rejected for page in pages):
         outcomes = await enter_pages(connection, statements.plain, arguments)
         if outcomes:

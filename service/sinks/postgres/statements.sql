@@ -30,10 +30,10 @@ from sluice_open_leases($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as le
 select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: parents
-select id{columns} from "{table}" where org = $1 and id > $2 order by id limit $3
+select id{columns} from "{table}" where org = $1 and id > $2 and deleted_at is null order by id limit $3
 
 -- name: unread_parents
-select id{columns} from "{table}" as parent where org = $1 and id > $2 and not exists (
+select id{columns} from "{table}" as parent where org = $1 and id > $2 and deleted_at is null and not exists (
     select from sluice_pages as line where line.run_id = $4 and line.parent = parent.id and line.is_last
 ) order by id limit $3
 
@@ -65,7 +65,7 @@ with ignored as (
 update sluice_runs set since = null where run_id = $1 and state = 'open'
 
 -- name: count
-select count(*) from "{table}" where org = $1
+select count(*) from "{table}" where org = $1 and deleted_at is null
 
 -- name: interruptions
 select command, times from sluice_interrupted where command in (select jsonb_array_elements_text($1::text::jsonb))
@@ -120,6 +120,8 @@ compared as materialized (
     select open_run.org, open_run.type as source, open_run.run_id, page.page, page.fetched_at,
         page.parent as _parent, record.*, (
             select case
+                when same.deleted_at is not null
+                    then case when same.merged_into is null and same.deleted_at < page.fetched_at then 1 else 0 end
                 when same.content_hash = record.content_hash then 0
                 when same.run_id <> open_run.run_id then 1
                 when {is_moved}(same.source_updated_at <> record.source_updated_at) is not true then 2
@@ -141,6 +143,13 @@ counted as (
     select page.*, 0 as collisions from page
     where not exists (select from open_run where has_rejected)
         and not exists (select from compared where _stored = 2)
+)
+
+-- name: uncompared
+-- Pages whose rows are not stored.
+,
+counted as (
+    select page.*, 0 as collisions from page
 )
 
 -- name: collisions
@@ -175,6 +184,45 @@ line as (
     returning run_id, parent, page, records, rejected, is_last, next_cursor, xmax = 0 as is_new
 )
 
+-- name: fresh
+,
+fresh as materialized (
+    select page.ord, page.fetched_at, page.parent, page.page, open_run.*
+    from page join open_run using (run_id) join line using (run_id, parent, page)
+    where line.is_new
+)
+
+-- name: seen
+-- How each record of a reconciliation differs from its row, before it is stored.
+,
+seen as (
+    insert into sluice_seen (run_id, id, difference)
+    select distinct on (run_id, id collate "C") run_id, id, difference
+    from (
+        select met.run_id, met.id, case
+            when met._stored is null then 'new'
+            when met._stored = 0 then 'same'
+            else coalesce((
+                select case
+                    when same.deleted_at is not null then 'new'
+                    when same.raw <> met.raw and same.source_updated_at is not distinct from met.source_updated_at
+                        then 'invisible'
+                    else 'changed'
+                end from "{table}" as same where same.org = met.org and same.id = met.id
+            ), 'new')
+        end as difference
+        from compared as met where met._ord in (select ord from fresh)
+        {refused}
+    ) as read
+    order by run_id, id collate "C"
+    on conflict (run_id, id) do nothing
+)
+
+-- name: seen_refused
+union all
+select fresh.run_id, record.key, 'rejected'
+from unnest($18::int[], $19::text[]) as record (ord, key) join fresh using (ord)
+
 -- name: rows
 -- Only the rows of new lines, sorted, because that is the order of locking: two groups with the same rows wait for each
 -- other instead of deadlocking. A key that several pages have is the same row in each (service.sinks.repeats). A row
@@ -184,13 +232,9 @@ line as (
 --
 -- The guard. A later run of the same type has read later, whatever the clocks say: it could open only when the older
 -- one was closed. Of two versions of one run the newer source time is kept, of runs of two types, which go side by side,
--- also the later read of a time that went back. Where the times do not say, the later read is kept.
+-- also the later read of a time that went back. Where the times do not say, the later read is kept. A deleted row comes
+-- back by what was read after it was deleted, unless it was merged into another one.
 ,
-fresh as materialized (
-    select page.ord, page.fetched_at, page.parent, page.page, open_run.*
-    from page join open_run using (run_id) join line using (run_id, parent, page)
-    where line.is_new
-),
 added as (
     insert into "{table}"
         (org, id, {columns}raw, content_hash, source, run_id, page, fetched_at, source_updated_at)
@@ -214,8 +258,10 @@ added as (
     on conflict (org, id) do update set
         {updates}raw = excluded.raw, content_hash = excluded.content_hash, source = excluded.source,
         run_id = excluded.run_id, page = excluded.page, fetched_at = excluded.fetched_at,
-        source_updated_at = excluded.source_updated_at
-    where excluded.content_hash <> stored.content_hash and case
+        source_updated_at = excluded.source_updated_at, deleted_at = null, deleted_by_run = null
+    where case
+        when stored.deleted_at is not null then stored.merged_into is null and excluded.fetched_at > stored.deleted_at
+        when excluded.content_hash = stored.content_hash then false
         when excluded.source = stored.source and excluded.run_id <> stored.run_id then true
         {repeat}
         when excluded.source_updated_at > stored.source_updated_at then true

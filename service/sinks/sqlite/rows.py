@@ -1,12 +1,13 @@
 """Rows of an entity's table in SQLite: its dialect, its upsert, and values as SQLite stores them."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import date, datetime
 
 from agents.ports import PageWrite, RejectedRecord, RowWrite
 from service.sinks.repeats import COLLISION, place
-from service.sinks.schema import KEY, Dialect, EntityTable, entity_table, iso
+from service.sinks.schema import DELETION, KEY, Dialect, EntityTable, entity_table, iso
 from service.sql import read_statements
 
 # Types as the table declares them. SQLite derives the affinity from the name (TEXT if it contains that).
@@ -24,7 +25,13 @@ DIALECT = Dialect(
     key="collate binary",
 )
 
-SQL = read_statements("service.sinks.sqlite", "statements.sql")
+_NUMBERED = re.compile(r"\$(\d+)")  # an argument, as PostgreSQL names it
+_DELETES = read_statements("service.sinks", "deletes.sql")
+SQL = {
+    **read_statements("service.sinks.sqlite", "statements.sql"),
+    **{name: _NUMBERED.sub(r"?\1", text) for name, text in _DELETES.items()},
+    "lock_run": _NUMBERED.sub(r"?\1", _DELETES["lock_run"].format(row_lock="")),
+}
 
 
 def upsert(table: EntityTable) -> str:
@@ -34,6 +41,7 @@ def upsert(table: EntityTable) -> str:
         columns=", ".join(f'"{name}"' for name in names),
         marks=", ".join("?" for _ in names),
         updates=", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in KEY),
+        restored=", ".join(f'"{name}" = null' for name in DELETION),
     )
 
 
@@ -45,6 +53,21 @@ def stored_rows(page: PageWrite) -> Iterator[tuple[object, ...]]:
         values = map(_stored, row.values)
         tail = (row.raw, row.content_hash, run.type, run.id, page.page, fetched_at, updated_at)
         yield (run.org, row.key, *values, *tail)
+
+
+def seeing(table: EntityTable) -> str:
+    """The statement that notes a record, before it is stored."""
+    return SQL["see"].format(table=table.name)
+
+
+def seen_rows(page: PageWrite) -> Iterator[dict[str, object]]:
+    """The page's records in the form that `seeing` takes; those that are rejected have no content."""
+    known = {"run_id": page.run.id, "org": page.run.org, "fetched_at": iso(page.fetched_at)}
+    for row in page.rows:
+        updated_at = None if row.updated_at is None else iso(row.updated_at)
+        yield {**known, "id": row.key, "content_hash": row.content_hash, "raw": row.raw, "updated_at": updated_at}
+    for record in page.rejected:
+        yield {**known, "id": record.key, "content_hash": None, "raw": None, "updated_at": None}
 
 
 def collisions(connection: sqlite3.Connection, page: PageWrite) -> list[RejectedRecord]:

@@ -53,11 +53,11 @@ def close_run(connection: sqlite3.Connection, end: RunEnd, moment: str) -> Close
 
 def lease_state(connection: sqlite3.Connection, request: LeaseRequest) -> LeaseState:
     found = connection.execute(SQL["run"], (request.run.id,)).fetchone() or ("unknown", "", None)
-    state, *counts, unproven, since = found
+    state, *counts, remark, since = found
     if state == "open":
         return LeaseState(True, _ledger(connection, request), since=datetime.fromisoformat(since) if since else None)
     done = Counts(*counts) if state == "done" else None
-    return LeaseState(False, done=done, newest=_newest(connection, request.run), unproven=unproven)
+    return LeaseState(False, done=done, newest=_newest(connection, request.run), remark=remark)
 
 
 def ignore_watermark(connection: sqlite3.Connection, run: RunRef, moment: str) -> None:

@@ -3,32 +3,34 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd, RunRef
 from manifests.entity import Adapter
 from service.clock import Clock
+from service.sinks.reconciling import ReconcilingSink
 from service.sinks.schema import Correction, entity_table, entity_tables, iso
-from service.sinks.sink import DataRefused, SqlSink, one_row, rejection_places
+from service.sinks.sink import DataRefused, Statement, compares, one_row, rejection_places
 from service.sinks.sqlite.connection import SqliteFile, transaction, translated
-from service.sinks.sqlite.rows import SQL, collisions, stored_rows, upsert
+from service.sinks.sqlite.rows import SQL, collisions, seeing, seen_rows, stored_rows, upsert
 from service.sinks.sqlite.runs import close_run, ignore_watermark, lease_state, line_of, open_run, run_state
 from service.sinks.sqlite.tables import correct, corrections, create_tables, migrate
 from topics.command import Counts
 from topics.errors import SluiceError
 
 
-class SqliteSink(SqlSink):
+class SqliteSink(ReconcilingSink):
     sql = SQL
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._file = SqliteFile(path)
-        self._clock = clock
+        self.clock = clock
 
     async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
         def call(connection: sqlite3.Connection) -> dict[str, SluiceError]:
-            migrate(connection, self._clock, f"the SQLite file {self._file.path}")
+            migrate(connection, self.clock, f"the SQLite file {self._file.path}")
             return create_tables(connection, entity_tables(adapter))
 
         return await self._file.run(call)
@@ -58,6 +60,20 @@ class SqliteSink(SqlSink):
 
     async def fetch(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         return await self._file.run(lambda connection: connection.execute(query, arguments).fetchall())
+
+    async def transact(
+        self, statements: Sequence[Statement], conditions: Sequence[Statement] = ()
+    ) -> list[Sequence[tuple[Any, ...]]]:
+        def call(connection: sqlite3.Connection) -> list[Sequence[tuple[Any, ...]]]:
+            with transaction(connection):
+                if not all(connection.execute(*one).fetchall() for one in conditions):
+                    return []
+                return [connection.execute(*one).fetchall() for one in statements]
+
+        return await self._file.run(call)
+
+    def moment(self, at: datetime) -> object:
+        return iso(at)
 
     async def close_runs(self, ends: Sequence[RunEnd]) -> Sequence[ClosedRun | None]:
         def call(connection: sqlite3.Connection) -> list[ClosedRun | None]:
@@ -99,8 +115,11 @@ class SqliteSink(SqlSink):
         counts = Counts(1, len(page.rows) - len(met), len(page.rejected) + len(met))
         line = (run.id, page.parent, page.page, counts.records, counts.rejected, page.is_last, page.next_cursor, now)
         connection.execute(SQL["insert_line"], (*line, *astuple(page.extent)))
-        connection.executemany(upsert(table), stored_rows(page))
-        self._set_aside(connection, replace(page, rejected=(*met, *page.rejected)))
+        if compares(run):
+            connection.executemany(seeing(table), seen_rows(page))
+        if not run.verify:
+            connection.executemany(upsert(table), stored_rows(page))
+            self._set_aside(connection, replace(page, rejected=(*met, *page.rejected)))
         return PageOutcome("committed", counts, page.is_last, page.next_cursor)
 
     def _set_aside(self, connection: sqlite3.Connection, page: PageWrite) -> None:
@@ -134,4 +153,4 @@ class SqliteSink(SqlSink):
         return refused
 
     def _now(self) -> str:
-        return iso(self._clock.now())
+        return iso(self.clock.now())

@@ -4,9 +4,13 @@
 -- The guard. A later run of the same type has read later, whatever the clocks say: it could open only when the older
 -- one was closed. Of two versions of one run the newer source time is kept, of runs of two types, which go side by side,
 -- also the later read of a time that went back. Where the times do not say, the later read is kept.
+-- A deleted row comes back by what was read after it was deleted, unless it was merged into another one.
 insert into "{table}" as stored ({columns}) values ({marks})
-on conflict (org, id) do update set {updates}
-where excluded.content_hash <> stored.content_hash and case
+on conflict (org, id) do update set {updates}, {restored}
+where case
+    when stored.deleted_at is not null
+        then stored.merged_into is null and excluded.fetched_at > stored.deleted_at
+    when excluded.content_hash = stored.content_hash then false
     when excluded.source = stored.source and excluded.run_id <> stored.run_id then true
     when excluded.source_updated_at > stored.source_updated_at then true
     when excluded.source_updated_at < stored.source_updated_at
@@ -14,11 +18,25 @@ where excluded.content_hash <> stored.content_hash and case
     else excluded.fetched_at >= stored.fetched_at
 end
 
+-- name: see
+insert into sluice_seen (run_id, id, difference)
+select :run_id, :id, coalesce((
+    select case
+        when stored.deleted_at is not null and stored.deleted_at < :fetched_at then 'new'
+        when :raw is null then 'rejected'
+        when stored.content_hash = :content_hash then 'same'
+        when stored.raw <> :raw and stored.source_updated_at is :updated_at then 'invisible'
+        else 'changed'
+    end from "{table}" as stored where stored.org = :org and stored.id = :id
+), case when :raw is null then 'rejected' else 'new' end)
+where true
+on conflict (run_id, id) do nothing
+
 -- name: collision
 -- The row of this key, if this run has read it with other content while the source's times do not say which is newer, or
 -- under another parent.
 select stored.page, {parent}, stored.fetched_at, stored.raw from "{table}" as stored
-where stored.org = :org and stored.id = :id and stored.run_id = :run_id and stored.content_hash <> :content_hash
+where stored.org = :org and stored.id = :id and stored.run_id = :run_id and stored.deleted_at is null and stored.content_hash <> :content_hash
     and ({parent} <> :parent or (stored.source_updated_at <> :updated_at) is not true)
 
 -- name: insert_line
@@ -42,10 +60,10 @@ select exists (select 1 from rejected_records where org = ? and adapter = ? and 
 delete from rejected_records where org = ? and adapter = ? and entity = ? and record_key = ? and place = ''
 
 -- name: parents
-select id{columns} from "{table}" where org = ? and id > ? order by id limit ?
+select id{columns} from "{table}" where org = ? and id > ? and deleted_at is null order by id limit ?
 
 -- name: unread_parents
-select id{columns} from "{table}" as parent where org = ?1 and id > ?2 and not exists (
+select id{columns} from "{table}" as parent where org = ?1 and id > ?2 and deleted_at is null and not exists (
     select 1 from sluice_pages as line where line.run_id = ?4 and line.parent = parent.id and line.is_last
 ) order by id limit ?3
 
@@ -56,7 +74,7 @@ select count(*), count(*) filter (where page < 0), count(distinct parent) from s
 select state, proof from sluice_runs where workflow = ? order by number desc limit 1
 
 -- name: count
-select count(*) from "{table}" where org = ?
+select count(*) from "{table}" where org = ? and deleted_at is null
 
 -- name: interruptions
 select command, times from sluice_interrupted where command in (select value from json_each(?))
@@ -72,7 +90,8 @@ delete from sluice_interrupted where command in (select value from json_each(?))
 
 -- name: run
 select state, pages, records, rejected,
-    case when proof ->> 'complete' = 0 then proof ->> 'reason' else '' end as unproven, since
+    case when proof ->> 'complete' = 0 then 'not proven complete: ' || (proof ->> 'reason')
+        when proof ->> '$.comparison.held' > 0 then proof ->> '$.comparison.reason' else '' end as remark, since
 from sluice_runs where run_id = ?
 
 -- name: newest_run

@@ -107,7 +107,7 @@ async def test_an_api_whose_pages_are_not_longer_than_the_overlap_is_read_whole(
     bench.source.records_max = records_max
     done = await read_whole(bench, entity)
     assert done.closed is not None
-    assert (done.closed.records, done.unproven == "") == (len(bench.source.data[entity]), records_max > 1)
+    assert (done.closed.records, done.remark == "") == (len(bench.source.data[entity]), records_max > 1)
 
 
 @pytest.mark.parametrize("make", [ordered, LeaseBench])

@@ -91,8 +91,8 @@ def test_no_record_that_existed_throughout_is_missed(
         bench.source.on_fetch = move
         done = await read_whole(bench, entity)
         missed = source.throughout - seen(bench, entity)
-        assert not missed or done.unproven
-        assert not stops or not done.unproven
+        assert not missed or done.remark
+        assert not stops or not done.remark
 
     asyncio.run(story())
 
@@ -113,7 +113,7 @@ async def test_a_record_that_moved_over_a_boundary_is_read_by_a_repair_and_the_p
     assert run.proof is not None
     assert (run.proof.complete, run.proof.reason) == (True, "all boundaries between pages meet")
     assert (run.proof.repairs, run.proof.boundaries, run.proof.total_first) == (1, 10, 22)
-    assert (done.unproven, done.closed) == ("", run.counts)
+    assert (done.remark, done.closed) == ("", run.counts)
 
 
 async def test_a_record_that_goes_between_two_readings_leaves_no_gap() -> None:
@@ -124,7 +124,7 @@ async def test_a_record_that_goes_between_two_readings_leaves_no_gap() -> None:
     assert source.throughout <= seen(bench, "a.log")
     (run,) = bench.sink.runs.values()
     assert run.proof is not None
-    assert (run.proof.repairs, done.unproven) == (0, "")
+    assert (run.proof.repairs, done.remark) == (0, "")
 
 
 async def test_what_does_not_move_costs_two_records_a_page_and_counts_each_record_once() -> None:
@@ -136,14 +136,14 @@ async def test_what_does_not_move_costs_two_records_a_page_and_counts_each_recor
 
 async def test_without_an_order_a_run_of_several_pages_says_that_it_proves_nothing() -> None:
     bench = LeaseBench()
-    assert (await read_whole(bench, "a.pet")).unproven == NO_ORDER
-    assert (await read_whole(bench, "a.house")).unproven == ""
+    assert (await read_whole(bench, "a.pet")).remark == f"not proven complete: {NO_ORDER}"
+    assert (await read_whole(bench, "a.house")).remark == ""
 
 
 async def test_a_list_that_is_not_in_its_order_proves_nothing() -> None:
     bench = ordered(change=lambda request, body: replace(body, first=None, last=None) if request.page == 2 else body)
     done = await read_whole(bench, "a.pet")
-    assert done.unproven == "the records of page 2 are not in the order that the manifest names"
+    assert done.remark == "not proven complete: the records of page 2 are not in the order that the manifest names"
 
 
 async def test_repairs_have_a_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,8 +158,8 @@ async def test_repairs_have_a_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
 
     bench.source.on_fetch = delete_two
     done = await read_whole(bench, "a.pet")
-    assert done.unproven.startswith("behind record ")
-    assert done.unproven.endswith("the pages still do not meet after 2 repairs: the source moves too fast")
+    assert done.remark.startswith("not proven complete: behind record ")
+    assert done.remark.endswith("the pages still do not meet after 2 repairs: the source moves too fast")
 
 
 async def test_pages_that_the_database_lost_are_read_again_when_the_run_is_closed() -> None:
@@ -192,7 +192,7 @@ async def test_lost_pages_of_a_chain_that_has_become_shorter_are_read_up_to_its_
     while not read or read[-1].closed is None:
         read.append(await bench.read("a.log", 1, first=units + 1, closing=True, lease=2))
         assert (read[-1].error, len(read) < 4) == (None, True)
-    assert read[-1].unproven == ""
+    assert read[-1].remark == ""
 
 
 async def test_parents_that_the_database_lost_are_read_again_when_the_run_is_closed() -> None:
@@ -200,7 +200,7 @@ async def test_parents_that_the_database_lost_are_read_again_when_the_run_is_clo
     bench.add_parents("h1", "h2")
     await bench.commit("a.room", 1, ["h2-0"], parent="h2", is_last=True)
     done = await bench.read("a.room", 1, first=3, closing=True, pages=3)
-    assert (done.pages, done.records, done.unproven) == (2, 5, "")
+    assert (done.pages, done.records, done.remark) == (2, 5, "")
     assert done.closed is not None
     assert done.closed.pages == 3
 
@@ -209,7 +209,7 @@ async def test_a_run_with_fewer_pages_than_were_reported_is_not_proven() -> None
     bench = ordered()
     bench.add_parents("h1")
     done = await bench.read("a.room", 1, first=2, closing=True, pages=9)
-    assert done.unproven == "9 pages were reported, and the database has 2"
+    assert done.remark == "not proven complete: 9 pages were reported, and the database has 2"
 
 
 async def test_a_lease_that_closes_stops_when_its_time_is_up_and_the_next_one_continues() -> None:

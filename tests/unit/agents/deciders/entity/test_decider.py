@@ -130,7 +130,7 @@ def test_a_run_whose_units_are_all_reported_is_completed_and_closed_by_a_lease_o
     made.when(done(2, 0, pages=2, records=5)).then(last(3, 3, pages=5, unproven="no order")).having(units=3, records=17)
     made.when(failed(3, "retryable")).awaiting().having(error="retryable", due=T0 + 5 * SECOND)
     made.when(due(T0 + 5 * SECOND), at=T0 + 5 * SECOND).then(last(3, 3, pages=5, unproven="no order", attempt=2))
-    made.when(done(3, 0, attempt=2, closed=CLOSED, unproven="no order"), at=T0 + 6 * SECOND)
+    made.when(done(3, 0, attempt=2, closed=CLOSED, remark="not proven complete: no order"), at=T0 + 6 * SECOND)
     made.having(status="done", counts=CLOSED, reason="not proven complete: no order")
 
 
