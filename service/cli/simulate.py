@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from service.cli import group
 from service.dev.simulator.config import SimulatorConfig
+from service.dev.simulator.rates import LifeRates
 from topics.errors import Rejected
 
 app = group("Run a simulated API on this machine.")
@@ -28,13 +29,24 @@ def pco(
     rate_limit: Annotated[bool, typer.Option(help="100 requests in 20 seconds for each organisation.")] = True,
     latency_ms: Annotated[int, typer.Option(help="The delay of each response in ms.")] = 0,
     token_seconds: Annotated[int, typer.Option(help="The lifetime of an OAuth access token.")] = 7_200,
+    inserts_per_second: Annotated[float, typer.Option(help="New records, of any entity.")] = 0.0,
+    edits_per_second: Annotated[float, typer.Option(help="Changes that move updated_at.")] = 0.0,
+    deletes_per_second: Annotated[float, typer.Option(help="Records that go, with those below them.")] = 0.0,
+    merges_per_second: Annotated[float, typer.Option(help="Merges of two persons.")] = 0.0,
+    invisible_per_second: Annotated[float, typer.Option(help="Changes that do not move updated_at.")] = 0.0,
+    bursts_per_second: Annotated[float, typer.Option(help="Edits of many records within one second.")] = 0.0,
+    burst_rows: Annotated[int, typer.Option(help="The records of a burst.")] = 250,
+    late_seconds: Annotated[float, typer.Option(help="How long after its updated_at a late change shows.")] = 0.0,
+    late_share: Annotated[float, typer.Option(help="The share of these changes that are late.")] = 1.0,
+    living: Annotated[list[str] | None, typer.Option(help="An entity that changes; may be repeated.")] = None,
     journal: Annotated[Path | None, typer.Option(help="A file that keeps page counts across restarts.")] = None,
 ) -> None:
     """Planning Center.
 
     Credentials of organisation `acme`: HTTP Basic with id `acme` and secret `secret-acme`; or OAuth, POST /oauth/token
     with client_id `simulator-app`, client_secret `secret-simulator-app`, and the code `code-acme` or the refresh token
-    `refresh-acme`. Counters, faults and writes are under /_sim/.
+    `refresh-acme`. Counters, faults and writes are under /_sim/, as is what happens at the rates below: it ends with
+    POST /_sim/life/stop.
     """
     try:
         config = SimulatorConfig(
@@ -47,6 +59,18 @@ def pco(
             latency_ms=latency_ms,
             token_seconds=token_seconds,
             journal=journal,
+            life=LifeRates(
+                inserts_per_second=inserts_per_second,
+                edits_per_second=edits_per_second,
+                deletes_per_second=deletes_per_second,
+                merges_per_second=merges_per_second,
+                invisible_per_second=invisible_per_second,
+                bursts_per_second=bursts_per_second,
+                burst_rows=burst_rows,
+                late_seconds=late_seconds,
+                late_share=late_share,
+                entities=tuple(living or ()),
+            ),
         )
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)

@@ -17,6 +17,7 @@ from service.dev.simulator.limits import Limiter
 from service.dev.simulator.moves import Moves
 from service.dev.simulator.pages import Page, PageCache
 from service.dev.simulator.query import Query
+from service.dev.simulator.rates import LifeSpec
 from service.dev.simulator.render import Writer
 from service.dev.simulator.responses import Header, Response
 from service.dev.simulator.routes import Found, Listing, Root, Single, resolve
@@ -63,6 +64,13 @@ class Simulator:
         self._moves = Moves(clock, self._cache)
         self._admin = Admin(self._orgs, self._counters, self._faults, self._cache, self._moves, clock)
         self._requests = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """What happens by itself from the start on."""
+        life = self._config.life
+        for org in self._orgs.values() if any(life.by_kind.values()) else ():
+            self._moves.begin(LifeSpec(org=org.name, seed=self._config.seed, **dict(life)), org)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

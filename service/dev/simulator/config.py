@@ -5,6 +5,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
 
+from service.dev.simulator.rates import LifeRates
+
 ORGS_MAX = 1_000
 PEOPLE_MAX = 200_000
 Scope = Literal["people", "groups", "giving", "services", "check_ins", "calendar"]
@@ -35,4 +37,5 @@ class SimulatorConfig(BaseModel):
     included_when_empty: Annotated[bool, Field(description="Some recordings have an empty `included`, some none")] = (
         True
     )
+    life: Annotated[LifeRates, Field(description="What happens by itself from the start on")] = LifeRates()
     journal: Annotated[Path | None, Field(description="A file that outlives the process: each page served")] = None
