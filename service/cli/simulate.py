@@ -1,13 +1,16 @@
 """`sluice simulate`: a simulated API on this machine."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
 from service.cli import group
 from service.dev.simulator.config import SimulatorConfig
+from service.dev.simulator.faults import FaultSpec
+from service.dev.simulator.orders import read_order
 from service.dev.simulator.rates import LifeRates
 from topics.errors import Rejected
 
@@ -21,6 +24,7 @@ def simulate() -> None:
 
 @app.command()
 def pco(
+    context: typer.Context,
     port: Annotated[int, typer.Option(help="The port; 0 is any free one.")] = 8765,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     org: Annotated[list[str] | None, typer.Option(help="An organisation; may be repeated. Default: org-1.")] = None,
@@ -39,6 +43,10 @@ def pco(
     late_seconds: Annotated[float, typer.Option(help="How long after its updated_at a late change shows.")] = 0.0,
     late_share: Annotated[float, typer.Option(help="The share of these changes that are late.")] = 1.0,
     living: Annotated[list[str] | None, typer.Option(help="An entity that changes; may be repeated.")] = None,
+    clock_error_seconds: Annotated[float, typer.Option(help="How far the API's clock is ahead.")] = 0.0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="What is wrong from the start, as JSON for /_sim/faults; may be repeated.")
+    ] = None,
     journal: Annotated[Path | None, typer.Option(help="A file that keeps page counts across restarts.")] = None,
 ) -> None:
     """Planning Center.
@@ -48,33 +56,23 @@ def pco(
     `refresh-acme`. Counters, faults and writes are under /_sim/, as is what happens at the rates below: it ends with
     POST /_sim/life/stop.
     """
+    config = _config(context.params)
+    from service.dev.simulator.server import serve  # its HTTP server comes with the extra `embedded`
+
+    serve(config, on_ready=lambda address: typer.echo(f"simulated Planning Center at {address}"))
+
+
+def _config(options: Mapping[str, Any]) -> SimulatorConfig:
+    """The options of `pco`: those of the configuration and those of the rates have the names that they have there."""
+    own = {name: options[name] for name in SimulatorConfig.model_fields.keys() & options.keys()}
+    rates = {name: options[name] for name in LifeRates.model_fields.keys() & options.keys()}
     try:
-        config = SimulatorConfig(
-            host=host,
-            port=port,
-            orgs=tuple(org or ["org-1"]),
-            people=people,
-            seed=seed,
-            rate_limit=rate_limit,
-            latency_ms=latency_ms,
-            token_seconds=token_seconds,
-            journal=journal,
-            life=LifeRates(
-                inserts_per_second=inserts_per_second,
-                edits_per_second=edits_per_second,
-                deletes_per_second=deletes_per_second,
-                merges_per_second=merges_per_second,
-                invisible_per_second=invisible_per_second,
-                bursts_per_second=bursts_per_second,
-                burst_rows=burst_rows,
-                late_seconds=late_seconds,
-                late_share=late_share,
-                entities=tuple(living or ()),
-            ),
+        return SimulatorConfig(
+            orgs=tuple(options["org"] or ["org-1"]),
+            faults=tuple(read_order(FaultSpec, one.encode()) for one in options["fault"] or ()),
+            life=LifeRates(entities=tuple(options["living"] or ()), **rates),
+            **own,
         )
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
         raise Rejected("; ".join(f"--{p['loc'][0]}: {p['msg']}".replace("_", "-") for p in problems)) from None
-    from service.dev.simulator.server import serve  # its HTTP server comes with the extra `embedded`
-
-    serve(config, on_ready=lambda address: typer.echo(f"simulated Planning Center at {address}"))

@@ -3,8 +3,8 @@
 Not part of the simulated API: no credentials, no rate limit, not counted. GET: `counters` (org, entity),
 `expected` (org, entity, hidden=include, ids=include, and what pages are requested with:
 include=people.email:person;…), `faults`, `lives` (org, entity), `changes` (org). POST, with a JSON object: `insert`,
-`edit`, `delete`, `merge`, `move`, `life`, `faults`; with nothing: `counters/reset`, `faults/clear`, `move/stop`,
-`life/stop`.
+`edit`, `delete`, `merge`, `burst`, `move`, `life`, `clock`, `faults`, `faults/clear` (kind, org, entity; all, without
+them); with nothing: `counters/reset`, `move/stop`, `life/stop`.
 
 Kinds of `faults` that are failures (faults.FaultSpec says whom they hit, how often, how long):
 
@@ -13,7 +13,9 @@ Kinds of `faults` that are failures (faults.FaultSpec says whom they hit, how of
 - `hang`: no response until the client disconnects
 - `half_body`: the connection closes in the middle of the body
 - `slow`: the right response after `delay_ms`
-- `no_permission`: lists are empty with 200, and records are 404, as for a user without the permission
+- `no_permission`: lists are empty with 200, and records are 404, as for a user without the permission; with `on` it is
+  `lists` alone or `records` alone
+- `forbidden`, `unauthorized`, `not_found`: 403, 401, 404, with `on` as well
 
 Kinds that make listings unkind; `size` is each one's own number, `offset` the page that has it, if not all:
 
@@ -31,25 +33,31 @@ Kinds that make listings unkind; `size` is each one's own number, `offset` the p
 - `no_total`, `over_claimed_total`: no total; `size` records too many in it
 - `cursor`: the next page begins behind the last record, wherever that stands by then; no offsets
 - `page_token`: the next page begins at an offset, hidden in a token
+- `unlisted`: `size` of each hundred records are in no list and no total, though each is served at its own address
+- `ignores_filters`, `ignores_order`: the listing is as without `where` and `filter`; as without `order`
 
 `move` lets records of an entity come, change and go by themselves (moves.MoveSpec), `life` those of all entities, with
-merges, invisible and late changes (rates.LifeSpec). `changes` has what a delta cannot see: the ids of `deleted` records
-by entity, what each `merged` person was merged into, and by entity the number of `invisible` changes, with the records
-whose updated_at has not moved since. `lives` has, for each record that
-is there or was there: its birth and its death (Unix seconds; null: before the first one, not yet), and the clock's
-times of now, `now` and `monotonic`, by which a reader converts them.
+merges, invisible and late changes (rates.LifeSpec). `burst` gives many rows one time. `clock` has the API's clock run
+`seconds` ahead, or behind, in `Date` and in the times of records.
+
+`changes` has what a delta cannot see: the ids of `deleted` records by entity, what each `merged` person was merged
+into, and by entity the number of `invisible` changes, with the records whose updated_at has not moved since. `lives`
+has, for each record that is there or was there: its birth and its death (Unix seconds; null: before the first one, not
+yet), and the clock's times of now, `now` and `monotonic`, by which a reader converts them.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from urllib.parse import parse_qsl
 
 from service.clock import Clock
 from service.dev.simulator.catalog import ENTITIES, known
 from service.dev.simulator.counters import Counters
+from service.dev.simulator.draw import written
 from service.dev.simulator.expected import expected
 from service.dev.simulator.faults import Faults, FaultSpec
 from service.dev.simulator.moves import Moves, MoveSpec
-from service.dev.simulator.orders import Delete, Edit, Insert, Merge, read_order
+from service.dev.simulator.orders import Burst, Cleared, ClockError, Delete, Edit, Insert, Merge, read_order
 from service.dev.simulator.pages import PageCache
 from service.dev.simulator.rates import LifeSpec
 from service.dev.simulator.responses import Response, json
@@ -96,6 +104,8 @@ class Admin:
             ("POST", "life"): self._live,
             ("POST", "life/stop"): self._stop_lives,
             ("GET", "changes"): self._report_changes,
+            ("POST", "burst"): self._burst,
+            ("POST", "clock"): self._set_clock,
         }
 
     def respond(self, method: str, path: str, query: str, body: bytes) -> Response:
@@ -129,16 +139,18 @@ class Admin:
         return {"faults": [spec.model_dump(exclude_none=True) for spec in specs]}
 
     def _add_fault(self, query: dict[str, str], body: bytes) -> object:
-        spec = read_order(FaultSpec, body)
+        self.add_fault(read_order(FaultSpec, body))
+        return {}
+
+    def add_fault(self, spec: FaultSpec) -> None:
         if spec.org is not None:
             self._org(spec.org)
         if spec.entity is not None:
             known(spec.entity)
         self._faults.add(spec, self._clock.monotonic())
-        return {}
 
     def _clear_faults(self, query: dict[str, str], body: bytes) -> object:
-        self._faults.clear()
+        self._faults.clear(**dict(read_order(Cleared, body or b"{}")))
         return {}
 
     def _insert(self, query: dict[str, str], body: bytes) -> object:
@@ -174,6 +186,23 @@ class Admin:
         org, entity = self._org(query.get("org", "")), known(query.get("entity", ""))
         times = {"now": self._clock.now().timestamp(), "monotonic": self._clock.monotonic()}
         return times | {"records": org.lives.of(entity.name, org.records(entity.name))}
+
+    def _burst(self, query: dict[str, str], body: bytes) -> object:
+        order = read_order(Burst, body)
+        org, entity = self._org(order.org), known(order.entity)
+        writes, at = self._writes(org), {} if order.at is None else {"updated_at": written(order.at)}
+        if not order.insert:
+            ids = list(org.records(entity.name))[: order.rows]
+            return {"ids": [writes.edit(entity, id, at, {}, is_touched=True).id for id in ids]}
+        created = {"created_at": at["updated_at"]} if at else {}
+        stamps = {name: value for name, value in (at | created).items() if name in entity.attributes}
+        return {"ids": [writes.insert(entity, "", stamps, {}).id for _ in range(order.rows)]}
+
+    def _set_clock(self, query: dict[str, str], body: bytes) -> object:
+        order = read_order(ClockError, body)
+        for name in self._orgs if order.org is None else (order.org,):
+            self._org(name).clock_error = timedelta(seconds=order.seconds)
+        return {}
 
     def _live(self, query: dict[str, str], body: bytes) -> object:
         spec = read_order(LifeSpec, body)

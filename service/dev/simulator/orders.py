@@ -1,9 +1,12 @@
 """Orders to the administration of the simulator, as the JSON objects of its requests."""
 
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from service.dev.simulator.config import CLOCK_ERROR_SECONDS_MAX
+from service.dev.simulator.rates import BURST_ROWS_MAX
 from topics.errors import Rejected
 
 M = TypeVar("M", bound=BaseModel)
@@ -44,6 +47,34 @@ class Merge(Order):
 
     keep: str
     remove: str
+
+
+class Burst(Order):
+    """Many rows with one time: edits of the first ones by id, or new ones. `at` is that time; now, if not given."""
+
+    entity: str
+    rows: Annotated[PositiveInt, Field(le=BURST_ROWS_MAX)]
+    insert: bool = False
+    at: datetime | None = None
+
+
+class ClockError(BaseModel):
+    """How far the API's clock is ahead, for one organisation or for all: in Date, and in the times of records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: Annotated[float, Field(ge=-CLOCK_ERROR_SECONDS_MAX, le=CLOCK_ERROR_SECONDS_MAX)]
+    org: str | None = None
+
+
+class Cleared(BaseModel):
+    """Which faults are over: those with each of these values; all, if there are none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str | None = None
+    org: str | None = None
+    entity: str | None = None
 
 
 def read_order(model: type[M], body: bytes) -> M:
