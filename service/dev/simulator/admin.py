@@ -1,9 +1,10 @@
 """Administration of the simulator, under /_sim/: counters, writes, faults, and the expected content of a copy.
 
 Not part of the simulated API: no credentials, no rate limit, not counted. GET: `counters` (org, entity),
-`expected` (org, entity, hidden=include, and what pages are requested with: include=people.email:person;…), `faults`,
-`lives` (org, entity). POST, with a JSON object: `insert`, `edit`, `delete`, `merge`, `move`, `faults`; with nothing:
-`counters/reset`, `faults/clear`, `move/stop`.
+`expected` (org, entity, hidden=include, ids=include, and what pages are requested with:
+include=people.email:person;…), `faults`, `lives` (org, entity), `changes` (org). POST, with a JSON object: `insert`,
+`edit`, `delete`, `merge`, `burst`, `move`, `life`, `clock`, `faults`, `faults/clear` (kind, org, entity; all, without
+them); with nothing: `counters/reset`, `move/stop`, `life/stop`.
 
 Kinds of `faults` that are failures (faults.FaultSpec says whom they hit, how often, how long):
 
@@ -12,7 +13,9 @@ Kinds of `faults` that are failures (faults.FaultSpec says whom they hit, how of
 - `hang`: no response until the client disconnects
 - `half_body`: the connection closes in the middle of the body
 - `slow`: the right response after `delay_ms`
-- `no_permission`: lists are empty with 200, and records are 404, as for a user without the permission
+- `no_permission`: lists are empty with 200, and records are 404, as for a user without the permission; with `on` it is
+  `lists` alone or `records` alone
+- `forbidden`, `unauthorized`, `not_found`: 403, 401, 404, with `on` as well
 
 Kinds that make listings unkind; `size` is each one's own number, `offset` the page that has it, if not all:
 
@@ -30,72 +33,40 @@ Kinds that make listings unkind; `size` is each one's own number, `offset` the p
 - `no_total`, `over_claimed_total`: no total; `size` records too many in it
 - `cursor`: the next page begins behind the last record, wherever that stands by then; no offsets
 - `page_token`: the next page begins at an offset, hidden in a token
+- `unlisted`: `size` of each hundred records are in no list and no total, though each is served at its own address
+- `ignores_filters`, `ignores_order`: the listing is as without `where` and `filter`; as without `order`
 
-`move` lets records of an entity come, change and go by themselves (moves.MoveSpec). `lives` has, for each record that
-is there or was there: its birth and its death (Unix seconds; null: before the first one, not yet), and the clock's
-times of now, `now` and `monotonic`, by which a reader converts them.
+`move` lets records of an entity come, change and go by themselves (moves.MoveSpec), `life` those of all entities, with
+merges, invisible and late changes (rates.LifeSpec). `burst` gives many rows one time. `clock` has the API's clock run
+`seconds` ahead, or behind, in `Date` and in the times of records.
+
+`changes` has what a delta cannot see: the ids of `deleted` records by entity, what each `merged` person was merged
+into, and by entity the number of `invisible` changes, with the records whose updated_at has not moved since. `lives`
+has, for each record that is there or was there: its birth and its death (Unix seconds; null: before the first one, not
+yet), and the clock's times of now, `now` and `monotonic`, by which a reader converts them.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from datetime import timedelta
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from service.clock import Clock
-from service.dev.simulator.catalog import ENTITIES
+from service.dev.simulator.catalog import ENTITIES, known
 from service.dev.simulator.counters import Counters
+from service.dev.simulator.draw import written
 from service.dev.simulator.expected import expected
 from service.dev.simulator.faults import Faults, FaultSpec
 from service.dev.simulator.moves import Moves, MoveSpec
+from service.dev.simulator.orders import Burst, Cleared, ClockError, Delete, Edit, Insert, Merge, read_order
 from service.dev.simulator.pages import PageCache
+from service.dev.simulator.rates import LifeSpec
 from service.dev.simulator.responses import Response, json
-from service.dev.simulator.schema import Entity
 from service.dev.simulator.store import Organisation
-from service.dev.simulator.writes import Writes
+from service.dev.simulator.writes import PERSON, Writes
 from topics.errors import Rejected
 
 PREFIX = "/_sim/"
 PARAMETERS_MAX = 20
-
-M = TypeVar("M", bound=BaseModel)
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    org: str
-
-
-class Insert(_Request):
-    """A new record; values that are not given are generated. `parent` is the id in its path, if it has a parent."""
-
-    entity: str
-    parent: str = ""
-    attributes: dict[str, Any] = {}
-    relationships: dict[str, str | list[str] | None] = {}
-
-
-class Edit(_Request):
-    """A change. `touch` moves updated_at to now, unless the attributes have one (that of a commit that shows late)."""
-
-    entity: str
-    id: str
-    attributes: dict[str, Any] = {}
-    relationships: dict[str, str | list[str] | None] = {}
-    touch: bool = True
-
-
-class Delete(_Request):
-    entity: str
-    id: str
-
-
-class Merge(_Request):
-    """Ids of two persons."""
-
-    keep: str
-    remove: str
 
 
 class Admin:
@@ -130,6 +101,11 @@ class Admin:
             ("POST", "move"): self._move,
             ("POST", "move/stop"): self._stop_moves,
             ("GET", "lives"): self._report_lives,
+            ("POST", "life"): self._live,
+            ("POST", "life/stop"): self._stop_lives,
+            ("GET", "changes"): self._report_changes,
+            ("POST", "burst"): self._burst,
+            ("POST", "clock"): self._set_clock,
         }
 
     def respond(self, method: str, path: str, query: str, body: bytes) -> Response:
@@ -152,61 +128,99 @@ class Admin:
 
     def _expected(self, query: dict[str, str], body: bytes) -> object:
         org = self._org(query.get("org", ""))
-        names = [_entity(query["entity"]).name] if "entity" in query else list(ENTITIES)
+        names = [known(query["entity"]).name] if "entity" in query else list(ENTITIES)
         include = dict(_including(each) for each in query.get("include", "").split(";") if each)
         with_hidden = query.get("hidden") == "include"
-        return {"org": org.name, "entities": expected(org, names, with_hidden, include)}
+        with_ids = query.get("ids") == "include"
+        return {"org": org.name, "entities": expected(org, names, with_hidden, include, with_ids)}
 
     def _list_faults(self, query: dict[str, str], body: bytes) -> object:
         specs = self._faults.in_force(self._clock.monotonic())
         return {"faults": [spec.model_dump(exclude_none=True) for spec in specs]}
 
     def _add_fault(self, query: dict[str, str], body: bytes) -> object:
-        spec = _read(FaultSpec, body)
+        self.add_fault(read_order(FaultSpec, body))
+        return {}
+
+    def add_fault(self, spec: FaultSpec) -> None:
         if spec.org is not None:
             self._org(spec.org)
         if spec.entity is not None:
-            _entity(spec.entity)
+            known(spec.entity)
         self._faults.add(spec, self._clock.monotonic())
-        return {}
 
     def _clear_faults(self, query: dict[str, str], body: bytes) -> object:
-        self._faults.clear()
+        self._faults.clear(**dict(read_order(Cleared, body or b"{}")))
         return {}
 
     def _insert(self, query: dict[str, str], body: bytes) -> object:
-        request = _read(Insert, body)
-        org, entity = self._org(request.org), _entity(request.entity)
+        request = read_order(Insert, body)
+        org, entity = self._org(request.org), known(request.entity)
         record = self._writes(org).insert(entity, request.parent, request.attributes, request.relationships)
         return {"id": record.id, "path": org.path(entity, record)}
 
     def _edit(self, query: dict[str, str], body: bytes) -> object:
-        request = _read(Edit, body)
-        org, entity = self._org(request.org), _entity(request.entity)
+        request = read_order(Edit, body)
+        org, entity = self._org(request.org), known(request.entity)
         writes = self._writes(org)
         record = writes.edit(entity, request.id, request.attributes, request.relationships, request.touch)
         return {"id": record.id, "path": org.path(entity, record)}
 
     def _delete(self, query: dict[str, str], body: bytes) -> object:
-        request = _read(Delete, body)
-        return {"deleted": self._writes(self._org(request.org)).delete(_entity(request.entity), request.id)}
+        request = read_order(Delete, body)
+        return {"deleted": self._writes(self._org(request.org)).delete(known(request.entity), request.id)}
 
     def _merge(self, query: dict[str, str], body: bytes) -> object:
-        request = _read(Merge, body)
+        request = read_order(Merge, body)
         return {"id": self._writes(self._org(request.org)).merge(request.keep, request.remove).id}
 
     def _move(self, query: dict[str, str], body: bytes) -> object:
-        spec = _read(MoveSpec, body)
-        self._moves.start(spec, self._org(spec.org), _entity(spec.entity))
+        spec = read_order(MoveSpec, body)
+        self._moves.start(spec, self._org(spec.org), known(spec.entity))
         return {}
 
     def _stop_moves(self, query: dict[str, str], body: bytes) -> object:
         return {"orgs": self._moves.stop()}
 
     def _report_lives(self, query: dict[str, str], body: bytes) -> object:
-        org, entity = self._org(query.get("org", "")), _entity(query.get("entity", ""))
+        org, entity = self._org(query.get("org", "")), known(query.get("entity", ""))
         times = {"now": self._clock.now().timestamp(), "monotonic": self._clock.monotonic()}
         return times | {"records": org.lives.of(entity.name, org.records(entity.name))}
+
+    def _burst(self, query: dict[str, str], body: bytes) -> object:
+        order = read_order(Burst, body)
+        org, entity = self._org(order.org), known(order.entity)
+        writes, at = self._writes(org), {} if order.at is None else {"updated_at": written(order.at)}
+        if not order.insert:
+            ids = list(org.records(entity.name))[: order.rows]
+            return {"ids": [writes.edit(entity, id, at, {}, is_touched=True).id for id in ids]}
+        created = {"created_at": at["updated_at"]} if at else {}
+        stamps = {name: value for name, value in (at | created).items() if name in entity.attributes}
+        return {"ids": [writes.insert(entity, "", stamps, {}).id for _ in range(order.rows)]}
+
+    def _set_clock(self, query: dict[str, str], body: bytes) -> object:
+        order = read_order(ClockError, body)
+        for name in self._orgs if order.org is None else (order.org,):
+            self._org(name).clock_error = timedelta(seconds=order.seconds)
+        return {}
+
+    def _live(self, query: dict[str, str], body: bytes) -> object:
+        spec = read_order(LifeSpec, body)
+        self._moves.begin(spec, self._org(spec.org))
+        return {}
+
+    def _stop_lives(self, query: dict[str, str], body: bytes) -> object:
+        return {"orgs": self._moves.end()}
+
+    def _report_changes(self, query: dict[str, str], body: bytes) -> object:
+        org = self._org(query.get("org", ""))
+        deleted = {name: org.lives.ended(name) for name in ENTITIES}
+        deleted[PERSON] = [id for id in deleted[PERSON] if id not in org.traces.merged]
+        return {
+            "deleted": {name: ids for name, ids in deleted.items() if ids},
+            "merged": org.traces.merged,
+            "invisible": {name: found for name in ENTITIES if (found := org.traces.invisible(name))["changes"]},
+        }
 
     def _writes(self, org: Organisation) -> Writes:
         """The writes of now. The cache forgets before them: nothing is served until they are done."""
@@ -221,22 +235,7 @@ class Admin:
         return self._orgs[name]
 
 
-def _entity(name: str) -> Entity:
-    if name not in ENTITIES:
-        raise Rejected(f"there is no entity {name!r}; there are: {', '.join(sorted(ENTITIES))}")
-    return ENTITIES[name]
-
-
 def _including(text: str) -> tuple[str, str]:
     """`people.email:person`: an entity, and what its pages are requested with."""
     name, _, include = text.partition(":")
-    return _entity(name).name, include
-
-
-def _read(model: type[M], body: bytes) -> M:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        found = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems)
-        raise Rejected(found) from None
+    return known(name).name, include

@@ -2,7 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import formatdate
+from functools import lru_cache
 from zlib import crc32
 
 from service.clock import Clock, SystemClock
@@ -12,11 +14,13 @@ from service.dev.simulator.auth import Credentials
 from service.dev.simulator.clients import METHODS, Written, write
 from service.dev.simulator.config import SimulatorConfig
 from service.dev.simulator.counters import Counters
-from service.dev.simulator.faults import HANG_SECONDS_MAX, Faults, FaultSpec
+from service.dev.simulator.failing import SERVES, place_of, send_failure, without_permission
+from service.dev.simulator.faults import Faults, FaultSpec
 from service.dev.simulator.limits import Limiter
 from service.dev.simulator.moves import Moves
 from service.dev.simulator.pages import Page, PageCache
 from service.dev.simulator.query import Query
+from service.dev.simulator.rates import LifeSpec
 from service.dev.simulator.render import Writer
 from service.dev.simulator.responses import Header, Response
 from service.dev.simulator.routes import Found, Listing, Root, Single, resolve
@@ -31,7 +35,6 @@ from service.dev.simulator.wire import (
     offset_of,
     read_body,
     send_response,
-    send_start,
 )
 
 TOKEN_PATH = "/oauth/token"
@@ -46,6 +49,7 @@ class Request:
     path: str
     query: bytes
     root: str
+    authorization: bytes
 
 
 class Simulator:
@@ -63,6 +67,17 @@ class Simulator:
         self._moves = Moves(clock, self._cache)
         self._admin = Admin(self._orgs, self._counters, self._faults, self._cache, self._moves, clock)
         self._requests = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """What happens by itself, and what is wrong, from the start on."""
+        for org in self._orgs.values():
+            org.clock_error = timedelta(seconds=self._config.clock_error_seconds)
+        for fault in self._config.faults:
+            self._admin.add_fault(fault)
+        life = self._config.life
+        for org in self._orgs.values() if any(life.by_kind.values()) else ():
+            self._moves.begin(LifeSpec(org=org.name, seed=self._config.seed, **dict(life)), org)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,9 +109,10 @@ class Simulator:
             await send_response(send, responses.NO_USER_AGENT)
             return
         query, product = scope["query_string"], scope["path"][1:].partition("/")[0]
-        caller = self._credentials.identify(header(scope, b"authorization"), product)
+        authorization = header(scope, b"authorization")
+        caller = self._credentials.identify(authorization, product)
         rate_headers, refusal = self._limiter.take(caller.org, self._clock.monotonic(), offset_of(query))
-        headers = (*rate_headers, *self._request_id())
+        headers = (*rate_headers, *self._request_id(), self._date(caller.org))
         if caller.refusal is not None:
             await send_response(send, caller.refusal, headers)
             return
@@ -106,12 +122,12 @@ class Simulator:
             self._counters.answered(name, "", str(refusal.status))
             await send_response(send, refusal, headers)
             return
-        headers = (*headers, *_version(version))
         if self._config.latency_ms:
             await asyncio.sleep(self._config.latency_ms / 1_000)
+        headers = (*headers[:-1], self._date(name), *_version(version))
         host = header(scope, b"host").decode("latin-1")
         root = f"{scope.get('scheme', 'http')}://{host}"
-        request = Request(self._orgs[name], scope["path"], query, root)
+        request = Request(self._orgs[name], scope["path"], query, root, authorization)
         if scope["method"] in METHODS:
             await self._write(request, scope["method"], headers, receive, send)
         else:
@@ -145,9 +161,11 @@ class Simulator:
         page = None if is_faulty else self._cache.find(key)
         found = None if page else resolve(request.org, request.path)
         entity = page.entity if page else _entity_of(found)
-        fault = self._faults.failure_for(org, entity, offset_of(request.query)) if is_faulty else None
+        fault = None
+        if is_faulty:
+            fault = self._faults.failure_for(org, entity, offset_of(request.query), place_of(found))
         if fault is not None and fault.kind == "no_permission":
-            found = _without_permission(found)
+            found = without_permission(found)
         if page is None:
             response = self._page(request, found)
             if isinstance(response, Response):
@@ -157,11 +175,11 @@ class Simulator:
             page = response
             if not is_faulty:
                 self._cache.add(key, page)
-        if fault is None or fault.kind in ("slow", "no_permission"):
+        if fault is None or fault.kind in SERVES:
             await self._serve(org, page, requested_at, fault, headers, send)
         else:
             self._counters.answered(org, entity, f"fault:{fault.kind}")
-            await _send_fault(fault, page, headers, receive, send)
+            await send_failure(fault, page.body, request.authorization, headers, receive, send)
 
     async def _serve(
         self,
@@ -201,6 +219,11 @@ class Simulator:
             body = writer.root_document(found)
         return Page(_entity_of(found), name, body, b'W/"%08x"' % crc32(body))
 
+    def _date(self, org: str) -> Header:
+        """Date, by the API's clock; for nobody's organisation by the machine's."""
+        error = self._orgs[org].clock_error if org in self._orgs else timedelta(0)
+        return b"date", _http_date(int((self._clock.now() + error).timestamp()))
+
     def _request_id(self) -> tuple[Header, ...]:
         """X-Request-Id: the number of the request, in the form of an id."""
         self._requests += 1
@@ -211,30 +234,9 @@ def build_app(config: SimulatorConfig, clock: Clock | None = None) -> Simulator:
     return Simulator(config, clock or SystemClock())
 
 
-async def _send_fault(fault: FaultSpec, page: Page, headers: tuple[Header, ...], receive: Receive, send: Send) -> None:
-    if fault.kind == "hang":
-        await _hang(receive)
-    elif fault.kind == "half_body":
-        await send_start(send, Response(200, page.body), headers)
-        await send({"type": "http.response.body", "body": page.body[: len(page.body) // 2], "more_body": True})
-    elif fault.kind == "rate_limit":
-        await send_response(send, responses.too_many(101, 100, 20, fault.retry_after), headers)
-    elif fault.kind == "html":
-        await send_response(send, responses.html(fault.status, "Service Unavailable"), headers)
-    else:
-        await send_response(
-            send, responses.error(fault.status, "Internal Server Error", "Something went wrong"), headers
-        )
-
-
-async def _hang(receive: Receive) -> None:
-    """No response, until the client disconnects."""
-    try:
-        async with asyncio.timeout(HANG_SECONDS_MAX):
-            while (await receive())["type"] != "http.disconnect":
-                pass
-    except TimeoutError:
-        return
+@lru_cache(maxsize=8)
+def _http_date(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()
 
 
 def _version(version: bytes | None) -> tuple[Header, ...]:
@@ -243,9 +245,3 @@ def _version(version: bytes | None) -> tuple[Header, ...]:
 
 def _entity_of(found: Found) -> str:
     return "" if found is None or isinstance(found, Root) else found.entity.name
-
-
-def _without_permission(found: Found) -> Found:
-    if isinstance(found, Listing):
-        return Listing(found.entity, (), f"{found.scope}/without permission", found.owner)
-    return None if isinstance(found, Single) else found

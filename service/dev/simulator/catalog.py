@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from service.dev.simulator.draw import Shape
 from service.dev.simulator.products import calendar, checkins, giving, groups, people, services
 from service.dev.simulator.schema import Entity, Fan
+from topics.errors import Rejected
 
 ENTITIES: dict[str, Entity] = {
     entity.name: entity
@@ -46,6 +47,12 @@ EDGES: dict[str, dict[str, Edge]] = {entity.name: _edges(entity) for entity in E
 TOP_LEVEL: dict[tuple[str, str], Entity] = {
     (entity.product, entity.segment): entity for entity in ENTITIES.values() if not entity.under
 }
+
+
+def known(name: str) -> Entity:
+    if name not in ENTITIES:
+        raise Rejected(f"there is no entity {name!r}; there are: {', '.join(sorted(ENTITIES))}")
+    return ENTITIES[name]
 
 
 def shape(org: str, seed: int, people: int) -> Shape:

@@ -13,18 +13,16 @@ import msgspec
 
 from service.dev.simulator import responses
 from service.dev.simulator.catalog import EDGES, ENTITIES
-from service.dev.simulator.draw import written
 from service.dev.simulator.payloads import Refused, Wanted, read_payload
 from service.dev.simulator.record import Record, pointers
 from service.dev.simulator.responses import Response
 from service.dev.simulator.routes import Found, Listing, Single
 from service.dev.simulator.schema import Entity, Values
 from service.dev.simulator.store import Organisation
-from service.dev.simulator.writes import Writes
+from service.dev.simulator.writes import HOUSEHOLD, MEMBERSHIP, PERSON, Writes
 from topics.errors import Rejected
 
 METHODS = ("POST", "PATCH", "DELETE")
-PERSON, HOUSEHOLD, MEMBERSHIP = "people.person", "people.household", "people.household_membership"
 DEFAULTS: Mapping[str, Values] = {PERSON: {"status": "active", "resource_permission_flags": {}}}
 
 
@@ -132,7 +130,7 @@ class _Clerk:
         called = after["nickname"] or after["first_name"]
         inactivated_at = after["inactivated_at"]
         if given.get("status") == "inactive" and old.status != "inactive":
-            inactivated_at = written(self.at)
+            inactivated_at = Writes(self.org, self.at).stamp
         if after["status"] == "active":
             inactivated_at = None
         return {
@@ -144,7 +142,7 @@ class _Clerk:
         """A household whose memberships are those of these persons: it counts and names them by its memberships."""
         if members is None:
             return household
-        writes, entity = Writes(self.org, self.at), ENTITIES[MEMBERSHIP]
+        writes, entity = Writes(self.org, self.at), ENTITIES[MEMBERSHIP.child]
         known: set[str] = set()
         for one in self.org.children(EDGES[HOUSEHOLD][entity.segment], household.id):
             ids = {pointer.id for pointer in pointers(one, "person")}

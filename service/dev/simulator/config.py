@@ -5,8 +5,12 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
 
+from service.dev.simulator.faults import FaultSpec
+from service.dev.simulator.rates import LifeRates
+
 ORGS_MAX = 1_000
 PEOPLE_MAX = 200_000
+CLOCK_ERROR_SECONDS_MAX = 10 * 365 * 86_400.0
 Scope = Literal["people", "groups", "giving", "services", "check_ins", "calendar"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 OrgName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -35,4 +39,10 @@ class SimulatorConfig(BaseModel):
     included_when_empty: Annotated[bool, Field(description="Some recordings have an empty `included`, some none")] = (
         True
     )
+    life: Annotated[LifeRates, Field(description="What happens by itself from the start on")] = LifeRates()
+    clock_error_seconds: Annotated[
+        float,
+        Field(ge=-CLOCK_ERROR_SECONDS_MAX, le=CLOCK_ERROR_SECONDS_MAX, description="How far the API's clock is ahead"),
+    ] = 0.0
+    faults: Annotated[tuple[FaultSpec, ...], Field(description="What is wrong from the start on")] = ()
     journal: Annotated[Path | None, Field(description="A file that outlives the process: each page served")] = None

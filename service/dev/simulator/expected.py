@@ -27,26 +27,33 @@ CANONICAL_KEYS = ("id", "type", "attributes", "relationships")
 
 
 def expected(
-    org: Organisation, names: list[str], with_hidden: bool, include: Mapping[str, str] | None = None
+    org: Organisation,
+    names: list[str],
+    with_hidden: bool,
+    include: Mapping[str, str] | None = None,
+    with_ids: bool = False,
 ) -> dict[str, Any]:
     """Row count and content hash by entity. Without `with_hidden`: of records in unfiltered lists, and below them.
 
-    `include`: what an entity's pages are requested with, by the entity.
+    `include`: what an entity's pages are requested with, by the entity. `with_ids`: their ids as well, in that order.
     """
-    includes = include or {}
-    return {name: _entity(org, ENTITIES[name], includes.get(name, ""), with_hidden) for name in names}
+    found = {name: _entity(org, ENTITIES[name], (include or {}).get(name, ""), with_hidden) for name in names}
+    if not with_ids:
+        for one in found.values():
+            del one["ids"]
+    return found
 
 
 def _entity(org: Organisation, entity: Entity, include: str, with_hidden: bool) -> dict[str, Any]:
     query = Query.parse(urlencode({"include": include} if include else {}))
     writer = Writer(org, "", query, included_when_empty=False)
     digest = hashlib.sha256()
-    rows = 0
+    ids = []
     for id, record in sorted(org.records(entity.name).items(), key=lambda item: item[0].encode()):
         if with_hidden or _is_shown(org, entity, record):
             digest.update(id.encode() + b"\n" + canonical(writer.resource(entity, record)) + b"\n")
-            rows += 1
-    return {"rows": rows, "sha256": digest.hexdigest()}
+            ids.append(id)
+    return {"rows": len(ids), "sha256": digest.hexdigest(), "ids": ids}
 
 
 def canonical(resource: dict[str, Any]) -> bytes:

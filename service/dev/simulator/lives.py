@@ -36,6 +36,10 @@ class Lives:
         births, deaths = self._births.get(entity, {}), self._deaths.get(entity, {})
         return {id: (births.get(id), deaths.get(id)) for id in (*living, *deaths)}
 
+    def ended(self, entity: str) -> list[str]:
+        """The ids of those that are gone."""
+        return list(self._deaths.get(entity, ()))
+
     def _enter(self, entries: dict[str, dict[str, float]], entity: str, id: str, at: datetime) -> None:
         if self.is_full:
             raise Rejected(f"{ENTRIES_MAX} records have come and gone, and no more are kept: start the simulator anew")

@@ -8,25 +8,24 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from heapq import merge
-from itertools import count
 from random import Random
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.clock import Clock
+from service.dev.simulator.life import Life
 from service.dev.simulator.pages import PageCache
 from service.dev.simulator.query import Query, select
+from service.dev.simulator.rates import LifeSpec, Rate, times
 from service.dev.simulator.schema import Entity
 from service.dev.simulator.store import Organisation, own_children
 from service.dev.simulator.writes import Writes
 from topics.errors import Rejected
 
-RATE_MAX = 2_000.0
 SECONDS_MAX = 7_200.0
 
 MoveKind = Literal["insert", "delete", "edit"]
-Rate = Annotated[float, Field(ge=0, le=RATE_MAX)]
 
 
 class MoveSpec(BaseModel):
@@ -45,21 +44,40 @@ class MoveSpec(BaseModel):
 
 
 class Moves:
-    """The moving entities, at most one movement of each entity of an organisation."""
+    """The moving entities, at most one movement of each entity of an organisation; or all of them, by its life."""
 
     def __init__(self, clock: Clock, cache: PageCache) -> None:
         self._clock = clock
         self._cache = cache
         self._movements: dict[str, dict[str, _Movement]] = {}
+        self._lives: dict[str, Life] = {}
 
     def start(self, spec: MoveSpec, org: Organisation, entity: Entity) -> None:
         """Rejected for an entity that moves already, or that has records above or below it."""
+        self._check_lifeless(org.name)
         movements = self._movements.setdefault(org.name, {})
         if spec.entity in movements and not movements[spec.entity].has_ended:
             raise Rejected(f"{spec.entity} of {org.name} moves already; stop that first")
         if entity.under or own_children(entity.name):
             raise Rejected(f"{spec.entity} stands above or below other records; only entities that do not can move")
         movements[spec.entity] = _Movement(spec, org, entity, self._clock.monotonic(), self._clock.now())
+
+    def begin(self, spec: LifeSpec, org: Organisation) -> None:
+        """Let the organisation live. Rejected while any of its entities moves."""
+        self._check_lifeless(org.name)
+        if any(not movement.has_ended for movement in self._movements.get(org.name, {}).values()):
+            raise Rejected(f"entities of {org.name} move already; stop that first")
+        self._lives[org.name] = Life(spec, org, self._clock.monotonic(), self._clock.now())
+
+    def end(self) -> dict[str, dict[str, Counter[str]]]:
+        """Stop all lives; late changes show now. The number of changes of each kind, by organisation and entity."""
+        for org, life in self._lives.items():
+            self.catch_up(org)
+            life.finish(self._clock.monotonic())
+            self._cache.forget(org)
+        done = {org: life.done for org, life in self._lives.items()}
+        self._lives.clear()
+        return done
 
     def stop(self) -> dict[str, dict[str, Counter[MoveKind]]]:
         """Stop all. The number of moves of each kind, by organisation and entity."""
@@ -71,11 +89,17 @@ class Moves:
 
     def catch_up(self, org: str) -> None:
         """Do what has happened in the organisation until now."""
-        movements = self._movements.get(org)
-        if movements:
+        moving: list[_Movement | Life] = list(self._movements.get(org, {}).values())
+        if org in self._lives:
+            moving.append(self._lives[org])
+        if moving:
             now = self._clock.monotonic()
-            if any([movement.advance(now) for movement in movements.values()]):
+            if any([one.advance(now) for one in moving]):
                 self._cache.forget(org)
+
+    def _check_lifeless(self, org: str) -> None:
+        if org in self._lives and not self._lives[org].has_ended:
+            raise Rejected(f"{org} lives already; stop that first")
 
 
 class _Movement:
@@ -89,10 +113,10 @@ class _Movement:
         self._started = started
         self._started_at = started_at
         self._random = Random(f"{spec.seed}/{spec.org}/{spec.entity}/moves")
-        self._due = merge(
-            _times("delete", spec.deletes_per_second),
-            _times("edit", spec.edits_per_second),
-            _times("insert", spec.inserts_per_second),
+        self._due: Iterator[tuple[float, MoveKind]] = merge(
+            times("delete", spec.deletes_per_second),
+            times("edit", spec.edits_per_second),
+            times("insert", spec.inserts_per_second),
         )
         self._next = next(self._due, None)
 
@@ -124,8 +148,3 @@ class _Movement:
 
 
 _EVERYTHING = Query.parse("")
-
-
-def _times(kind: MoveKind, rate: float) -> Iterator[tuple[float, MoveKind]]:
-    """Seconds since the start, without end; none at a rate of 0."""
-    return ((number / rate, kind) for number in count(1)) if rate else iter(())

@@ -30,7 +30,9 @@ class Writer:
 
     def listing(self, listing: Listing, path: str, changes: Sequence[FaultSpec] = ()) -> bytes:
         query = self.query
-        selection = select(self.org, listing.entity, query, listing.scope, listing.records)
+        heeded = unkind.heeded(query, changes)
+        selection = select(self.org, listing.entity, heeded, listing.scope, listing.records)
+        selection = unkind.listed(selection, changes)
         window = unkind.window_of(query, selection, changes)
         shown = selection[window.offset : window.offset + window.per_page]
         offsets = _offsets(window, len(selection))

@@ -55,8 +55,6 @@ def resolve(org: Organisation, path: str) -> Found:
     found = _start(org, product, words[2])
     for word in words[3:]:
         found = _member(org, found, word) if isinstance(found, Listing) else _below(org, found, word)
-    if isinstance(found, Single) and not found.entity.has_own_get:
-        return None
     return found
 
 

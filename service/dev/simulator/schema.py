@@ -100,7 +100,6 @@ class Entity:
     hidden_by: str
     counts: Mapping[str, str]
     has_page: bool
-    has_own_get: bool
     writes: str
     needs: tuple[str, ...]
     is_single: bool
@@ -128,7 +127,6 @@ def entity(
     hidden_by: str = "",
     counts: Mapping[str, str] | None = None,
     has_page: bool = False,
-    has_own_get: bool = True,
     writes: str = "",
     needs: str = "",
     is_single: bool = False,
@@ -156,7 +154,6 @@ def entity(
         hidden_by=hidden_by,
         counts=counts or {},
         has_page=has_page,
-        has_own_get=has_own_get,
         writes=writes,
         needs=_names(needs),
         is_single=is_single,

@@ -39,6 +39,12 @@ class Selection(Sequence[Record]):
         if new is not None and self._selects(new):
             insort(self._records, new, key=self._key)
 
+    def narrowed(self, test: Test) -> "Selection":
+        """Those that pass one more test, in the same order."""
+        narrow = Selection((), (*self._tests, test), self._key)
+        narrow._records = [record for record in self._records if test(record)]
+        return narrow
+
     def behind(self, record: Record) -> int:
         """The index of the first record behind this one, which may be gone."""
         return bisect_right(self._records, self._key(record), key=self._key)

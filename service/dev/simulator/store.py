@@ -1,6 +1,7 @@
 """Records of an organisation. A collection is generated at its first use, and then changed in place."""
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
 from service.dev.simulator.catalog import EDGES, ENTITIES, Edge, shape
 from service.dev.simulator.draw import Draw
@@ -8,14 +9,18 @@ from service.dev.simulator.lives import Lives
 from service.dev.simulator.record import Record, Target, number_of, pointers, repeated_ids
 from service.dev.simulator.schema import Entity, Fan, Relation
 from service.dev.simulator.selection import Selection
+from service.dev.simulator.traces import Traces
 
-SELECTIONS_MAX = 64  # filtered and ordered lists kept for an organisation; the oldest is dropped
+SELECTIONS_MAX = 256  # filtered and ordered lists kept for an organisation; the oldest is dropped
 
 SelectionKey = tuple[str, object]  # an entity, and which of its records in which order
 
 
 class Organisation:
-    """All collections of one organisation, and the indexes and selections derived from them."""
+    """All collections of one organisation, and the indexes and selections derived from them.
+
+    `clock_error`: by how much the clock of the API is ahead of the machine's, for this organisation.
+    """
 
     def __init__(self, name: str, seed: int, people: int) -> None:
         self.name = name
@@ -23,6 +28,8 @@ class Organisation:
         self._draws: dict[str, Draw] = {}
         self._records: dict[str, dict[str, Record]] = {}
         self.lives = Lives()
+        self.traces = Traces()
+        self.clock_error = timedelta(0)
         self._indexes: dict[Edge, dict[str, dict[str, Record]]] = {}
         self._selections: dict[SelectionKey, Selection] = {}
 

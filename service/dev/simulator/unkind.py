@@ -1,7 +1,7 @@
 """Unkind listings: how APIs page otherwise than one expects, each kind as a change of what a listing shows.
 
 A change is made before, to the query that selects the page's records, or after, to the document. Several add up, in
-the order in which they stand at the end of this module.
+the order in which they stand at the end of this module. Three change which records there are, and how they are ordered.
 """
 
 import base64
@@ -13,13 +13,14 @@ from itertools import islice, product
 from string import ascii_letters, digits
 from types import SimpleNamespace
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
 from service.dev.simulator.faults import FaultSpec, UnkindKind
 from service.dev.simulator.query import Query
 from service.dev.simulator.record import Record
-from service.dev.simulator.selection import Selection
+from service.dev.simulator.selection import Selection, Test
 
 SIZES: dict[str, int] = {  # where the fault names none
     "capped_pages": 50,  # records
@@ -28,6 +29,7 @@ SIZES: dict[str, int] = {  # where the fault names none
     "link_cycle": 3,  # pages
     "long_link": 1_200_000,  # characters
     "many_records": 2_200_000,  # in 31 MB
+    "unlisted": 50,  # of each hundred records
 }
 CURSOR, PAGE_TOKEN = "after", "page_token"  # names of parameters
 ELSEWHERE = "http://elsewhere.example"
@@ -67,6 +69,22 @@ class Listed:
         self.document["meta"].pop("next", None)
 
 
+def heeded(query: Query, faults: Sequence[FaultSpec]) -> Query:
+    """The query without what the API ignores in it. Links still name everything that was asked for."""
+    kinds = {fault.kind for fault in faults}
+    if "ignores_filters" in kinds:
+        query = replace(query, where=(), filters=())
+    return replace(query, order=()) if "ignores_order" in kinds else query
+
+
+def listed(selection: Selection, faults: Sequence[FaultSpec]) -> Selection:
+    """The selection without what is not listed: always the same records, by their ids."""
+    for fault in faults:
+        if fault.kind == "unlisted":
+            selection = selection.narrowed(_is_listed(_size(fault)))
+    return selection
+
+
 def window_of(query: Query, selection: Selection, faults: Sequence[FaultSpec]) -> Query:
     """The query with the offset and the number of records that the API makes of it."""
     for kind, change in _BEFORE.items():
@@ -81,6 +99,10 @@ def change_document(listed: Listed, faults: Sequence[FaultSpec]) -> None:
         for fault in faults:
             if fault.kind == kind:
                 change(listed, _size(fault))
+
+
+def _is_listed(percent_unlisted: int) -> Test:
+    return lambda record: crc32(record.id.encode()) % 100 >= percent_unlisted
 
 
 def _size(fault: FaultSpec) -> int:

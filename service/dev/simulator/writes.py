@@ -19,29 +19,37 @@ from topics.errors import Rejected
 
 PERSON = "people.person"
 MERGER = "people.person_merger"
+HOUSEHOLD = "people.household"
 MEMBERSHIP = Edge("household_memberships", "people.household_membership")
 
 Targets = Mapping[str, str | Sequence[str] | None]
 
 
 class Writes:
-    """Writes to one organisation at one time. Raises Rejected for an invalid write, naming the invalid part."""
+    """Writes to one organisation at one time. Raises Rejected for an invalid write, naming the invalid part.
 
-    def __init__(self, org: Organisation, at: datetime) -> None:
+    `began_at`: when a transaction that shows only now set its times; records that have newer ones by now keep them.
+    """
+
+    def __init__(self, org: Organisation, at: datetime, began_at: datetime | None = None) -> None:
         self._org = org
         self._at = at
-        self._stamp = written(at)
+        self._is_late = began_at is not None
+        self.stamp = written((began_at or at) + org.clock_error)
 
     def insert(self, entity: Entity, parent: str, attributes: Values, targets: Targets) -> Record:
         """A new record of the given values; the others are generated."""
+        return self.insert_made(entity, self._org.make(entity, self._parent(entity, parent)), attributes, targets)
+
+    def insert_made(self, entity: Entity, made: Record, attributes: Values, targets: Targets) -> Record:
+        """A record that was generated before: its id may be lower than those of records that showed in between."""
         org = self._org
-        parent = self._parent(entity, parent)
-        made = org.make(entity, parent)
+        parent = self._parent(entity, made.parent)
         above = {
             r.name: Pointer(ENTITIES[r.to].type, parent) for r in entity.relations if r.to and r.to == entity.under
         }
         stand_in = {relation.name: _alive(org, relation, made) for relation in entity.relations if relation.to}
-        stamps = {name: self._stamp for name in ("created_at", "updated_at") if name in entity.attributes}
+        stamps = self._stamps(entity)
         made = msgspec.structs.replace(made, targets=made.targets | stand_in | above)
         return self._begin(entity, _changed(entity, made, stamps | attributes, _resolved(org, entity, targets)))
 
@@ -50,7 +58,7 @@ class Writes:
         made = self._org.make(entity, parent)
         nothing: dict[str, Target] = {relation.name: () if relation.many else None for relation in entity.relations}
         blank = entity.struct(**{name: False for name, kind in entity.attributes.items() if kind == "boolean"})
-        stamps = {name: self._stamp for name in ("created_at", "updated_at") if name in entity.attributes}
+        stamps = self._stamps(entity)
         record = Record(made.id, parent, blank, nothing)
         return self._begin(entity, _changed(entity, record, stamps | attributes, _resolved(self._org, entity, targets)))
 
@@ -61,10 +69,10 @@ class Writes:
 
     def edit(self, entity: Entity, id: str, attributes: Values, targets: Targets, is_touched: bool) -> Record:
         """A change. `is_touched`: updated_at moves to now (where there is one, and unless it is given)."""
-        stamp = {"updated_at": self._stamp} if is_touched and "updated_at" in entity.attributes else {}
         old = _found(self._org, entity, id)
+        stamp = self._touch(entity, old) if is_touched else {}
         record = _changed(entity, old, stamp | attributes, _resolved(self._org, entity, targets))
-        self._store(entity, record)
+        self._store(entity, record, is_touched)
         return record
 
     def remove(self, entity: Entity, id: str) -> Record:
@@ -72,6 +80,7 @@ class Writes:
         record = _found(self._org, entity, id)
         self._org.lives.end(entity.name, id, self._at)
         self._org.remove(entity.name, id)
+        self._org.traces.end(entity.name, id)
         return record
 
     def delete(self, entity: Entity, id: str) -> int:
@@ -102,7 +111,9 @@ class Writes:
                 target = {relation.name: _moved(record, relation, old, new)}
                 self._store(entity, _changed(entity, record, _demoted(org, entity, keep), target))
         self.remove(person, remove)
-        org.put(PERSON, _changed(person, _found(org, person, keep), {"updated_at": self._stamp}, {}))
+        org.traces.merged[remove] = keep
+        kept = _found(org, person, keep)
+        self._put(person, _changed(person, kept, self._touch(person, kept), {}), is_touched=True)
         return self.insert(ENTITIES[MERGER], "", {}, {"person_to_keep": keep, "person_to_remove": remove})
 
     def _parent(self, entity: Entity, parent: str) -> str:
@@ -115,8 +126,23 @@ class Writes:
             raise Rejected(f"the {above.name} {found.id} has a {entity.name} already")
         return found.id
 
-    def _store(self, entity: Entity, record: Record) -> None:
+    def _stamps(self, entity: Entity) -> Values:
+        return {name: self.stamp for name in ("created_at", "updated_at") if name in entity.attributes}
+
+    def _touch(self, entity: Entity, old: Record) -> Values:
+        if "updated_at" not in entity.attributes:
+            return {}
+        return {"updated_at": max(self.stamp, old.attributes.updated_at or "") if self._is_late else self.stamp}
+
+    def _put(self, entity: Entity, record: Record, is_touched: bool = False) -> None:
+        """Store a record, and note whether readers by updated_at can see its change."""
+        old = self._org.find(entity.name, record.id)
         self._org.put(entity.name, record)
+        if old is not None:
+            self._org.traces.note(entity, old, record, is_touched)
+
+    def _store(self, entity: Entity, record: Record, is_touched: bool = False) -> None:
+        self._put(entity, record, is_touched)
         if "primary" in entity.attributes and record.attributes.primary:
             self._demote_others(entity, record)
         self._recount(entity, record)
@@ -125,7 +151,7 @@ class Writes:
         for pointer in pointers(record, "person"):
             for other in self._org.children(EDGES[PERSON][entity.segment], pointer.id):
                 if other.id != record.id and other.attributes.primary:
-                    self._org.put(entity.name, _changed(entity, other, {"primary": False}, {}))
+                    self._put(entity, _changed(entity, other, {"primary": False}, {}))
 
     def _recount(self, entity: Entity, record: Record) -> None:
         """Update the parent's counts of its children, and a household's members, without moving its updated_at."""
@@ -141,7 +167,7 @@ class Writes:
         if edge == MEMBERSHIP:
             targets["people"] = tuple(dict.fromkeys(p for child in children for p in pointers(child, "person")))
         if counts or targets:
-            org.put(above.name, _changed(above, parent, counts, targets))
+            self._put(above, _changed(above, parent, counts, targets))
 
     def _unlink(self, entity: Entity, relation: Relation, gone: Pointer) -> int:
         """Remove the records that require a removed one, and clear the references of the others."""
@@ -151,7 +177,7 @@ class Writes:
                 count += self.delete(entity, record.id) if org.find(entity.name, record.id) else 0
             else:
                 target = _moved(record, relation, gone, None)
-                org.put(entity.name, _changed(entity, record, {}, {relation.name: target}))
+                self._put(entity, _changed(entity, record, {}, {relation.name: target}))
         return count
 
 
@@ -163,7 +189,7 @@ def _found(org: Organisation, entity: Entity, id: str) -> Record:
 
 
 def _pointing(org: Organisation, entity: Entity, relation: Relation, at: Pointer) -> list[Record]:
-    return [record for record in org.records(entity.name).values() if at in pointers(record, relation.name)]
+    return org.children(Edge("", entity.name, relation.name), at.id)
 
 
 def _demoted(org: Organisation, entity: Entity, person: str) -> Values:

@@ -216,7 +216,6 @@ ENTITIES: tuple[Entity, ...] = (
         order="first_name last_name role",
         include="person",
         filters={"attended": ("attended", True)},
-        has_own_get=False,
     ),
     entity(
         "groups.tag_group",
