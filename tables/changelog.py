@@ -1,7 +1,7 @@
 """The changelog of one partition as its reader knows it: which records count, and which are to be put again. Pure.
 
-Along a changelog epochs only grow: whoever takes a partition over restores the table up to the changelog's end, and
-then begins a higher one. A record of a lower epoch behind one of a higher was sent by a process that was cut off.
+Along a changelog epochs only grow: whoever takes a partition over puts a first record under a higher one, and restores
+the table up to it. A record of a lower epoch behind one of a higher was sent by a process that was cut off.
 Nothing of what it says is committed (its group refuses that, and commits come after the records), and its successor
 decides the same events anew: it does not count. But compaction keeps the last record of a key, whoever sent it; so the
 owner puts its own again behind one that does not count.
@@ -57,9 +57,13 @@ class Changelog:
         """The keys whose newest record in the changelog does not count."""
         return tuple(self._overtaken)
 
-    def begin(self, epoch: int) -> None:
-        """The table is restored, and owned from now on."""
-        self.epoch, self._is_owned = epoch, True
+    def may_begin(self, epoch: int) -> bool:
+        """Whether nobody has begun this epoch, or a higher one, in front of its first record; all there is folded."""
+        return epoch > self.epoch
+
+    def begin(self) -> None:
+        """The first record of the epoch is folded; the table is owned from now on."""
+        self._is_owned = True
 
     def fold(
         self, records: Iterable[ChangelogRecord], read: Callable[[bytes], bytes | None]

@@ -4,7 +4,7 @@ An offset names a message only together with its log. A topic that was deleted a
 is one that lost its end (an unclean election, a lost disk): the same offsets come again, with other messages.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -120,6 +120,19 @@ class SourceLogs(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, seq=self.seq + 1, incarnation=incarnation, logs=logs)
 
 
+class FirstRecord(NamedTuple):
+    """The record by which an owner of the partition begins its epoch, as the changelog has it: the logs, put again."""
+
+    value: bytes
+    offset: int
+    key: bytes = KEY
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+    @property
+    def epoch(self) -> int:
+        return decode_logs(self.value).epoch
+
+
 class _Noted(msgspec.Struct):
     """The part of a workflow's record that says where it stands."""
 
@@ -142,3 +155,9 @@ def decode_logs(value: bytes) -> SourceLogs:
         return _DECODE(memoryview(value)[HEAD.size :])
     except msgspec.DecodeError as error:
         raise Broken(f"the record of a partition's logs cannot be read: {error}") from None
+
+
+def under(value: bytes | None, epoch: int) -> bytes:
+    """The logs in `value` (None: none are known), put under this epoch."""
+    known = SourceLogs() if value is None else decode_logs(value)
+    return encode_logs(msgspec.structs.replace(known, epoch=epoch))

@@ -8,7 +8,7 @@ it held.
 import logging
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from rocksdict import Options, WriteBatch
 
 from tables.changelog import Changelog, ChangelogRecord, Deleted, under_epoch
 from tables.logs import KEY as LOGS_KEY
+from tables.logs import FirstRecord, under
 from tables.requests import is_request_log
 from tables.row import Deadline, deadline_of, next_epoch
 from topics.errors import Broken
@@ -92,18 +93,29 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
             if not is_request_log(key) and key != LOGS_KEY:
                 yield key.decode(), value
 
-    def begin_epochs(self, partitions: Iterable[int], generation: int, now_ms: int) -> None:
-        """To be called when these partitions have been restored, and are held from now on: an epoch of its own."""
-        for partition in partitions:
-            with self._opened(partition):
-                changelog = self._changelog(partition)
-                changelog.begin(next_epoch(generation, now_ms, changelog.epoch))
-                self.data._db_for_partition(partition).put(EPOCH_KEY, str(changelog.epoch).encode())
+    def first_record(self, partition: int, generation: int, now_ms: int) -> bytes:
+        """The record by which the epoch of a partition's new owner begins, which has restored it: for the changelog."""
+        epoch = next_epoch(generation, now_ms, self.changelog(partition).epoch)
+        return under(self.read(partition, LOGS_KEY), epoch)
+
+    def begin_epoch(self, partition: int, first: FirstRecord) -> bool:
+        """The changelog has the record, and the store all in front of it: the partition is held from now on.
+
+        False if another process has begun this epoch in front of it, or a higher one: it takes another first record.
+        The store notes no epoch that its changelog does not have; else it would take records that count, restored from
+        a copy, for those of a process that was cut off.
+        """
+        changelog = self.changelog(partition)
+        if not changelog.may_begin(first.epoch):
+            return False
+        self.restore(partition, [first])
+        changelog.begin()
+        return True
 
     def epoch(self, partition: int) -> int:
         return self.changelogs[partition].epoch
 
-    def _changelog(self, partition: int) -> Changelog:
+    def changelog(self, partition: int) -> Changelog:
         """What the store knows of its changelog, kept until the partition is released."""
         if partition not in self.changelogs:
             epoch = self.data._db_for_partition(partition).get(EPOCH_KEY) or b"0"
@@ -152,7 +164,7 @@ class StrictTable(faust.Table):  # type: ignore[misc]  # faust has no types
     def restore(self, partition: int, records: Sequence[ChangelogRecord]) -> None:
         """Fold changelog records into the store, with the new position, in one write."""
         with self._opened(partition):
-            changelog, db = self._changelog(partition), self.data._db_for_partition(partition)
+            changelog, db = self.changelog(partition), self.data._db_for_partition(partition)
             batch = _write_batch(changelog.fold(records, db.get))
             batch.put(self.data.offset_key, str(changelog.position).encode())
             batch.put(EPOCH_KEY, str(changelog.epoch).encode())

@@ -5,5 +5,6 @@ the commit timer. Replaced is the path of each record: fetched in batches, check
 handler, stored in one write, published without a task per record, committed only when the broker has confirmed all.
 
 Reading order: wiring (the deciders on an app), app (one chunk from fetch to publish), consumer (fetch, seek, revoke,
-commit), producer (publish, flush), watchdog (when to end the process).
+commit), producer (publish, flush), takeover (the begin of an epoch), tail (what others put behind it), watchdog (when
+to end the process).
 """

@@ -18,6 +18,7 @@ from agents.faust.consumer import StrictTransport
 from agents.faust.producer import Deliveries
 from agents.faust.reading import Reading
 from agents.faust.tail import watch_tails
+from agents.faust.takeover import take_over
 from agents.faust.watchdog import watch, worker_probes
 from agents.watchdog import FreezeDetector, watch_progress
 from tables.stores import StrictTable
@@ -76,8 +77,10 @@ class StrictApp(faust.App):  # type: ignore[misc]  # faust has no types
             held = sorted({tp.partition for tp in self.tables.recovery.active_tps})
             try:
                 self._check_positions(table)
-                table.begin_epochs(held, self.consumer_generation_id, now_ms())
-                on_restored(held)
+                if await take_over(self, table, held, now_ms):
+                    on_restored(held)
+                else:  # nothing may be read before the next restore
+                    await self.tables.recovery.signal_recovery_start.wait()
             except Exception as error:  # Faust would swallow it, and no deadline would ever pass
                 self.die(f"the table cannot be used: {error}")
 

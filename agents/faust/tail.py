@@ -5,8 +5,8 @@ long as it holds the partition. It costs a request for the ends: the tail is rea
 between ours, or behind them.
 """
 
-import asyncio
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.core.batch import Out
+from agents.faust.ranges import read_range
 from agents.faust.watchdog import ends_of
 from tables.changelog import Changelog, tombstone_headers
 from tables.stores import StrictTable
@@ -23,9 +24,6 @@ log = logging.getLogger("sluice.worker")
 
 # Until a look, compaction must leave both records: min.compaction.lag.ms of the changelog is much longer.
 TAIL_SECONDS = 5.0
-READ_SECONDS_MAX = 60.0  # for one tail; the next look continues behind what was read
-READ_RECORDS_MAX = 500
-POLL_MS = 500
 
 
 async def watch_tails(app: Any) -> None:
@@ -69,26 +67,17 @@ class Tail:
 
     async def _read(self, end: int) -> None:
         """Up to `end`, as far as the broker gives it in time. Until then the store notes no later position."""
-        consumer = self._app.consumer._thread._create_client_consumer(self._app.consumer.transport)
         try:
-            async with asyncio.timeout(READ_SECONDS_MAX):
-                await consumer.start()
-                await self._fold(consumer, end)
+            if await read_range(self._app, self.tp, self._changelog.known, end, self._fold):
+                self._changelog.note_read(end)
         except (KafkaError, TimeoutError) as error:
             facts = {"sluice.partition": self.tp.partition, "sluice.error": repr(error)}
             log.warning("tail of the changelog not read", extra=facts)
-        finally:
-            await consumer.stop()
 
-    async def _fold(self, consumer: Any, end: int) -> None:
-        consumer.assign([self.tp])
-        consumer.seek(self.tp, self._changelog.known)
-        read = partial(self._table.read, self.tp.partition)
-        while self._is_held and await consumer.position(self.tp) < end:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=READ_RECORDS_MAX)
-            if self._is_held:
-                self._changelog.fold(fetched.get(self.tp, ()), read)
-        self._changelog.note_read(end)
+    def _fold(self, records: Sequence[Any]) -> bool:
+        if self._is_held:
+            self._changelog.fold(records, partial(self._table.read, self.tp.partition))
+        return self._is_held
 
     async def _put_again(self) -> None:
         """The table's own records, behind those that do not count. No batch is decided meanwhile."""

@@ -23,6 +23,7 @@ from aiokafka.structs import TopicPartition
 from agents.core.batch import Batch, Out
 from agents.faust.app import StrictApp, run_app
 from agents.faust.reading import Reading
+from tables.logs import KEY as LOGS_KEY
 from tests.support.installation import ROOT
 
 APP = "counting"
@@ -191,7 +192,7 @@ class Workers:
         """The table as a recovery would find it: of each key the record with the highest (epoch, seq)."""
         newest: dict[bytes, bytes] = {}
         for record in await self.records(CHANGELOG):
-            if record.value[:16] >= newest.get(record.key, b"")[:16]:
+            if record.key != LOGS_KEY and record.value[:16] >= newest.get(record.key, b"")[:16]:
                 newest[record.key] = record.value
         return {key: json.loads(value[HEAD.size :]) for key, value in newest.items()}
 

@@ -11,11 +11,12 @@ from faust.types import TP
 from agents.faust.app import StrictApp
 from tables.changelog import Headers, tombstone_headers
 from tables.kinds.sync import SyncState
+from tables.logs import FirstRecord
 from tables.requests import RequestLog, encode_requests, log_key
 from tables.row import Deadline, Row, encode_row
 from tables.stores import LOGS_KEPT_MAX, StrictTable, keep_stores_of
 from tests.engine.broker import LogRecord
-from tests.engine.worker import Store
+from tests.engine.store import Store
 from topics.errors import Broken
 
 PARTITION = 3
@@ -78,8 +79,9 @@ class RealStore:
         return self.table
 
     def hold(self) -> StrictTable:
-        """The table in the life of a process."""
-        self.table.begin_epochs([PARTITION], 1, 0)
+        """The table in the life of a process, which is the first to put something behind what was restored."""
+        value = self.table.first_record(PARTITION, 1, 0)
+        assert self.table.begin_epoch(PARTITION, FirstRecord(value, self.table.changelogs[PARTITION].known))
         return self.table
 
     def write(self, changes: dict[bytes, bytes | None]) -> None:
@@ -93,7 +95,7 @@ class RealStore:
         self.table.restore(PARTITION, changelog(*changes))
 
     def confirm(self, offset: int) -> None:
-        self.table.begin_epochs([PARTITION], 0, 0)  # the lowest epoch that there can be: 1 at first
+        self.table.first_record(PARTITION, 0, 0)  # knows its changelog from now on
         self.table.note_delivered(CHANGELOG, 0, offset)
         self.table.persist_offsets()
 
@@ -227,6 +229,23 @@ async def test_an_epoch_is_above_all_that_the_changelog_has_met(real: RealStore)
     assert real.hold().epoch(PARTITION) == 2**60 + 2
 
 
+async def test_a_store_notes_no_epoch_that_its_changelog_does_not_have(real: RealStore) -> None:
+    real.restore([(b"a", row(1, epoch=7))])
+    real.table.first_record(PARTITION, 1, 0)
+    real.crash()
+    real.restore([(b"a", row(1, epoch=7)), (b"a", row(2, epoch=7))])
+    assert values(real) == [row(2, epoch=7), None, None]
+
+
+async def test_a_partition_whose_epoch_another_process_has_begun_is_not_held(real: RealStore) -> None:
+    first = FirstRecord(real.table.first_record(PARTITION, 1, 0), 1)
+    real.restore([(b"a", row(1, epoch=first.epoch))])
+    assert not real.table.begin_epoch(PARTITION, first)
+    again = FirstRecord(real.table.first_record(PARTITION, 1, 0), 2)
+    assert real.table.begin_epoch(PARTITION, again)
+    assert real.table.epoch(PARTITION) == again.epoch == first.epoch + 1
+
+
 def test_stores_of_another_journal_are_discarded_and_those_of_the_same_are_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -256,7 +275,7 @@ async def test_a_changelog_is_restored_in_chunks_with_its_position(real: RealSto
 async def test_the_position_is_what_the_broker_has_confirmed(real: RealStore) -> None:
     table = real.hold()
     table.note_delivered(CHANGELOG, 0, 8)
-    assert table.persisted_offset(CHANGELOG) is None
+    assert table.persisted_offset(CHANGELOG) == 0
     table.persist_offsets()
     assert real.reopen().persisted_offset(CHANGELOG) == 8
 
@@ -273,7 +292,7 @@ async def test_what_was_confirmed_before_a_revocation_is_forgotten(real: RealSto
     table.note_delivered(CHANGELOG, 0, 8)
     table.release()
     table.persist_offsets()
-    assert table.persisted_offset(CHANGELOG) is None
+    assert table.persisted_offset(CHANGELOG) == 0
 
 
 async def test_the_deadlines_are_those_of_the_stored_workflows(real: RealStore) -> None:

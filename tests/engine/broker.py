@@ -60,6 +60,10 @@ class Group:
         self._members = {name: self._joined(name, partitions) for name, partitions in assignment.items()}
         return self._members
 
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._members)
+
     def rejoin(self, name: str) -> Member:
         self._members[name] = self._joined(name, self._members[name].partitions)
         return self._members[name]

@@ -20,7 +20,8 @@ from tests.engine.faults import CrashPoints, Died
 from tests.engine.fetcher import Fetcher
 from tests.engine.outside import Api, AuditedSink
 from tests.engine.projector import Projector, Published
-from tests.engine.worker import Protections, Worker
+from tests.engine.protections import Protections
+from tests.engine.worker import Worker
 from tests.support.adapters import toy, toy_data
 from tests.support.memory import ListSource
 from topics.catalog import DEAD_LETTERS

@@ -1,7 +1,7 @@
 """A worker's process: its stores, positions and timers. It may die at any crash point and leave anything behind."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -12,14 +12,15 @@ from agents.core.outbox import Outbox, check_order
 from agents.core.processor import Processor, process_batch, resend_pending
 from agents.core.reading import LostRecords, begin_reading
 from agents.core.timers import PartitionTimers
-from tables.changelog import Changelog, ChangelogRecord, guard_in, tombstone_headers, under_epoch
+from tables.changelog import Changelog, tombstone_headers, under_epoch
 from tables.logs import KEY as LOGS_KEY
-from tables.logs import SourceLogs, decode_logs, encode_logs
-from tables.requests import is_request_log
-from tables.row import GUARD, Deadline, deadline_of, next_epoch
+from tables.logs import FirstRecord, SourceLogs, decode_logs, encode_logs, under
+from tables.row import next_epoch
 from tests.engine.broker import LogPartition, LogRecord, Member, Producer
 from tests.engine.faults import Died
 from tests.engine.process import Process
+from tests.engine.protections import Protections
+from tests.engine.store import Disk, Store, Unguarded
 from topics.catalog import CHANGELOG
 from topics.codec import encode
 from topics.command import TimerDue
@@ -30,103 +31,18 @@ TAIL_LOOKS = 2  # the second reads up to where the first found the end
 POLLED_MAX = 3  # partitions whose records one poll brings
 
 
-@dataclass
-class Store:
-    """RocksDB on a disk, one partition: survives the process. Whole up to `position`, an offset of the changelog, in
-    which `epoch` is the highest that it has met."""
-
-    values: dict[bytes, bytes] = field(default_factory=dict)
-    position: int = 0
-    epoch: int = 0
-    deleted: set[bytes] = field(default_factory=set)  # of the process: they leave the disk behind their tombstones
-
-    def read(self, partition: int, key: bytes) -> bytes | None:
-        return None if key in self.deleted else self.values.get(key)
-
-    def write(self, changes: Mapping[bytes, bytes | None]) -> None:
-        for key, value in changes.items():
-            if value is None:
-                self.deleted.add(key)
-            else:
-                self.values[key] = value
-                self.deleted.discard(key)
-
-    def let_deleted_go(self) -> None:
-        for key in self.deleted:
-            self.values.pop(key, None)
-        self.deleted.clear()
-
-    def changelog(self) -> Changelog:
-        """Its changelog, as far as the store knows it."""
-        return Changelog(self.epoch, self.position)
-
-    def restore(self, records: Sequence[LogRecord], changelog: Changelog) -> None:
-        """Changelog records behind the position."""
-        self.write(changelog.fold(records, self.values.get))
-        self.let_deleted_go()
-        self.note(changelog)
-
-    def note(self, changelog: Changelog) -> None:
-        self.position, self.epoch = changelog.position + 1, changelog.epoch
-
-    def deadlines(self) -> list[tuple[str, Deadline]]:
-        workflows = ((key, value) for key, value in self.values.items() if not is_request_log(key))
-        found = ((key.decode(), deadline_of(value)) for key, value in workflows)
-        return [(key, deadline) for key, deadline in found if deadline is not None]
-
-    def workflows(self) -> dict[str, bytes]:
-        beside = {key for key in self.values if is_request_log(key)} | {LOGS_KEY}
-        return {key.decode(): value for key, value in self.values.items() if key not in beside}
-
-    def copy(self) -> "Store":
-        return Store(dict(self.values), self.position, self.epoch)
-
-
-Disk = dict[int, Store]
-
-
-class Unguarded(Changelog):
-    """Without protection: the last record counts, whoever sent it."""
-
-    def fold(
-        self, records: Iterable[ChangelogRecord], read: Callable[[bytes], bytes | None]
-    ) -> dict[bytes, bytes | None]:
-        changes: dict[bytes, bytes | None] = {}
-        for record in records:
-            assert record.key is not None
-            changes[record.key] = record.value
-            self.known = record.offset + 1
-            guard = guard_in(record)
-            self.epoch = max(self.epoch, GUARD.unpack(guard)[0] if guard else 0)
-        return changes
-
-
-@dataclass(frozen=True)
-class Protections:
-    """What keeps the promise. Each is switched off in a build that the checker must catch.
-
-    `one_flush_for_all`: without it, offsets are committed by transactions of Faust's `exactly_once`: one for each
-    partition, holding its offsets and the records that go *to* it, so that what a partition sends elsewhere is not
-    in its own.
-    """
-
-    flush_before_commit: bool = True
-    one_flush_for_all: bool = True
-    restore_guard: bool = True
-    overtaking: bool = True
-    group_fence: bool = True
-    run_fence: bool = True
-    newest_read: bool = True
-
-
 @dataclass(eq=False)
 class Worker(Process):
-    """`disk` outlives it, what it has not published does not. `deliveries` is how often each batch is delivered."""
+    """`disk` outlives it, what it has not published does not. `deliveries` is how often each batch is delivered.
+
+    `meanwhile` is what others do between the end of its restore and the begin of its epoch.
+    """
 
     disk: Disk
     processor: Processor
     protections: Protections
     deliveries: int = 1
+    meanwhile: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,6 +52,7 @@ class Worker(Process):
         self._changelogs: dict[int, Changelog] = {}
         self._ends: dict[int, int] = {}
         self.lost: list[LostRecords] = []
+        self.begun: dict[tuple[int, int], int] = {}  # by partition and epoch: how far it knew the journal then
 
     async def assign(self, member: Member) -> None:
         """Restore the stores, in pieces, then continue from the committed offsets."""
@@ -143,13 +60,32 @@ class Worker(Process):
         for partition in member.partitions:
             store = self.disk.setdefault(partition, Store())
             self._changelogs[partition] = changelog = self._restored(partition, store)
-            changelog.begin(next_epoch(member.generation, self.clock.now_ms, changelog.epoch))
-            store.epoch = changelog.epoch
+            self._begin_epoch(LogPartition(CHANGELOG, partition), store, changelog, member.generation)
+            self.begun[partition, changelog.epoch] = changelog.known
         self.timers.rebuild({one: self.disk[one].deadlines() for one in member.partitions}, self.clock.now_ms)
         self.hold(member, self.processor.registry.catalog.control)
         self._handled.clear()
         for tp in self.position:
             self._begin_reading(tp)
+
+    def _begin_epoch(self, journal: LogPartition, store: Store, changelog: Changelog, generation: int) -> None:
+        """As agents.faust.takeover does."""
+        while True:
+            self.meanwhile()
+            epoch = next_epoch(generation, self.clock.now_ms, changelog.epoch)
+            value = under(store.values.get(LOGS_KEY), epoch)
+            if not self.protections.epochs_begin_in_journal:
+                store.epoch = changelog.epoch = epoch
+                break
+            first = FirstRecord(value, self.broker.append(journal, Out(LOGS_KEY, value), self.name))
+            self.meanwhile()
+            self.faults.crash_point(self.name, "after the first record of its epoch")
+            behind = self.broker.read(journal, changelog.known)
+            store.restore([one for one in behind if one.offset < first.offset], changelog)
+            if changelog.may_begin(epoch):
+                store.restore([first], changelog)
+                break
+        changelog.begin()
 
     def _begin_reading(self, tp: LogPartition) -> None:
         """From the committed offset on; what is known of the log is in the journal before any record of it is read."""
@@ -209,9 +145,9 @@ class Worker(Process):
             case "handle" if self.position:
                 tps = list(self.position)
                 most = self.faults.random.randint(1, POLLED_MAX)
-                self._poll(self.faults.random.sample(tps, min(len(tps), most)))
+                self.poll(self.faults.random.sample(tps, min(len(tps), most)))
             case "deliver":
-                self._producer.deliver_some(self.faults.random)
+                self.send_some()
             case "commit":
                 self._commit()
             case "tick":
@@ -224,7 +160,7 @@ class Worker(Process):
         for tp in list(self.position):
             self._check_log(tp)
             while self.position[tp] < len(self.broker.logs[tp]):
-                self._poll([tp])
+                self.poll([tp])
                 moved = True
         moved |= bool(self._producer.waiting())
         self._commit()
@@ -237,10 +173,17 @@ class Worker(Process):
             self.look_at_tails()
             self._producer.flush([tp for tp in self._producer.waiting() if tp.topic == CHANGELOG])
 
+    def send_some(self) -> None:
+        """Of what it has published to each partition some first part arrives."""
+        self._producer.deliver_some(self.faults.random)
+
+    def send_all(self) -> None:
+        self._producer.flush()
+
     def die(self) -> None:
         self._producer.drop()
 
-    def _poll(self, tps: Sequence[LogPartition]) -> None:
+    def poll(self, tps: Sequence[LogPartition]) -> None:
         """Some records of some partitions: all of them into the stores, then the journal, then what follows."""
         outbox = Outbox()
         for tp in tps:

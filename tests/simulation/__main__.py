@@ -11,7 +11,7 @@ from itertools import chain
 
 from tests.engine.clock import MovableClock
 from tests.engine.faults import SimulatedLoop
-from tests.engine.worker import Protections
+from tests.engine.protections import Protections
 from tests.simulation.check import PROMISES
 from tests.simulation.reads import the_last_runs_are_done_and_equal_the_source
 from tests.simulation.world import World

@@ -17,7 +17,7 @@ from tests.counter.state import CounterState
 from tests.engine.broker import LogRecord
 from tests.engine.projector import guard
 from tests.simulation import reads
-from tests.simulation.journal import counting, lineages, newest_by_run
+from tests.simulation.journal import counting, epoch_of, lineages, newest_by_run
 from tests.simulation.world import World
 from topics.catalog import CHANGELOG, DEAD_LETTERS
 from topics.dead_letters import DeadLetter, from_record
@@ -96,27 +96,40 @@ def a_counter_ticks_as_often_as_it_should_and_never_early(world: World) -> Itera
 
 def the_stores_say_what_the_journal_says(world: World) -> Iterator[str]:
     """Newest version of each record, in every partition."""
-    folded: dict[bytes, bytes] = {}
+    folded: dict[tuple[int, bytes], bytes] = {}
     for record, _ in counting(world):
-        assert record.key is not None
-        before = folded.get(record.key)
+        key = (record.partition, record.key or b"")
+        before = folded.get(key)
         if record.value is None:
-            folded.pop(record.key, None)
+            folded.pop(key, None)
         elif before is None or guard_of(record.value) >= guard_of(before):
-            folded[record.key] = record.value
+            folded[key] = record.value
     stored = world.rows()
     for key in sorted(folded.keys() | stored.keys()):
         if folded.get(key) != stored.get(key):
-            yield f"{key.decode()}: the store and the changelog disagree"
+            yield f"{key[1].decode()}: the store and the changelog of {key[0]} disagree"
 
 
 def the_last_record_of_each_key_is_the_stores(world: World) -> Iterator[str]:
     """So that compaction leaves what counts, whoever else has sent records."""
-    last = {record.key: record.value for record in world.broker.topic(CHANGELOG)}
+    last = {(record.partition, record.key or b""): record.value for record in world.broker.topic(CHANGELOG)}
     stored = world.rows()
-    for key in sorted(key for key in last if key is not None):
+    for key in sorted(last):
         if last[key] != stored.get(key):
-            yield f"{key.decode()}: compaction would leave a record that does not count"
+            yield f"{key[1].decode()}: compaction would leave in {key[0]} a record that does not count"
+
+
+def whoever_takes_over_knows_all_that_counts(world: World) -> Iterator[str]:
+    """All that counts in front of the first record of an epoch was restored by its owner before it began."""
+    epochs, last = dict[int, int](), dict[int, int]()
+    for record, by in counting(world):
+        partition, epoch = record.partition, epoch_of(record)
+        if epoch > epochs.get(partition, 0):
+            epochs[partition] = epoch
+            known = world.begun[by].get((partition, epoch))
+            if known is not None and last.get(partition, -1) >= known:
+                yield f"{by} took {partition} over with {known} records, and {last[partition] + 1} count"
+        last[partition] = record.offset
 
 
 def the_journal_is_gapless_and_legal(world: World) -> Iterator[str]:
@@ -165,6 +178,7 @@ PROMISES: tuple[Promise, ...] = (
     a_counter_ticks_as_often_as_it_should_and_never_early,
     the_stores_say_what_the_journal_says,
     the_last_record_of_each_key_is_the_stores,
+    whoever_takes_over_knows_all_that_counts,
     the_journal_is_gapless_and_legal,
     published_state_is_the_journals,
     every_published_run_has_ended,

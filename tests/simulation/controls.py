@@ -13,7 +13,7 @@ from agents.core.requests import Requests
 from agents.core.step import Step
 from tables.logs import SourceLogs
 from tables.row import Row
-from tests.engine.worker import Protections
+from tests.engine.protections import Protections
 from topics.kinds.sync import StartSync
 
 
@@ -143,6 +143,7 @@ CONTROLS: Mapping[str, Control] = {
     "no ledger": Control(no_ledger),
     "no guard on restore": Control(protections=Protections(restore_guard=False)),
     "nothing put again": Control(protections=Protections(overtaking=False)),
+    "no first record of an epoch": Control(protections=Protections(epochs_begin_in_journal=False)),
     "no repair of gaps": Control(gaps_that_nobody_repairs),
     "no doubt about pages": Control(contradictions_that_are_believed),
     "no look for lost pages": Control(lost_pages_that_stay_lost),

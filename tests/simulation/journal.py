@@ -93,11 +93,15 @@ def counting(world: World) -> Iterator[tuple[LogRecord, str]]:
     for partition in range(world.broker.partitions):
         tp, epoch = LogPartition(CHANGELOG, partition), 0
         for record, by in zip(world.broker.logs[tp], world.broker.written_by[tp], strict=True):
-            head = record.value or dict(record.headers)["sluice-guard"] or b""
-            of_writer = int.from_bytes(head[:8], "big")
+            of_writer = epoch_of(record)
             if of_writer >= epoch:
                 epoch = of_writer
                 yield record, by
+
+
+def epoch_of(record: LogRecord) -> int:
+    head = record.value or dict(record.headers)["sluice-guard"] or b""
+    return int.from_bytes(head[:8], "big")
 
 
 def lineages(world: World) -> list[Lineage]:

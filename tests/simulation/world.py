@@ -18,7 +18,9 @@ from tests.engine.faults import Faults, spin
 from tests.engine.fetcher import Fetcher
 from tests.engine.outside import Api, AuditedSink
 from tests.engine.projector import Projector, Published
-from tests.engine.worker import Disk, Protections, Store, Worker
+from tests.engine.protections import Protections
+from tests.engine.store import Disk, Store
+from tests.engine.worker import Worker
 from tests.simulation.clients import Clients
 from tests.simulation.fleet import Fleet
 from tests.simulation.proofs import Proofs
@@ -40,6 +42,7 @@ SNAPSHOTS_MAX = 5
 SKEWS_MS = (0, -3_600_000, -5_000, 5_000, 3_600_000)
 RETIREMENT_SECONDS = 9 * 24 * 3_600  # longer than the record of an ended workflow is kept
 DRAINS_MAX = 20
+SENDS_MEANWHILE = 0.3  # how often an expelled worker sends something while another one takes over
 SECONDS = (0.001, 0.3, 1, 1, 10, 130, 700)  # that pass at once; each history has its longest
 
 Action = Callable[[], Awaitable[None]]
@@ -67,6 +70,7 @@ class World:
         self.broker_was_skewed = False
         self.had_trouble = False
         self.stranded: list[str] = []
+        self.begun: dict[str, dict[tuple[int, int], int]] = {}  # by life of a worker: Worker.begun
         self.calm_since = 0
         self._seconds = SECONDS[: random.randint(1, len(SECONDS))]
         self._protections = protections
@@ -113,18 +117,17 @@ class World:
             fleet.end()
         await spin()
 
-    def rows(self) -> dict[bytes, bytes]:
-        """The table as it is stored by those who hold its partitions."""
-        return {key: value for store in self._held() for key, value in store.values.items()}
+    def rows(self) -> dict[tuple[int, bytes], bytes]:
+        """The table as it is stored by those who hold its partitions: by partition and key."""
+        return {(number, key): value for number, store in self._held() for key, value in store.values.items()}
 
     def records(self) -> list[Row[Any]]:
         rows = sorted(self.rows().items())
-        return [WITH_COUNTER.read_row(value) for key, value in rows if not is_request_log(key) and key != LOGS_KEY]
+        return [WITH_COUNTER.read_row(value) for (_, key), value in rows if not is_request_log(key) and key != LOGS_KEY]
 
-    def _held(self) -> list[Store]:
-        live = self.workers.live.items()
-        disks = self._disks
-        return [disks[name][number] for name, one in live for number in one.member.partitions if number in disks[name]]
+    def _held(self) -> list[tuple[int, Store]]:
+        held = [(name, number) for name, one in self.workers.live.items() for number in one.member.partitions]
+        return [(number, self._disks[name][number]) for name, number in held if number in self._disks[name]]
 
     async def _misfortunes_and_work(self) -> None:
         """Each history has its own mixture: of each misfortune none, some or much."""
@@ -252,7 +255,15 @@ class World:
                 self.faults.note(life, f"finds store {number} {'older' if older else 'empty'}")
         self._disks[name] = left
         group, protections = self.workers.group, self._protections
-        return Worker(life, self.broker, group, self.faults, left, self._processor, protections)
+        worker = Worker(life, self.broker, group, self.faults, left, self._processor, protections)
+        worker.meanwhile = self._let_expelled_workers_send
+        self.begun[life] = worker.begun
+        return worker
+
+    def _let_expelled_workers_send(self) -> None:
+        for worker in self.workers.expelled:
+            if self.faults.happens(SENDS_MEANWHILE):
+                worker.send_some()
 
     def _fetcher(self, life: str, name: str) -> Fetcher:
         group, activities = self.fetchers.group, {RECORD: self._record}

@@ -35,8 +35,8 @@ def folded(*records: LogRecord, stored: dict[bytes, bytes] = STORE, epoch: int =
 
 
 def owned(*records: LogRecord, known: int = 0) -> Changelog:
-    changelog = Changelog(known=known)
-    changelog.begin(MINE)
+    changelog = Changelog(MINE, known)
+    changelog.begin()
     changelog.fold(records, {b"a": value(MINE, 5)}.get)
     return changelog
 
@@ -103,6 +103,11 @@ def test_another_processs_record_between_the_owners_is_not_known_until_it_is_rea
 
 def test_an_owner_does_not_take_its_own_records_for_somebody_elses() -> None:
     assert owned(put(0, MINE, 4), put(1, MINE, 5)).overtaken == ()
+
+
+def test_an_epoch_may_begin_above_all_that_were_begun_in_front_of_it() -> None:
+    _, changelog = folded(put(0, FROZEN), put(1, MINE), put(2, FROZEN))
+    assert [changelog.may_begin(epoch) for epoch in (MINE - 1, MINE, MINE + 1)] == [False, False, True]
 
 
 def test_an_owner_that_meets_a_higher_epoch_has_been_cut_off_itself() -> None:

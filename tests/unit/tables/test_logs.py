@@ -1,8 +1,19 @@
+import msgspec
 import pytest
 
 from agents.kinds import SHIPPED
 from tables.kinds.sync import SyncState
-from tables.logs import FoundLog, SourceLog, SourceLogs, decode_logs, encode_logs, is_another_log
+from tables.logs import (
+    KEY,
+    FirstRecord,
+    FoundLog,
+    SourceLog,
+    SourceLogs,
+    decode_logs,
+    encode_logs,
+    is_another_log,
+    under,
+)
 from tables.row import Row, encode_row
 from topics.errors import Broken
 
@@ -107,6 +118,13 @@ def test_each_change_outranks_the_one_before() -> None:
 
 def test_the_record_of_logs_is_read_as_it_was_written() -> None:
     assert decode_logs(encode_logs(KNOWN)) == KNOWN
+
+
+def test_an_epoch_begins_with_the_logs_that_were_known() -> None:
+    known = SourceLogs(epoch=7, seq=3, incarnation=2, logs={"control": SourceLog("id", 2)})
+    first = FirstRecord(under(encode_logs(known), 9), offset=4)
+    assert (first.key, first.epoch, decode_logs(first.value)) == (KEY, 9, msgspec.structs.replace(known, epoch=9))
+    assert decode_logs(under(None, 9)) == SourceLogs(epoch=9)
 
 
 def test_a_record_that_is_none_stops_the_process() -> None:

@@ -15,7 +15,7 @@ from tables.row import Row
 from tests.engine.broker import LogPartition
 from tests.engine.clock import T0
 from tests.engine.engine import KEY
-from tests.engine.worker import Store
+from tests.engine.store import Store
 from tests.support.adapters import adapter, entity
 from topics.command import Command
 from topics.kinds.sync import ChildDone, StartSync

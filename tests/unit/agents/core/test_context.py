@@ -13,7 +13,7 @@ from tables.requests import log_key, slot_of
 from tests.engine.broker import LogPartition, LogRecord
 from tests.engine.clock import T0
 from tests.engine.engine import KEY, Engine
-from tests.engine.worker import Store
+from tests.engine.store import Store
 from tests.support.adapters import adapter
 from tests.support.adapters import entity as shaped
 from tests.unit.agents.core.harness import child_done, start

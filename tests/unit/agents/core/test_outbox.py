@@ -7,7 +7,7 @@ from agents.core.batch import Batch, Out
 from agents.core.outbox import Outbox, check_order
 from tables.changelog import tombstone_headers
 from tests.engine.broker import LogPartition, LogRecord
-from tests.engine.worker import Store
+from tests.engine.store import Store
 from topics.errors import Broken
 
 CONTROL = LogPartition("control", 0)
