@@ -69,13 +69,16 @@ class LeaseBench:
     """A lease reader over a source of lists and a sink in memory."""
 
     def __init__(
-        self, change: Callable[[FetchRequest, PageBody], PageBody | None] = lambda request, body: body
+        self,
+        change: Callable[[FetchRequest, PageBody], PageBody | None] = lambda request, body: body,
+        is_ordered: bool = False,
     ) -> None:
+        self.adapter = toy(is_ordered)
         self.clock = MovableClock()
         self.source = Source(change)
         self.sink = Sink()
         self.database = Database(self.sink, self.clock.sleep)
-        self.reader = LeaseReader(self.source, self.database, {"toy": toy()}, self.clock, self.clock.sleep)
+        self.reader = LeaseReader(self.source, self.database, {"toy": self.adapter}, self.clock, self.clock.sleep)
 
     async def read(self, entity: str, units: int, first: int = 1, **more: Any) -> PageDone:
         asked: dict[str, Any] = {"run": RUN, "lease": 1, "first": first, "units": units, **more}
@@ -96,7 +99,7 @@ class LeaseBench:
         ref = RunRef(f"entity-sync:acme:toy:{entity}:full", RUN, "acme", "toy", entity, "full")
         rows = tuple(RowWrite(key, (), "{}", b"", None) for key in keys)
         given: dict[str, Any] = {"is_last": False, "next_cursor": None, "fetched_at": self.clock.now(), **more}
-        return PageWrite(ref, toy().entities[entity], parent, page, rows, (), **given)
+        return PageWrite(ref, self.adapter.entities[entity], parent, page, rows, (), **given)
 
     def add_parents(self, *keys: str, proof: Proof | None = PROVEN) -> None:
         """Rows of a run that is complete; without a proof one that is not done yet."""

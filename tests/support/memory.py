@@ -156,7 +156,7 @@ class MemorySink:
         missing = [key for key in rows if key not in seen and self._may_be_missing(sweep, key)]
         self.sweeping.find(run.id, [(run.entity, run.org, key) for key in missing])
         witness = next((self._candidate(sweep, key) for key in sorted(seen) if key in rows), None)
-        found = self.sweeping.missing(run.id, len(rows), limit, witness, "")
+        found = self.sweeping.missing(run.id, len(rows), sample, limit, witness)
         return replace(found, unchecked=tuple(self._candidate(sweep, one.key) for one in found.unchecked))
 
     def _may_be_missing(self, sweep: Sweep, key: str) -> bool:

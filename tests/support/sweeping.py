@@ -45,13 +45,14 @@ class Sweeping:
         for record in page.rejected:
             known.setdefault(record.key, "rejected")
 
-    def candidates(self, run: str, limit: int) -> list[Decision]:
-        unchecked = [one for one in self._of(run) if one.state == "found" and one.check is None]
-        return sorted(unchecked, key=lambda one: one.place)[:limit]
+    def candidates(self, run: str, sample: int, limit: int) -> list[Decision]:
+        known = sorted(self._of(run), key=lambda one: one.place)
+        step = max(-(-len(known) // sample), 1)
+        return [one for one in known[::step] if one.state == "found" and one.check is None][:limit]
 
-    def missing(self, run: str, rows: int, limit: int, witness: Candidate | None, raw: str) -> Missing:
+    def missing(self, run: str, rows: int, sample: int, limit: int, witness: Candidate | None) -> Missing:
         checks = [one.check for one in self._of(run) if one.check is not None]
-        unchecked = tuple(Candidate(one.place[2], raw) for one in self.candidates(run, limit))
+        unchecked = tuple(Candidate(one.place[2], "") for one in self.candidates(run, sample, limit))
         existing = sum(not check.is_gone for check in checks)
         return Missing(
             rows, len(self._of(run)), len(checks), existing, "" in self.seen.get(run, {}), unchecked, witness

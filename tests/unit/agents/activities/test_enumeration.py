@@ -10,9 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agents.activities import enumeration
-from agents.activities.fetch import LeaseReader
 from agents.ports import FetchRequest, LeaseRequest, PageBody, RunRef
-from tests.support.adapters import toy
 from tests.support.leases import RUN, LeaseBench
 from topics.kinds.entity import PageDone
 
@@ -36,12 +34,8 @@ class Moving:
         self._next += 1
 
 
-def ordered(**more: Callable[..., PageBody]) -> LeaseBench:
-    bench = LeaseBench(**more)
-    bench.reader = LeaseReader(
-        bench.source, bench.database, {"toy": toy(is_ordered=True)}, bench.clock, bench.clock.sleep
-    )
-    return bench
+def ordered(change: Callable[..., PageBody] = lambda request, body: body) -> LeaseBench:
+    return LeaseBench(change, is_ordered=True)
 
 
 async def read_whole(bench: LeaseBench, entity: str) -> PageDone:
