@@ -1,6 +1,7 @@
 """Facts of the ledger: which part of a collection a page shows, and what a run can prove by its pages."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 
@@ -24,6 +25,16 @@ class Extent:
 
 
 BEGINNING = Extent()
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Parents under which a delta reads `entity`: those that have changed since that was done last, and the first
+    `most` of those under which nobody has read since `before`."""
+
+    entity: str
+    before: datetime
+    most: int
 
 
 class Changes(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from agents.ledger import BEGINNING, Extent, LedgerSums, Proof
+from agents.ledger import BEGINNING, Due, Extent, LedgerSums, Proof
 from manifests.entity import Adapter, Entity
 from topics.command import NO_COUNTS, Counts, RunOutcome
 from topics.errors import SluiceError
@@ -166,7 +166,7 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class ClosedRun:
-    """As what the run is closed: the first that closed it decided. One that a newer run closed ends as requested."""
+    """As what it is closed: the first that closed it decided. One that a newer run closed ends as requested."""
 
     outcome: RunOutcome
     counts: Counts
@@ -182,8 +182,8 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class ParentsRequest:
-    """Up to `limit` rows of an entity behind the key `after`, with the columns that their children's path names.
-    `unread_by`: only those whose children that run (by id) has not read to their end."""
+    """Up to `limit` rows behind the key `after`, with the named columns. `unread_by`: only those whose children that run
+    (by id) has not read to their end."""
 
     adapter: str
     entity: Entity
@@ -192,6 +192,7 @@ class ParentsRequest:
     after: str | None
     limit: int
     unread_by: str | None = None
+    due: Due | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +253,8 @@ class Sink(Protocol):
     """
 
     async def prepare(self, adapter: Adapter) -> Mapping[str, SluiceError]:
-        """Create what the adapter's entities need: a table each, and the columns that are not there yet.
-
-        Returns the entities that have no fit table, with the reason; the others can be stored.
-        """
+        """Create what the adapter's entities need: a table each, and the columns that are not there yet. Returns the
+        entities that have no fit table, with the reason; the others can be stored."""
 
     async def open_leases(self, requests: Sequence[LeaseRequest]) -> Sequence[LeaseState]:
         """Open each run unless it or a newer one of its workflow was closed or opened; read the ledger.

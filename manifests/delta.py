@@ -14,8 +14,16 @@ FIELDS_MAX = 4  # of an order
 
 
 def can_delta(entity: Entity) -> bool:
-    """Whether changes can be asked for. Of what stands under parents they cannot: nobody says which parents to ask."""
+    """Whether changes can be asked for. Of what stands under parents they cannot: that is read under parents that have
+    changed."""
     return entity.reads.delta is not None and entity.under is None
+
+
+def has_delta(adapter: Adapter, entity: Entity) -> bool:
+    """Whether the entity is part of a delta: by its own changes, or by those of its parents."""
+    while entity.under is not None:
+        entity = adapter.entities[entity.under.entity]
+    return can_delta(entity)
 
 
 def is_walked(entity: Entity) -> bool:
@@ -24,9 +32,9 @@ def is_walked(entity: Entity) -> bool:
 
 
 def delta_entities(adapter: Adapter) -> Adapter:
-    """The adapter with only those entities that can be read by their changes; what others they wait for in a full sync
-    is left out."""
-    kept = {name: one for name, one in adapter.entities.items() if can_delta(one)}
+    """The adapter with only those entities that are part of a delta; what others they wait for in a full sync is left
+    out."""
+    kept = {name: one for name, one in adapter.entities.items() if has_delta(adapter, one)}
     return adapter.model_copy(update={"entities": {name: _among(one, kept) for name, one in kept.items()}})
 
 

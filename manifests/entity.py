@@ -65,6 +65,9 @@ class Under(Shape):
         False, description="Ids are unique only under a parent: its key becomes the first part of the key."
     )
     one: bool = Field(False, description="The path leads to one record, or to none, instead of a list of them.")
+    rotation_hours: Annotated[int, Field(ge=1, le=8_760)] = Field(
+        24, description="A delta also reads under parents under which nobody has read for so long, some at a time."
+    )
     on_delete: Literal["cascade", "keep"] = Field(
         "cascade", description="What becomes of the rows when their parent's row is deleted."
     )

@@ -15,8 +15,8 @@ from agents.activities.paging import numbered, under
 from agents.activities.results import Failure, Fenced, UnitResult
 from agents.activities.sweep import swept
 from agents.ledger import Changes, Proof
-from agents.ports import LedgerLine, ParentsRequest, RunEnd
-from manifests.entity import Entity, path_columns
+from agents.ports import LedgerLine, RunEnd
+from manifests.entity import Entity
 from topics.command import NO_COUNTS, Counts
 from topics.errors import shortened
 from topics.kinds.entity import KEY, PageDone
@@ -73,8 +73,7 @@ async def _read_again(lease: Lease, missing: Sequence[int]) -> list[UnitResult]:
 
 async def _close_parents(lease: Lease, above: Entity) -> PageDone:
     command, database, pages = lease.command, lease.pages.database, lease.pages
-    names = path_columns(pages.entity)
-    request = ParentsRequest(command.adapter, above, command.org, names, None, PARENTS_MAX, pages.run.id)
+    request = lease.parents(above, None, PARENTS_MAX, unread=True)
     results: list[UnitResult] = []
     while True:
         # First: what is lost, or found by another run, after these two is missing below, or the run stays open.

@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from functools import partial
 
 from agents import concurrency
 from agents.activities.pages import Page, Pages
 from agents.activities.results import REPORTABLE, Fenced, UnitDone, UnitResult, failure_of, from_ledger, report
-from agents.ledger import Extent
-from agents.ports import LeaseRequest, LedgerLine, PageOutcome
+from agents.ledger import Due, Extent
+from agents.ports import LeaseRequest, LedgerLine, PageOutcome, ParentsRequest
+from manifests.entity import Entity, path_columns
 from topics.kinds.entity import FetchPages, PageDone
+from topics.kinds.sync import DELTA
 
 LEASE_SECONDS_MAX = 2.0  # after that no further unit is begun; at least one always is
+ROTATION_MAX = 250  # parents that a delta reads under though they have not changed
 PAGES_MAX = 2**40  # of a run; more than any API has
 
 
@@ -48,6 +52,16 @@ class Lease:
         if not state.is_open:
             raise Fenced(state)
         self.lines |= {(line.parent, line.page): line for line in state.lines}
+
+    def parents(self, above: Entity, after: str | None, limit: int, unread: bool = False) -> ParentsRequest:
+        """Asks for the next parents that the run reads under; `unread`: those that it has not read under."""
+        entity, run = self.pages.entity, self.pages.run
+        due: Due | None = None
+        if run.type == DELTA and entity.under is not None:
+            before = self.pages.clock.now() - timedelta(hours=entity.under.rotation_hours)
+            due = Due(entity.name, before, ROTATION_MAX)
+        names = path_columns(entity)
+        return ParentsRequest(run.adapter, above, run.org, names, after, limit, run.id if unread else None, due)
 
     def known(self, page: int, parent: str = "") -> UnitDone | None:
         """The page as the ledger has it."""

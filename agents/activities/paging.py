@@ -8,8 +8,8 @@ from agents.activities.enumeration import Enumeration
 from agents.activities.layout import Address, Layout
 from agents.activities.lease import Lease
 from agents.activities.results import Failure, UnitDone, UnitResult
-from agents.ports import Parent, ParentsRequest
-from manifests.entity import Entity, path_columns
+from agents.ports import Parent
+from manifests.entity import Entity
 from topics.command import NO_COUNTS, Counts
 from topics.errors import Rejected, shortened
 from topics.kinds.entity import PageDone
@@ -63,10 +63,10 @@ async def read_chain(lease: Lease) -> PageDone:
 async def read_parents(lease: Lease, above: Entity) -> PageDone:
     """Every page under each of the next parents, several parents at a time; a parent is a unit."""
     command, database = lease.command, lease.pages.database
-    names = path_columns(lease.pages.entity)
-    request = ParentsRequest(command.adapter, above, command.org, names, command.cursor, command.units + 1)
+    request = lease.parents(above, command.cursor, command.units + 1)
     found = await database.parents(request)
-    total = await database.count(command.adapter, above, command.org) if command.first == 1 else None
+    is_counted = command.first == 1 and request.due is None
+    total = await database.count(command.adapter, above, command.org) if is_counted else None
     parents, is_last = found[: command.units], len(found) <= command.units
     results = await under(lease, parents, is_last)
     if not parents:

@@ -101,12 +101,23 @@ class SqlSink(DeletingSink):
         table = entity_table(request.adapter, request.entity)
         types = table.types_of(request.columns)
         named = "".join(f', "{name}"' for name in types)
-        arguments: list[object] = [request.org, request.after or "", min(request.limit, PARENTS_READ_MAX)]
-        name = "parents"
-        if request.unread_by is not None:
-            name, arguments = "unread_parents", [*arguments, request.unread_by]
-        found = await self.fetch(self.sql[name].format(columns=named, table=table.name), *arguments)
+        which, more = self._which(request)
+        arguments = (request.org, request.after or "", min(request.limit, PARENTS_READ_MAX), *more)
+        query = self.sql["parents"].format(columns=named, table=table.name, which=which)
+        found = await self.fetch(query, *arguments)
         return [parent_of(key, types, values) for key, *values in found]
+
+    def _which(self, request: ParentsRequest) -> tuple[str, list[object]]:
+        """The further conditions of parents, and their arguments: from the fourth on."""
+        which, more = "", list[object]()
+        if request.unread_by is not None:
+            which += self.sql["unread"].format(run=4)
+            more += [request.unread_by]
+        if (due := request.due) is not None:
+            names = ("adapter", "entity", "due", "most")
+            which += self.sql["changed"].format(**{name: 4 + len(more) + n for n, name in enumerate(names)})
+            more += [request.adapter, due.entity, self.moment(due.before), due.most]
+        return which, more
 
     async def ledger_sums(self, run: str) -> LedgerSums:
         (sums,) = await self.fetch(self.sql["ledger_sums"], run)
@@ -119,7 +130,7 @@ class SqlSink(DeletingSink):
 
     async def records(self, table: str, org: str) -> AsyncIterator[tuple[str, str]]:
         """Key and raw JSON of each row of an organisation, in byte order of the keys. For checks, not for syncs."""
-        query, after = self.sql["parents"].format(columns=", raw", table=table), ""
+        query, after = self.sql["parents"].format(columns=", raw", table=table, which=""), ""
         while found := await self.fetch(query, org, after, RECORDS_READ_MAX):
             for after, raw in found:
                 yield after, raw

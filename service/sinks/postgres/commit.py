@@ -27,11 +27,11 @@ DIALECT = Dialect(
     },
     key='collate "C"',
 )
-_DELETES = read_statements("service.sinks", "deletes.sql")
+_COMMON = {**read_statements("service.sinks", "deletes.sql"), **read_statements("service.sinks", "parents.sql")}
 SQL = {
     **read_statements("service.sinks.postgres", "statements.sql"),
-    **_DELETES,
-    "lock_run": _DELETES["lock_run"].format(row_lock="for no key update"),
+    **_COMMON,
+    "lock_run": _COMMON["lock_run"].format(row_lock="for no key update"),
 }
 # Enters pages and stores no rows. No outcomes: nothing is entered, the pages must take the upsert path.
 LEDGER_STATEMENT = "\n".join(SQL[part] for part in ("ledger", "loaded", "line", "outcomes"))

@@ -29,14 +29,6 @@ from sluice_open_leases($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as le
 -- name: close_runs
 select outcome, pages, records, rejected from sluice_close_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
--- name: parents
-select id{columns} from "{table}" where org = $1 and id > $2 and deleted_at is null order by id limit $3
-
--- name: unread_parents
-select id{columns} from "{table}" as parent where org = $1 and id > $2 and deleted_at is null and not exists (
-    select from sluice_pages as line where line.run_id = $4 and line.parent = parent.id and line.is_last
-) order by id limit $3
-
 -- name: ledger_sums
 select count(*), count(*) filter (where page < 0), count(distinct parent) from sluice_pages where run_id = $1
 

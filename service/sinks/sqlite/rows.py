@@ -25,12 +25,12 @@ DIALECT = Dialect(
     key="collate binary",
 )
 
-_NUMBERED = re.compile(r"\$(\d+)")  # an argument, as PostgreSQL names it
-_DELETES = read_statements("service.sinks", "deletes.sql")
+_NUMBERED = re.compile(r"\$(\d+|(?=\{))")  # an argument, as PostgreSQL names it
+_COMMON = {**read_statements("service.sinks", "deletes.sql"), **read_statements("service.sinks", "parents.sql")}
 SQL = {
     **read_statements("service.sinks.sqlite", "statements.sql"),
-    **{name: _NUMBERED.sub(r"?\1", text) for name, text in _DELETES.items()},
-    "lock_run": _NUMBERED.sub(r"?\1", _DELETES["lock_run"].format(row_lock="")),
+    **{name: _NUMBERED.sub(r"?\1", text) for name, text in _COMMON.items()},
+    "lock_run": _NUMBERED.sub(r"?\1", _COMMON["lock_run"].format(row_lock="")),
 }
 
 

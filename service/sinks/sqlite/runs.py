@@ -43,6 +43,8 @@ def close_run(connection: sqlite3.Connection, end: RunEnd, moment: str) -> Close
         return None
     connection.execute(SQL["close_run"], (outcome, moment, proof_text(end), run.id))
     connection.execute(SQL["fold_lines"], {"run_id": run.id})
+    if known == "open" and outcome == "done" and not run.verify:
+        connection.execute(SQL["note_parents"], (run.id,))
     connection.execute(SQL["delete_lines"], (run.id,))
     if known == "open" and outcome == "done" and end.proof is not None and end.proof.changes is not None:
         moved = (run.org, run.adapter, run.entity, end.proof.changes.watermark, run.id, moment)

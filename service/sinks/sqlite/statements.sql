@@ -59,14 +59,6 @@ select exists (select 1 from rejected_records where org = ? and adapter = ? and 
 -- name: clear_rejected
 delete from rejected_records where org = ? and adapter = ? and entity = ? and record_key = ? and place = ''
 
--- name: parents
-select id{columns} from "{table}" where org = ? and id > ? and deleted_at is null order by id limit ?
-
--- name: unread_parents
-select id{columns} from "{table}" as parent where org = ?1 and id > ?2 and deleted_at is null and not exists (
-    select 1 from sluice_pages as line where line.run_id = ?4 and line.parent = parent.id and line.is_last
-) order by id limit ?3
-
 -- name: ledger_sums
 select count(*), count(*) filter (where page < 0), count(distinct parent) from sluice_pages where run_id = ?
 
@@ -146,6 +138,14 @@ from (
     from sluice_pages where run_id = :run_id
 ) as folded
 where run_id = :run_id
+
+-- name: note_parents
+insert into sluice_parents (org, adapter, entity, parent, read_at)
+select run.org, run.adapter, run.entity, line.parent, run.opened_at
+from sluice_pages as line join sluice_runs as run on run.run_id = line.run_id
+where run.run_id = ? and line.is_last and line.parent <> ''
+on conflict (org, adapter, entity, parent) do update set read_at = excluded.read_at
+where excluded.read_at > sluice_parents.read_at
 
 -- name: delete_lines
 delete from sluice_pages where run_id = ?
