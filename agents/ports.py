@@ -182,8 +182,8 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class ParentsRequest:
-    """Up to `limit` rows behind the key `after`, with the named columns. `unread_by`: only those whose children that run
-    (by id) has not read to their end."""
+    """Up to `limit` rows behind the key `after`, with the named columns. `unread_by`: only those whose children that
+    run (by id) has not read to their end."""
 
     adapter: str
     entity: Entity

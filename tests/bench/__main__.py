@@ -13,6 +13,7 @@ import uvloop
 from tests.bench.decisions import measure_decisions
 from tests.bench.environment import Environment, environment_in
 from tests.bench.flat import measure_flat
+from tests.bench.following import measure_following
 from tests.bench.history import measure_history
 from tests.bench.isolation import measure_isolation
 from tests.bench.limited import measure_limited
@@ -24,6 +25,7 @@ from tests.bench.table import measure_table
 
 Found = Mapping[str, msgspec.Struct]
 MEASUREMENTS: Mapping[str, Callable[[Environment, int], Awaitable[msgspec.Struct]]] = {
+    "following": measure_following,
     "flat": measure_flat,
     "decisions": measure_decisions,
     "isolation": measure_isolation,

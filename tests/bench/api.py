@@ -1,8 +1,9 @@
 """The API of the benchmark: pages rendered ahead and served from memory, so that it is never what is measured.
 
 GET /{org}/contacts?offset=&per_page= is a pure function of its address; an organisation's name says how much it has
-and how it is served (`KINDS`): `p25-x` has 25 pages of 25 records, `r10000-x` 10,000 records. It keeps a journal of
-its requests, by which everything else is checked. Run: python -m tests.bench.api PORT.
+and how it is served (`KINDS`): `p25-x` has 25 pages of 25 records, `r10000-x` 10,000 records. Its members change, as
+many as were asked for last, and can be filtered by that. It keeps a journal of its requests, by which everything else
+is checked. Run: python -m tests.bench.api PORT.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ PAGES_READY_MAX = 25_000  # rendered ahead; one more is refused
 REQUESTS_MAX = 1_000_000  # in the journal; one more is refused
 LIMIT, PERIOD_SECONDS = 100, 20
 SLOW_SECONDS = 0.05
+CREATED_AT = "2025-01-01T00:00:00Z"  # of members that have not changed
 _PREFIX = "X-PCO-API-Request-Rate"  # named as Planning Center names them
 
 
@@ -53,10 +55,23 @@ class Request(NamedTuple):
 
 
 class PageAddress(NamedTuple):
+    """`since`: only what has changed since then, an ISO time."""
+
     org: str
     entity: str
     offset: int
     size: int
+    since: str = ""
+
+
+class Changed(NamedTuple):
+    """So many members of an organisation, spread evenly, were changed last, at that time."""
+
+    records: int = 0
+    at: str = ""
+
+
+NOTHING = Changed()
 
 
 @dataclass
@@ -75,6 +90,7 @@ class Api:
         self.is_hurried = False  # nobody is answered late any more
         self._ready: dict[PageAddress, bytes] = {}
         self._windows: dict[str, Window] = {}
+        self._changed: dict[str, Changed] = {}
 
     def answer(self, target: str) -> tuple[bytes, float]:
         """The answer to a GET, and after how many seconds it goes out."""
@@ -83,13 +99,15 @@ class Api:
         if path.startswith("_"):
             return self._command(path, query), 0.0
         org, entity = path.split("/")
-        address = PageAddress(org, entity, int(query.get("offset", 0)), int(query.get("per_page", PAGE)))
+        since = query.get("where[updated_at][gte]", "")
+        address = PageAddress(org, entity, int(query.get("offset", 0)), int(query.get("per_page", PAGE)), since)
         kind, now = KINDS[org[0]], time.time()
         status, headers = self._limited(org, now) if kind.is_limited else (200, "")
         if len(self.requests) >= REQUESTS_MAX:
             return reply(500, b"the journal is full"), 0.0
         self.requests.append(Request(now, org, address.offset // address.size, status))
-        body = (self._ready.get(address) or render(address)) if status == 200 else b""
+        changed = self._changed.get(org, NOTHING)
+        body = (self._ready.get(address) or render(address, changed)) if status == 200 else b""
         return reply(status, body, headers), 0.0 if self.is_hurried else kind.after_seconds
 
     def _command(self, path: str, query: dict[str, str]) -> bytes:
@@ -100,6 +118,8 @@ class Api:
                 self.is_hurried = True
             case "_render":
                 self._render(query["orgs"].split(","), query["entity"], int(query["per_page"]), query["keep"] == "1")
+            case "_change":
+                self._changed[query["org"]] = Changed(int(query["count"]), query["at"])
             case "_requests":
                 return reply(200, msgspec.json.encode(self.requests[int(query["since"]) :]))
             case _:
@@ -166,27 +186,35 @@ def amount(org: str) -> int:
     return int(org[1:].partition("-")[0]) * KINDS[org[0]].records
 
 
-def render(address: PageAddress) -> bytes:
-    total, following = amount(address.org), address.offset + address.size
-    records = [record(address.org, address.entity, number) for number in range(address.offset, min(following, total))]
-    link = f"/{address.org}/{address.entity}?offset={following}&per_page={address.size}" if following < total else None
-    return msgspec.json.encode({"data": records, "meta": {"total": total}, "links": {"next": link}})
+def render(address: PageAddress, changed: Changed = NOTHING) -> bytes:
+    org, entity, offset, size, since = address
+    every = amount(org)
+    numbers = range(0, every, every // changed.records) if changed.records else range(0)
+    numbers = numbers if since > CREATED_AT else range(every)
+    records = [record(org, entity, number, changed) for number in numbers[offset : offset + size]]
+    following = offset + size
+    link = f"/{org}/{entity}?offset={following}&per_page={size}" if following < len(numbers) else None
+    return msgspec.json.encode({"data": records, "meta": {"total": len(numbers)}, "links": {"next": link}})
 
 
-def record(org: str, entity: str, number: int) -> dict[str, object]:
+def record(org: str, entity: str, number: int, changed: Changed = NOTHING) -> dict[str, object]:
     chance = int.from_bytes(blake2b(f"{org}/{number}".encode(), digest_size=4).digest(), "big")
     minutes = number % 500_000
+    attributes = {
+        "name": f"{entity} {number}",
+        "email": f"u{number}@{org}.example",
+        "status": ("active", "paused", "closed")[chance % 3],
+        "amount": chance % 100_000,
+        "created_at": f"2024-{1 + minutes % 12:02}-{1 + minutes % 28:02}T{minutes % 24:02}:{minutes % 60:02}:00Z",
+        "note": "x" * (chance % 64),
+    }
+    if entity == "members":
+        is_changed = changed.records and number % (amount(org) // changed.records) == 0
+        attributes["updated_at"] = changed.at if is_changed else CREATED_AT
     return {
         "type": entity,
         "id": f"{entity}-{number:08}",
-        "attributes": {
-            "name": f"{entity} {number}",
-            "email": f"u{number}@{org}.example",
-            "status": ("active", "paused", "closed")[chance % 3],
-            "amount": chance % 100_000,
-            "created_at": f"2024-{1 + minutes % 12:02}-{1 + minutes % 28:02}T{minutes % 24:02}:{minutes % 60:02}:00Z",
-            "note": "x" * (chance % 64),
-        },
+        "attributes": attributes,
         "relationships": {"account": {"data": {"type": "accounts", "id": f"accounts-{chance % 1000}"}}},
     }
 

@@ -32,7 +32,7 @@ from topics.command import Command
 from topics.partitions import partitioner
 
 MANIFESTS = Path(__file__).parent / "manifests"
-ADAPTERS = ("bench", "bulk", "limited")
+ADAPTERS = ("bench", "bulk", "limited", "moving")
 CONCURRENCY = 32  # requests in flight per connection
 STOP_SECONDS_MAX = 40.0
 READY_SECONDS_MAX = 120.0

@@ -9,7 +9,7 @@ import asyncpg
 
 from tests.bench.cluster import POLL_SECONDS, Cluster
 from tests.bench.shapes import Shape
-from topics.kinds.sync import StartSync
+from topics.kinds.sync import FULL, StartSync
 
 WARM_SECONDS_MAX = 60.0
 WARM_WORKFLOWS, WARM_PAGES = 2_000, 1
@@ -54,16 +54,18 @@ class Engine:
         await self.begin(shape.adapter, orgs)
         await self.ended(shape.adapter, orgs, seconds_max)
 
-    async def begin(self, adapter: str, orgs: Sequence[str]) -> None:
-        await self.cluster.send(_starts(adapter, orgs))
+    async def begin(self, adapter: str, orgs: Sequence[str], type_: str = FULL) -> None:
+        await self.cluster.send(_starts(adapter, orgs, type_))
 
-    async def ended(self, adapter: str, orgs: Sequence[str], seconds_max: float = RUN_SECONDS_MAX) -> None:
+    async def ended(
+        self, adapter: str, orgs: Sequence[str], seconds_max: float = RUN_SECONDS_MAX, type_: str = FULL
+    ) -> None:
         """Until every run of these has ended; each must have ended well.
 
         Until the last of them has ended, the others are not queried: a query fifty times a second must not be
         what is measured.
         """
-        waiting = [start.key for start in _starts(adapter, orgs)]
+        waiting = [start.key for start in _starts(adapter, orgs, type_)]
         async with asyncio.timeout(seconds_max):
             while waiting:
                 if await self._ended(_OF_ONE, waiting[-1]):
@@ -84,5 +86,5 @@ class Engine:
         return f"{shape.adapter}_{shape.adapter}_contact"
 
 
-def _starts(adapter: str, orgs: Sequence[str]) -> list[StartSync]:
-    return [StartSync(org=org, adapter=adapter, type="full") for org in orgs]
+def _starts(adapter: str, orgs: Sequence[str], type_: str) -> list[StartSync]:
+    return [StartSync(org=org, adapter=adapter, type=type_) for org in orgs]

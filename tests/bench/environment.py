@@ -60,6 +60,10 @@ class Environment:
         await self._get("_forget")
         self.requests.clear()
 
+    async def change(self, org: str, count: int, at: str) -> None:
+        """So many members of an organisation change, at that time by their own word."""
+        await self._get(f"_change?org={org}&count={count}&at={at}")
+
     async def hurry(self) -> None:
         """From now on the API answers everything at once."""
         await self._get("_hurry")
