@@ -102,6 +102,7 @@ async def _measured(env: Environment, cluster: Cluster, follower: Follower, roun
     for _ in range(rounds * DELTAS):
         small.append(await follower.delta(SMALL))
         large.append(await follower.delta(LARGE))
+        print(f"  seconds of a delta: small {small[-1][0]:.2f}   large {large[-1][0]:.2f}", flush=True)
     full, compared = [], []
     for _ in range(rounds):
         full.append(_rate(await follower.sync(COMPARED, FULL)))
