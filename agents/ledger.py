@@ -1,12 +1,9 @@
 """Facts of the ledger: which part of a collection a page shows, and what a run can prove by its pages."""
 
-from dataclasses import dataclass
-
 import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(msgspec.Struct, frozen=True):
     """Which part of a collection a page shows: from the record behind `first` to `last`, at the moment it was read.
 
     Positions are texts that sort as the records do (agents.records.position), or the records' keys where the API names
@@ -59,8 +56,7 @@ class Proof(msgspec.Struct, frozen=True):
     changes: Changes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerSums:
+class LedgerSums(msgspec.Struct, frozen=True):
     """How many pages the ledger has of a run, in how many collections; repairs have negative numbers."""
 
     pages: int

@@ -4,10 +4,10 @@ without second versions of a record.
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from agents.ledger import LedgerSums, Proof
 from agents.ports import (
@@ -22,7 +22,7 @@ from agents.ports import (
 )
 from agents.records.reader import KEY_CHARS_MAX
 from manifests.entity import Adapter, Entity, FieldType
-from service.sinks.repeats import apart, one_version_each
+from service.sinks.repeats import apart
 from service.sinks.schema import Correction, as_text, entity_table
 from topics.errors import Broken, Rejected, shortened
 
@@ -70,16 +70,17 @@ class SqlSink(Sink):
             raise Broken(f"{len(pages)} pages in one commit: commit at most {PAGES_PER_COMMIT_MAX}")
         if len({(page.run.adapter, page.entity.name) for page in pages}) > 1:
             raise Broken("pages of several entities in one commit: they go to different tables")
+        named = [(_identity(page), page) for page in pages]
         first: dict[tuple[str, str, int], PageWrite] = {}
-        for page in pages:
-            first.setdefault(_identity(page), page)
+        for name, page in named:
+            first.setdefault(name, page)
         if not first:
             return []
         written: list[PageOutcome] = []
-        for group in apart([_with_one_version_each(page) for page in first.values()]):
+        for group in apart(first.values()):
             written += await self._write(group)
         outcomes = dict(zip(first, written, strict=True))
-        return [_outcome(outcomes[_identity(page)], page is not first[_identity(page)]) for page in pages]
+        return [_outcome(outcomes[name], page is not first[name]) for name, page in named]
 
     async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
         table = entity_table(request.adapter, request.entity)
@@ -144,11 +145,6 @@ def _identity(page: PageWrite) -> tuple[str, str, int]:
 
 def _outcome(outcome: PageOutcome, is_repeated: bool) -> PageOutcome:
     return replace(outcome, status="already") if is_repeated and outcome.status == "committed" else outcome
-
-
-def _with_one_version_each(page: PageWrite) -> PageWrite:
-    rows, others = one_version_each(page)
-    return replace(page, rows=rows, rejected=(*page.rejected, *others)) if others else page
 
 
 def _without_refused(page: PageWrite, refused: Mapping[int, str]) -> PageWrite:
