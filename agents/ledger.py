@@ -1,13 +1,11 @@
 """Facts of the ledger: which part of a collection a page shows, and what a run can prove by its pages."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(msgspec.Struct, frozen=True):
     """Which part of a collection a page shows: from the record behind `first` to `last`, at the moment it was read.
 
     Positions are texts that sort as the records do (agents.records.position), or the records' keys where the API names
@@ -27,8 +25,7 @@ class Extent:
 BEGINNING = Extent()
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True):
     """Parents under which a delta reads `entity`: those that have changed since that was done last, and the first
     `most` of those under which nobody has read since `before`."""
 
@@ -97,8 +94,7 @@ class Proof(msgspec.Struct, frozen=True):
         return held if self.complete else f"not proven complete: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerSums:
+class LedgerSums(msgspec.Struct, frozen=True):
     """How many pages the ledger has of a run, in how many collections; repairs have negative numbers."""
 
     pages: int

@@ -1,7 +1,6 @@
 """Ports: what agents need from outside, as small protocols with their values. `service` implements them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
@@ -17,8 +16,7 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)  # before any reading: the moment of
 PAGES_PER_COMMIT_MAX = 64  # pages of one entity that share a database transaction
 
 
-@dataclass(frozen=True, slots=True)
-class RunRef:
+class RunRef(msgspec.Struct, frozen=True):
     """One run of an entity. `number` grows from run to run of its workflow: the fence. `verify`: it stores no row."""
 
     workflow: str
@@ -34,8 +32,7 @@ class RunRef:
         return run_id(self.workflow, self.number)
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseRequest:
+class LeaseRequest(msgspec.Struct, frozen=True):
     """What a fetcher is about to fetch: `units` pages from page `first`, or all pages of the named parents."""
 
     run: RunRef
@@ -44,8 +41,7 @@ class LeaseRequest:
     parents: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerLine:
+class LedgerLine(msgspec.Struct, frozen=True):
     """A committed page. `parent` is empty where the entity stands at the top level. A repair has a negative number."""
 
     parent: str
@@ -56,8 +52,7 @@ class LedgerLine:
     extent: Extent = BEGINNING
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseState:
+class LeaseState(msgspec.Struct, frozen=True):
     """Whether the run may write, and which of the requested pages the ledger holds already.
 
     `done`: it may not, because it is complete, with what a person should know of it (`remark`). `newest` is the highest
@@ -87,8 +82,7 @@ class RowWrite(msgspec.Struct, frozen=True):
     updated_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class RejectedRecord:
+class RejectedRecord(msgspec.Struct, frozen=True):
     """A record that cannot be stored as a row: set aside with its reason. `raw` is text that any database takes."""
 
     key: str
@@ -96,8 +90,7 @@ class RejectedRecord:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class PageBody:
+class PageBody(msgspec.Struct, frozen=True):
     """The content of a page. `records` counts all that it has, `total` is the source's claim, a hint only.
 
     `first` and `last` are the positions of its first and last record, None where they do not ascend as the manifest
@@ -115,14 +108,13 @@ class PageBody:
     first: str | None = None
     last: str | None = None
     behind: str | None = None
-    requested_at: datetime = field(default=LONG_AGO, kw_only=True)
-    asked_at: datetime | None = field(default=None, kw_only=True)
-    oldest: datetime | None = field(default=None, kw_only=True)
-    newest: datetime | None = field(default=None, kw_only=True)
+    requested_at: datetime = LONG_AGO
+    asked_at: datetime | None = None
+    oldest: datetime | None = None
+    newest: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PageWrite:
+class PageWrite(msgspec.Struct, frozen=True):
     """All of one page: stored whole or not at all. `fetched_at` is its body's `requested_at`."""
 
     run: RunRef
@@ -141,8 +133,7 @@ class PageWrite:
         return Counts(1, len(self.rows), len(self.rejected))
 
 
-@dataclass(frozen=True, slots=True)
-class PageOutcome:
+class PageOutcome(msgspec.Struct, frozen=True):
     """committed: now in the database. already: the ledger held it before. fenced: the run is closed, nothing written.
 
     What follows is the ledger's own line (for "already": that of the commit that won, which may have fetched the page
@@ -155,8 +146,7 @@ class PageOutcome:
     next_cursor: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnd:
+class RunEnd(msgspec.Struct, frozen=True):
     """A run that is to be closed, and as what; with the proof of one that read everything."""
 
     run: RunRef
@@ -164,24 +154,21 @@ class RunEnd:
     proof: Proof | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedRun:
+class ClosedRun(msgspec.Struct, frozen=True):
     """As what it is closed: the first that closed it decided. One that a newer run closed ends as requested."""
 
     outcome: RunOutcome
     counts: Counts
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
+class Parent(msgspec.Struct, frozen=True):
     """A row under which children are fetched: its key, and its columns that the child's path names."""
 
     key: str
     columns: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ParentsRequest:
+class ParentsRequest(msgspec.Struct, frozen=True):
     """Up to `limit` rows behind the key `after`, with the named columns. `unread_by`: only those whose children that
     run (by id) has not read to their end."""
 
@@ -195,8 +182,7 @@ class ParentsRequest:
     due: Due | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(msgspec.Struct, frozen=True):
     """Which records of a page are wanted: without the first `overlap`, which the page before has too. If it is known
     where that one ends, those behind `after`, without the first one of the page. None behind `before`."""
 
@@ -208,8 +194,7 @@ class Cut:
 EVERYTHING = Cut()
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
+class FetchRequest(msgspec.Struct, frozen=True):
     """A page of an entity: from the record at `start` on, or by a link that a page named; for a child under its parent.
 
     `page` is its number in the run, for sentences. `cut` is called when the answer has come: only then it may be known

@@ -4,7 +4,7 @@ A call that comes alone is not delayed; under load one statement carries many ca
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
@@ -53,8 +53,8 @@ class Batcher(Generic[T, R]):
 
     def _flush(self) -> None:
         while len(self._running) < self._concurrency_max:
-            of_group = Counter(self._running.values())
-            free = (group for group in self._waiting if of_group[group] < self._group_concurrency_max)
+            running = list(self._running.values())
+            free = (group for group in self._waiting if running.count(group) < self._group_concurrency_max)
             try:
                 group = next(free)
             except StopIteration:

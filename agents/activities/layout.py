@@ -1,8 +1,10 @@
 """Layout of a collection's pages: at which offset each begins, and by how much it overlaps the one before. Pure."""
 
 import re
-from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import msgspec
+from msgspec.structs import replace
 
 from manifests.entity import Adapter, Entity, LinkPaging
 
@@ -11,8 +13,7 @@ OVERLAP = 2
 LINK_PATTERNS_MAX = 100  # parameter names whose pattern is kept compiled
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where a page is read: from the record at `start` on, or by a link. `start` None: the link names no offset.
 
     Its first `overlap` records are on the page before, too, if nothing has moved.
@@ -23,8 +24,7 @@ class Address:
     overlap: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """Pages of `size` records, each of which begins with the last `overlap` of the page before.
 
     `is_ordered`: each page shows records behind those of the page before. `parameter` is the name under which a link

@@ -6,6 +6,7 @@ the lost one. Only pages that lead from the first to the last one, link by link,
 """
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import NamedTuple
 
 from agents.ports import LedgerLine
@@ -13,6 +14,7 @@ from topics.errors import Rejected
 from topics.ids import derive_id
 
 FIRST = ""  # the fingerprint of the first page, which has no link
+LINKS_REMEMBERED_MAX = 1_000  # with their fingerprints: a link is looked at when it is named and when it is followed
 
 
 class OpenEnd(NamedTuple):
@@ -22,6 +24,7 @@ class OpenEnd(NamedTuple):
     link: str | None
 
 
+@lru_cache(maxsize=LINKS_REMEMBERED_MAX)
 def fingerprint(link: str | None) -> str:
     """A link, shortened so that it can be remembered."""
     return FIRST if link is None else derive_id(link)

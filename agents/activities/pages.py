@@ -1,8 +1,11 @@
 """Pages of one run: fetched, judged, committed. Knows nothing of leases."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
 
 from agents.activities.changes import FilterIgnored, is_older, is_walked_down, microseconds
 from agents.activities.contradictions import contradiction, has_more
@@ -26,8 +29,7 @@ def unknown() -> None:
     """Nothing is known of the page in front."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """A page that was fetched, under its number in the run."""
 
     number: int

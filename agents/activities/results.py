@@ -1,7 +1,8 @@
 """Results of a lease's units, and how far the lease got: the units done without a gap from its first one on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from agents.activities.layout import Layout
 from agents.ports import LeaseState, LedgerLine
@@ -10,8 +11,7 @@ from topics.errors import Rejected, Retryable
 from topics.kinds.entity import FetchError, FetchPages, PageDone
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """Why a unit was not done; `after_seconds` is what the other side asked for."""
 
     kind: FetchError
@@ -19,8 +19,7 @@ class Failure:
     after_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UnitDone:
+class UnitDone(msgspec.Struct, frozen=True):
     """A unit whose pages are all committed. `end`: nothing follows it. `total` is in units, as the source claims."""
 
     counts: Counts

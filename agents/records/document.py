@@ -75,18 +75,9 @@ class DocumentReader:
                 "paging.size in the manifest smaller, or have the API heed it"
             )
         link = self._link(document)
-        records: list[Any] = []
-        left = SLICE_BYTES
-        for one in found:
-            if type(one) is msgspec.Raw:
-                left -= len(memoryview(one))
-                one, is_tolerant = _record(one)
-                is_suspect = is_suspect or is_tolerant
-            records.append(one)
-            if left <= 0:
-                yield
-                left = SLICE_BYTES
-        return Document(records, link, total, is_suspect)
+        if found and type(found[0]) is msgspec.Raw:
+            found, is_suspect = yield from _records(found)
+        return Document(found, link, total, is_suspect)
 
     def _single(self, body: bytes) -> Document:
         if len(body) > RECORD_TEXT_BYTES_MAX:
@@ -204,6 +195,21 @@ def _decoded(raw: bytes | msgspec.Raw) -> Any:
     if size > WHOLE_BYTES_MAX:
         raise Rejected(f"the answer's link to the next page, or its total, has {size:,} bytes: it is neither")
     return msgspec.json.decode(raw)
+
+
+def _records(raw: list[msgspec.Raw]) -> Generator[None, None, tuple[list[Any], bool]]:
+    """The records, and whether one had to be parsed tolerantly. Yields where others may work."""
+    records: list[Any] = []
+    is_suspect, left = False, SLICE_BYTES
+    for one in raw:
+        left -= len(memoryview(one))
+        record, is_tolerant = _record(one)
+        records.append(record)
+        is_suspect = is_suspect or is_tolerant
+        if left <= 0:
+            yield
+            left = SLICE_BYTES
+    return records, is_suspect
 
 
 def _record(raw: msgspec.Raw) -> tuple[Any, bool]:

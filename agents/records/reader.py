@@ -18,12 +18,13 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from agents.ports import EVERYTHING, Cut, PageBody, RejectedRecord, RowWrite
-from agents.records.document import DocumentReader, Unread, dig, path_of
+from agents.records.document import Document, DocumentReader, Unread, dig, path_of
 from agents.records.position import positions
 from agents.records.values import (
     CONVERT,
     CONVERTER_VERSION,
     INTEGER_MAX,
+    NESTING_MAX,
     InvalidValue,
     check_nesting,
     check_storable,
@@ -39,7 +40,9 @@ SLICE_RECORDS = 250  # that are read at once
 READERS_MAX = 1_000  # compiled entities that are kept; at the maximum all are compiled anew
 
 HASH_BYTES = 16
+Places = tuple[str | None, str | None, str | None]
 _NOTHING: Mapping[str, Any] = {}
+_NOWHERE: Places = (None, None, None)
 
 
 def read_page(body: bytes, adapter: AdapterFile, entity: Entity, parent: str = "", cut: Cut = EVERYTHING) -> PageBody:
@@ -109,23 +112,25 @@ class RecordReader:
     def read(self, body: bytes, parent: str, cut: Cut) -> Generator[None, None, PageBody]:
         document = yield from self._documents.read(body)
         blank = _content_hash(self._specification, parent)
-        wanted, places = self._placed(document.records, parent, cut)
+        wanted, (first, last, behind) = self._placed(document, parent, cut)
         rows: list[RowWrite] = []
         rejected: list[RejectedRecord] = []
-        for number, record in enumerate(wanted, start=1):
-            found = self._read_record(record, parent, blank, document.is_suspect)
-            if isinstance(found, RowWrite):
-                rows.append(found)
-            else:
-                rejected.append(found)
-            if number % SLICE_RECORDS == 0:
+        for begin in range(0, len(wanted), SLICE_RECORDS):
+            if begin:
                 yield
+            for record in wanted[begin : begin + SLICE_RECORDS]:
+                found = self._read_record(record, parent, blank, document.is_suspect)
+                if isinstance(found, RowWrite):
+                    rows.append(found)
+                else:
+                    rejected.append(found)
         total, records = _count(document.total), len(document.records)
         changes = self._changes(rows)
         oldest, newest = min(changes, default=None), max(changes, default=None)
         return PageBody(
-            tuple(rows), tuple(rejected), document.next, total, records, *places, oldest=oldest, newest=newest
-        )
+            tuple(rows), tuple(rejected), document.next, total, records, first, last, behind,
+            oldest=oldest, newest=newest,
+        )  # fmt: skip
 
     def _changes(self, rows: list[RowWrite]) -> list[datetime]:
         """When the rows' records changed, of an entity that can be read by its changes."""
@@ -135,12 +140,17 @@ class RecordReader:
         found: list[Any] = [row.updated_at if place < 0 else row.values[place] for row in rows]
         return [at for at in found if at is not None]
 
-    def _placed(self, records: list[Any], parent: str, cut: Cut) -> tuple[list[Any], tuple[str | None, ...]]:
+    def _placed(self, document: Document, parent: str, cut: Cut) -> tuple[list[Any], Places]:
         """The records that are wanted, and where the page begins and ends, and behind which record they begin."""
-        found = positions(records, self._order) if self._order is not None and records else None
+        records = document.records
+        if not records:
+            return records, _NOWHERE
+        if self._order is None:
+            first, last = (self._key_or_none(one, parent, document.is_suspect) for one in (records[0], records[-1]))
+            return records, (first, last, None)
+        found = positions(records, self._order)
         if found is None:
-            ends = () if self._order is not None else (records[:1], records[-1:])
-            return records, tuple(self._key_or_none(one[0], parent) if one else None for one in ends)
+            return records, _NOWHERE
         begin = min(cut.overlap, len(found))
         if cut.after is not None:
             begin = max(bisect_right(found, cut.after), min(begin, 1))
@@ -150,10 +160,8 @@ class RecordReader:
     def _read_record(self, record: Any, parent: str, blank: blake2b, is_suspect: bool) -> RowWrite | RejectedRecord:
         key = ""
         try:
-            if isinstance(record, Unread):
-                return RejectedRecord(key, record.reason, record.text)
             if type(record) is not dict:
-                raise InvalidValue(f"the record is not an object ({shown(record)})")
+                return _no_object(record)
             found = self._key(record, parent)
             if is_suspect:
                 check_storable(found)
@@ -162,7 +170,9 @@ class RecordReader:
                 check_storable(record)
             values, updated_at = self._values(record, parent)
             raw = encode(record)
-            check_nesting(record, raw)
+            # Few brackets are few levels. bytes.count takes twice as long, for every record.
+            if len(raw) - len(raw.replace(b"{", b"").replace(b"[", b"")) > NESTING_MAX:
+                check_nesting(record)
             if len(raw) > RECORD_BYTES_MAX:
                 raise InvalidValue(f"the record has {len(raw)} bytes, at most {RECORD_BYTES_MAX}")
         except InvalidValue as invalid:
@@ -185,10 +195,10 @@ class RecordReader:
             raise InvalidValue(f"key: {len(key)} characters, at most {KEY_CHARS_MAX} ({shown(key)})")
         return key
 
-    def _key_or_none(self, record: Any, parent: str) -> str | None:
+    def _key_or_none(self, record: Any, parent: str, is_suspect: bool) -> str | None:
         try:
             key = self._key(record, parent) if type(record) is dict else None
-            if key is not None:
+            if is_suspect:
                 check_storable(key)
         except InvalidValue:
             return None
@@ -232,6 +242,12 @@ class RecordReader:
 
 
 _readers: dict[tuple[int, int], RecordReader] = {}
+
+
+def _no_object(record: Any) -> RejectedRecord:
+    if isinstance(record, Unread):
+        return RejectedRecord("", record.reason, record.text)
+    return RejectedRecord("", f"the record is not an object ({shown(record)})", storable_text(record))
 
 
 def _count(total: Any) -> int | None:

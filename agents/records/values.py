@@ -104,10 +104,8 @@ def check_storable(value: Any) -> None:
             _check_text(item)
 
 
-def check_nesting(record: Any, text: bytes) -> None:
-    """InvalidValue if the record, whose JSON text this is, has more levels than NESTING_MAX."""
-    if text.count(b"[") + text.count(b"{") <= NESTING_MAX:
-        return
+def check_nesting(record: Any) -> None:
+    """InvalidValue if the record has more levels than NESTING_MAX."""
     level: list[Any] = [record]
     for _ in range(NESTING_MAX):
         inner = chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level)

@@ -7,11 +7,12 @@ last reason. What a repetition cannot change is Rejected at once. No error shows
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from agents.core.retry import PAGE
 from manifests.entity import AdapterFile, Entity
@@ -47,16 +48,14 @@ class Asked(NamedTuple):
 Read = Callable[[bytes, Asked], Awaitable[T]]
 
 
-@dataclass(frozen=True, slots=True)
-class _ConnectionState:
+class _ConnectionState(msgspec.Struct, frozen=True):
     """What lasts from one request of a connection to the next."""
 
     limiter: Limiter
     account: Account
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(msgspec.Struct, frozen=True):
     """One page to be read."""
 
     connection: Connection

@@ -1,12 +1,12 @@
 """The values of an exchange: a request, and what the API answered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Request:
+
+class Request(msgspec.Struct, frozen=True):
     """`name` is what errors call it, without secrets. One with a form is for a token."""
 
     name: str
@@ -23,8 +23,7 @@ class Headers(Protocol):
     def get(self, name: str, default: str, /) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """An answer, whatever its status; the body is unpacked."""
 
     status: int

@@ -15,7 +15,8 @@ import re
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+
+import msgspec
 
 from manifests.entity import RateLimit
 from service.api.exchange import Headers
@@ -34,8 +35,7 @@ _UNTIL_AN_ANSWER = float("inf")
 Sleep = Callable[[float], Awaitable[object]]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What an answer says of the budget; None where it says nothing. `is_refused`: it was a 429."""
 
     limit: int | None = None
@@ -164,7 +164,8 @@ class Limiter:
         """
         self._waiting += 1
         try:
-            async with self._slots.taken(rank):
+            await self._slots.take(rank)
+            try:
                 async with self._queue:
                     await self._wait()
                     self._budget.sent()
@@ -174,6 +175,8 @@ class Limiter:
                 finally:
                     self._budget.answered(sent_at, self._clock.monotonic(), turn.reading)
                     self._answered.set()
+            finally:
+                self._slots.give()
         finally:
             self._waiting -= 1
 

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+
+import msgspec
 
 from agents.ports import Parent
 from agents.records.document import LINK_CHARS_MAX
@@ -12,13 +13,13 @@ from manifests.entity import AdapterFile, Entity, OffsetPaging, is_one
 from topics.errors import Rejected
 
 BASES_REMEMBERED_MAX = 10_000
+QUOTED_REMEMBERED_MAX = 10_000  # names and values in addresses; most are the same on each page
 _PLAIN_LINK = re.compile(r"/[A-Za-z0-9_-][A-Za-z0-9_/-]*(\?[A-Za-z0-9_=&%-]*)?")
 _BRACES = re.compile(r"\{([a-z0-9_]+)\}")
 _DEFAULT_PORT = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
+class PageRequest(msgspec.Struct, frozen=True):
     """A GET. `target` is the encoded path and query behind the origin; `path` is the part that errors may show.
 
     `is_under_parent` says that a 404 can mean that the parent is gone. The lower `rank` is sent first.
@@ -53,6 +54,7 @@ def page_request(
     size: int | None = None,
     link: str | None = None,
     parent: Parent | None = None,
+    rank: int = 0,
 ) -> PageRequest:
     """The request for `size` records from offset `start` on, or for the page that `link`, out of another page, names.
 
@@ -61,12 +63,13 @@ def page_request(
     """
     origin, prefix = _base(base_url)
     if link is not None and len(link) <= LINK_CHARS_MAX and _PLAIN_LINK.fullmatch(link):
-        return PageRequest(origin, link, parent is not None)  # a path of the same host, with nothing to encode
+        return PageRequest(origin, link, parent is not None, rank)  # a path of the same host, with nothing to encode
     path = prefix + _BRACES.sub(lambda found: _part(found[1], org, parent, entity.name), entity.path)
     if link is not None:
-        return PageRequest(origin, _linked(origin + path, link), parent is not None)
-    query = urlencode(_query(adapter, entity, start or 0, size), quote_via=quote)
-    return PageRequest(origin, f"{path}?{query}" if query else path, parent is not None)
+        return PageRequest(origin, _linked(origin + path, link), parent is not None, rank)
+    query = _query(adapter, entity, start or 0, size).items()
+    encoded = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in query)
+    return PageRequest(origin, f"{path}?{encoded}" if encoded else path, parent is not None, rank)
 
 
 def check_next(first: PageRequest, here: PageRequest, following: PageRequest) -> None:
@@ -110,7 +113,12 @@ def _part(name: str, org: str, parent: Parent | None, entity: str) -> str:
     if value in ("", ".", ".."):
         place = f"the parent {parent.key!r}" if parent else "the organisation"
         raise Rejected(f"{entity}: the path names {{{name}}}, for which {place} has {value!r}")
-    return quote(value, safe="")
+    return _quoted(value)
+
+
+@lru_cache(maxsize=QUOTED_REMEMBERED_MAX)
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _linked(here: str, link: str) -> str:

@@ -2,8 +2,6 @@
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import count
 
 
@@ -15,9 +13,8 @@ class Slots:
         self._numbers = count()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
 
-    @asynccontextmanager
-    async def taken(self, rank: int) -> AsyncIterator[None]:
-        """Within, one slot is taken. Of two that wait, the one of the lower rank is served first."""
+    async def take(self, rank: int) -> None:
+        """Take one, to be given back. Of two that wait, the one of the lower rank is served first."""
         if self._free:
             self._free -= 1
         else:
@@ -27,14 +24,10 @@ class Slots:
                 await turn
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
-                    self._give()  # it was this one's turn already
+                    self.give()  # it was this one's turn already
                 raise
-        try:
-            yield
-        finally:
-            self._give()
 
-    def _give(self) -> None:
+    def give(self) -> None:
         while self._waiting:
             _, _, turn = heapq.heappop(self._waiting)
             if not turn.done():

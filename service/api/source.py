@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from functools import lru_cache, partial
+
+from msgspec.structs import replace
 
 from agents import concurrency
 from agents.ports import Cut, FetchRequest, PageBody
@@ -31,7 +32,7 @@ class ApiSource:
         connection = self._find(request.org, request.adapter.name)
         base_url = connection.base_url or file.base_url
         address = partial(page_request, file, entity, request.org, base_url, size=request.size, parent=request.parent)
-        wanted = replace(address(request.start, link=request.link), rank=request.rank)
+        wanted = address(request.start, link=request.link, rank=request.rank)
         parent = request.parent.key if request.parent else ""
         read = partial(self._read, adapter=file, entity=entity, parent=parent, cut=request.cut)
         try:

@@ -1,6 +1,8 @@
 """Keys that are read twice: within a page, in several pages of one commit, in several commits of one run. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+
+from msgspec.structs import replace
 
 from agents.ports import PageWrite, RejectedRecord, RowWrite
 
@@ -18,38 +20,43 @@ def place(page: object, parent: str | None) -> str:
     return f"{page} under {parent}" if parent else str(page)
 
 
-def one_version_each(page: PageWrite) -> tuple[tuple[RowWrite, ...], tuple[RejectedRecord, ...]]:
-    """The page's rows with one version of each key, the one with the newest source time or else the last one, and the
-    other versions, set aside. Rows of one key with the same content all stay: they are one row.
+def _with_one_version_each(page: PageWrite) -> PageWrite:
+    """The page with one version of each key, the one with the newest source time or else the last one, and the other
+    versions, set aside. Rows of one key with the same content all stay: they are one row.
     """
     newest: dict[str, RowWrite] = {}
     for row in page.rows:
         known = newest.get(row.key)
         if known is None or not _is_older(row, known):
             newest[row.key] = row
-    if len(newest) == len(page.rows):
-        return page.rows, ()
     here = place(page.page, page.parent)
     is_kept = [row.content_hash == newest[row.key].content_hash for row in page.rows]
     kept = tuple(row for row, is_one in zip(page.rows, is_kept, strict=True) if is_one)
     others = (row for row, is_one in zip(page.rows, is_kept, strict=True) if not is_one)
-    return kept, tuple(RejectedRecord(row.key, COLLISION % (here, here), row.raw) for row in others)
+    set_aside = (RejectedRecord(row.key, COLLISION % (here, here), row.raw) for row in others)
+    return replace(page, rows=kept, rejected=(*page.rejected, *set_aside))
 
 
 def _is_older(row: RowWrite, known: RowWrite) -> bool:
     return row.updated_at is not None and known.updated_at is not None and row.updated_at < known.updated_at
 
 
-def apart(pages: Sequence[PageWrite]) -> list[list[PageWrite]]:
-    """The pages in their order, in groups in which no key of an organisation has two versions, or is stored by one page
-    and rejected by another. Each group is a transaction of its own: a page meets what the one before it has stored.
+def apart(pages: Iterable[PageWrite]) -> list[list[PageWrite]]:
+    """The pages in their order, with one version of each key, in groups in which no key of an organisation has two
+    versions, or is stored by one page and rejected by another. Each group is a transaction of its own: a page meets
+    what the one before it has stored.
     """
     groups: list[list[PageWrite]] = [[]]
     contents: dict[str, dict[str, bytes]] = {}  # of the last group: by organisation and key
     for page in pages:
+        own = _contents(page)
+        if len(own) < len(page.rows):
+            page = _with_one_version_each(page)
+            own = _contents(page)
+        for record in page.rejected:
+            if record.key:
+                own.setdefault(record.key, _REJECTED)
         known = contents.setdefault(page.run.org, {})
-        own = {record.key: _REJECTED for record in page.rejected if record.key}
-        own |= {row.key: row.content_hash for row in page.rows}
         if not known.keys().isdisjoint(own) and any(own[key] != known[key] for key in own.keys() & known.keys()):
             groups.append([])
             contents = {page.run.org: own}
@@ -57,3 +64,7 @@ def apart(pages: Sequence[PageWrite]) -> list[list[PageWrite]]:
             known.update(own)
         groups[-1].append(page)
     return groups
+
+
+def _contents(page: PageWrite) -> dict[str, bytes]:
+    return {row.key: row.content_hash for row in page.rows}

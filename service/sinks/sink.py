@@ -4,12 +4,12 @@ without second versions of a record.
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from agents.deletes import DeletingSink
 from agents.ledger import LedgerSums, Proof
@@ -26,7 +26,7 @@ from agents.ports import (
 from agents.records.reader import KEY_CHARS_MAX
 from manifests.entity import Adapter, Entity, FieldType
 from service.clock import Clock
-from service.sinks.repeats import apart, one_version_each
+from service.sinks.repeats import apart
 from service.sinks.schema import Correction, as_text, entity_table
 from topics.errors import Broken, Rejected, shortened
 from topics.kinds.sync import RECONCILIATION
@@ -87,15 +87,16 @@ class SqlSink(DeletingSink):
             raise Broken(f"{len(pages)} pages in one commit: commit at most {PAGES_PER_COMMIT_MAX}")
         if len({(page.run.adapter, page.entity.name) for page in pages}) > 1:
             raise Broken("pages of several entities in one commit: they go to different tables")
+        named = [(_identity(page), page) for page in pages]
         first: dict[tuple[str, str, int], PageWrite] = {}
-        for page in pages:
-            first.setdefault(_identity(page), page)
+        for name, page in named:
+            first.setdefault(name, page)
         if not first:
             return []
         outcomes: dict[tuple[str, str, int], PageOutcome] = {}
         for group in _groups(first.values()):
             outcomes |= zip(map(_identity, group), await self._write(group), strict=True)
-        return [_outcome(outcomes[_identity(page)], page is not first[_identity(page)]) for page in pages]
+        return [_outcome(outcomes[name], page is not first[name]) for name, page in named]
 
     async def parents(self, request: ParentsRequest) -> Sequence[Parent]:
         table = entity_table(request.adapter, request.entity)
@@ -163,7 +164,7 @@ def _groups(pages: Iterable[PageWrite]) -> Iterator[list[PageWrite]]:
     """Pages that can be written by one statement: of one way of writing, and without two versions of a record."""
     ways: dict[tuple[bool, bool], list[PageWrite]] = {}
     for page in pages:
-        ways.setdefault((compares(page.run), page.run.verify), []).append(_with_one_version_each(page))
+        ways.setdefault((compares(page.run), page.run.verify), []).append(page)
     return chain.from_iterable(map(apart, ways.values()))
 
 
@@ -184,11 +185,6 @@ def _identity(page: PageWrite) -> tuple[str, str, int]:
 
 def _outcome(outcome: PageOutcome, is_repeated: bool) -> PageOutcome:
     return replace(outcome, status="already") if is_repeated and outcome.status == "committed" else outcome
-
-
-def _with_one_version_each(page: PageWrite) -> PageWrite:
-    rows, others = one_version_each(page)
-    return replace(page, rows=rows, rejected=(*page.rejected, *others)) if others else page
 
 
 def _without_refused(page: PageWrite, refused: Mapping[int, str]) -> PageWrite:

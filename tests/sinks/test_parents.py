@@ -1,9 +1,9 @@
 """Which parents a delta reads under: those that have changed since that was done last, and the oldest of the others."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from agents.deletes import DeletingSink
 from agents.ledger import Comparison, Due, Proof

@@ -1,10 +1,10 @@
 """Reconciliations in the database: what they have seen is compared, what they have not seen is deleted or held."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from agents.deletes import Check, DeletingSink, Missing, Sweep
 from agents.ledger import Comparison, Extent

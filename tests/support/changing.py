@@ -2,11 +2,11 @@
 read."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
 import msgspec
+from msgspec.structs import replace
 
 from agents.activities.database import Database
 from agents.activities.fetch import LeaseReader

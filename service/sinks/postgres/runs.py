@@ -1,10 +1,10 @@
 """Runs and their ledger in PostgreSQL: opened, read, written, closed. Each call is one statement."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import asyncpg
+from msgspec.structs import replace
 
 from agents.ledger import Extent
 from agents.ports import ClosedRun, LeaseRequest, LeaseState, LedgerLine, PageOutcome, RunEnd, RunRef

@@ -2,10 +2,11 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import astuple, replace
 
 from agents.ports import ClosedRun, LeaseRequest, LeaseState, PageOutcome, PageWrite, RunEnd, RunRef
 from manifests.entity import Adapter

@@ -1,9 +1,9 @@
 """Pages that contradict themselves, or the page before: asked for again, and then the entity fails with the figures."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agents.activities.layout import Layout, layout_of
 from agents.core.retry import CONTRADICTION

@@ -1,8 +1,8 @@
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from agents.activities.database import RUNS_PER_BATCH_MAX, Database
 from agents.core.retry import DATABASE
@@ -124,7 +124,7 @@ async def test_pages_of_one_entity_share_a_transaction_and_those_of_two_do_not()
 async def test_a_transaction_is_bounded_in_rows_and_bytes(rows: int, raw: int, pages: int) -> None:
     bench = Bench()
     content = tuple(RowWrite(str(key), (), "x" * raw, b"", None) for key in range(rows))
-    several = [dataclasses.replace(PAGE, page=number, rows=content) for number in range(130)]
+    several = [replace(PAGE, page=number, rows=content) for number in range(130)]
     await asyncio.gather(*(bench.database.commit_page(one) for one in several))
     assert max(bench.sink.pages_of) == pages
 

@@ -1,9 +1,9 @@
 """Pages by their numbers, and pages under each of many parents."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from agents import concurrency
 from agents.activities import paging

@@ -4,13 +4,13 @@ import asyncio
 import random
 import time
 import tomllib
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from agents.core.retry import PAGE as POLICY
